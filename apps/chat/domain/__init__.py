@@ -1,0 +1,1 @@
+"""What chat is: accounts, registration, users and their queues. Knows no protocol."""
