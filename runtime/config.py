@@ -298,7 +298,7 @@ def _typed(key: Key, value: Any) -> Any:
 
 def _parse_override(key: Key | None, raw: str) -> Any:
     """Read `raw` as a TOML value; where a text is wanted, take it as it stands (quotes are optional)."""
-    if key is not None and key.type is str and not (raw[:1] in "\"'" and raw[:1]):
+    if key is not None and key.type is str and not raw.startswith(('"', "'")):
         return raw
     try:
         return tomllib.loads(f"value = {raw}")["value"]
@@ -311,9 +311,7 @@ def _parse_override(key: Key | None, raw: str) -> Any:
 def _bounds(key: Key) -> str:
     words = "" if key.type in (int, float) else ", length"
     if key.min is not None and key.max is not None:
-        return f"{words} from {key.min:g} to {key.max:g}" if max(abs(key.min), abs(key.max)) < 1e6 else (
-            f"{words} from {key.min} to {key.max}"
-        )
+        return f"{words} from {key.min} to {key.max}"
     if key.min is not None:
         return f"{words} of at least {key.min}"
     if key.max is not None:
@@ -328,10 +326,11 @@ def _shown(value: Any) -> str:
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     names = list(known)
-    found = difflib.get_close_matches(name, names, 1, 0.6)
+    tail = name.rpartition(".")[2]
+    # Best guess first: the right key in the wrong section, a slip of the fingers, the short name alone.
+    found = [one for one in names if one.rpartition(".")[2] == tail]
+    found = found if len(found) == 1 else difflib.get_close_matches(name, names, 1, 0.6)
     if not found:
-        # The right key in the wrong section, or the short name alone.
-        tail = name.rpartition(".")[2]
-        tails = {known_name.rpartition(".")[2]: known_name for known_name in names}
+        tails = {one.rpartition(".")[2]: one for one in names}
         found = [tails[match] for match in difflib.get_close_matches(tail, list(tails), 1, 0.75)]
     return f"; did you mean {found[0]}?" if found else ""

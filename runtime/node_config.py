@@ -1,0 +1,159 @@
+"""The node's own settings; `etc/node.toml` shows each with its default, and a test keeps the two alike.
+
+An application adds its own: a class attribute `schema` with its keys and `config_file` with the name of its file,
+looked up beside the node's (see `runtime.otp.application`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from runtime.config import Config, ConfigError, ConfigErrors, Key, load, load_files
+
+__all__ = ["KEYS", "application_class", "load_node_config"]
+
+KEYS: tuple[Key, ...] = (
+    Key("node.name", str, "evergreen@localhost", min=1, max=255, doc="this node's name in pids, logs and reports"),
+    Key("node.data_dir", str, "var", min=1, doc="all that the node writes; one node per directory"),
+    Key(
+        "node.applications",
+        list[str],
+        ["apps.chat.application:Chat"],
+        doc="what runs here, as module:Class; those they depend on start first",
+    ),
+    Key("node.stop_timeout", float, 30.0, "seconds", 0.1, 3600, doc="an orderly stop takes no longer, all told"),
+    Key("node.tls_certificate", str, "", doc="PEM file, own certificate first; empty: a development one is made"),
+    Key("node.tls_key", str, "", doc="PEM file of its private key, without a passphrase"),
+    Key("runtime.hog_warn", float, 0.1, "seconds", 0.01, 60, doc="a callback that runs longer is reported"),
+    Key("runtime.hog_kill", float, 5.0, "seconds", 0, 3600, doc="and longer than this, ended; 0: never (debugger)"),
+    Key("runtime.mailbox_high", int, 10_000, "messages", 1, 10**9, doc="a longer mailbox raises an alarm"),
+    Key("runtime.mailbox_low", int, 1_000, "messages", 0, 10**9, doc="and a shorter one clears it"),
+    Key("runtime.gc_young", int, 50_000, "objects", 700, 10**8, doc="new objects before a young collection"),
+    Key("runtime.gc_full_every", float, 600.0, "seconds", 0, 86400, doc="a full collection; 0: only when Python does"),
+    Key("log.format", str, "human", choices=("human", "json"), doc="human: for eyes; json: one object per line"),
+    Key(
+        "log.level",
+        str,
+        "info",
+        choices=("debug", "info", "warning", "error", "critical"),
+        doc="records below it are dropped",
+    ),
+    Key("log.levels", dict, {}, doc="other levels by module: { \"runtime.net\" = \"debug\" }"),
+    Key("log.queue", int, 10_000, "records", 100, 10**7, doc="records waiting to be written; more are dropped, counted"),
+    Key("cluster.shards", int, 16, "shards", 1, 4096, doc="fixed when the data directory is made"),
+    Key("store.map_size", int, 256 * 2**20, "bytes", 2**20, 2**46, doc="size of the map at first; it grows by itself"),
+    Key("store.max_size", int, 64 * 2**30, "bytes", 2**20, 2**47, doc="the database never grows beyond it"),
+)
+
+
+def load_node_config(path: str | Path | None, overrides: list[str]) -> tuple[Config, list[type[Any]]]:
+    """Read the node's file and its applications' files; return the settings and the application classes.
+
+    Imports the applications' modules (their schemas live there).
+
+    Raises:
+        ConfigErrors: with every error of all files and overrides at once.
+    """
+    names, errors = _application_names(path, overrides)
+    classes: list[type[Any]] = []
+    for name in names:
+        try:
+            classes.append(application_class(name))
+        except ValueError as error:
+            message = f"node.applications: {error}"
+            errors.append(ConfigError(str(path) if path else "defaults", "node.applications", name, message))
+    files: list[tuple[str | Path | None, Any]] = [(path, KEYS)]
+    files += _application_files(path, classes)
+    try:
+        config = load_files(files, overrides)
+    except ConfigErrors as found:
+        raise ConfigErrors(_once([*found.errors, *errors])) from None
+    errors += _across(config)
+    if errors:
+        raise ConfigErrors(errors)
+    return config, classes
+
+
+def application_class(name: str) -> type[Any]:
+    """Import `module:Class`; ValueError with a sentence when there is no such thing."""
+    module_name, colon, class_name = name.partition(":")
+    if not colon or not module_name or not class_name:
+        raise ValueError(f"{name!r} is not of the form module:Class")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        # A missing import *inside* the application is its own fault, and another sentence.
+        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise ValueError(f"there is no module {error.name}, needed for {name!r}") from None
+        raise ValueError(f"{module_name} needs the module {error.name}, which is not installed") from None
+    found = getattr(module, class_name, None)
+    if not isinstance(found, type):
+        raise ValueError(f"{module_name} has no class {class_name}")  # noqa: TRY004  (a mistake in a text)
+    return found
+
+
+# Internals
+
+
+def _application_names(path: str | Path | None, overrides: list[str]) -> tuple[list[str], list[ConfigError]]:
+    # Which applications there are decides which schemas there are: read this one key first, forgivingly. What is
+    # wrong otherwise is reported by the full reading.
+    key = next(key for key in KEYS if key.name == "node.applications")
+    own = [text for text in overrides if text.partition("=")[0].strip() == key.name]
+    try:
+        return list(load(None, [key], own)[key.name] if own else _from_file(path, key)), []
+    except ConfigErrors:
+        return [], []
+
+
+def _from_file(path: str | Path | None, key: Key) -> list[str]:
+    try:
+        return list(load(path, [key])[key.name])
+    except ConfigErrors as found:
+        for error in found.errors:
+            if error.key in ("", key.name):
+                return []
+        import tomllib
+
+        table = tomllib.loads(Path(str(path)).read_text())
+        return list(table.get("node", {}).get("applications", key.default))
+
+
+def _application_files(path: str | Path | None, classes: list[type[Any]]) -> list[tuple[str | Path | None, Any]]:
+    files: list[tuple[str | Path | None, Any]] = []
+    for cls in classes:
+        name = getattr(cls, "config_file", "")
+        file = Path(path).parent / name if path is not None and name else None
+        # An application's file may be left out: its defaults then hold.
+        files.append((file if file is not None and file.exists() else None, getattr(cls, "schema", ())))
+    return files
+
+
+def _across(config: Config) -> list[ConfigError]:
+    """Rules between several keys."""
+    errors = []
+
+    def wrong(name: str, message: str) -> None:
+        origin = config.origin(name)
+        errors.append(ConfigError(origin, name, config[name], f"{name} = {config[name]!r} {message}"))
+
+    if config.integer("runtime.mailbox_low") >= config.integer("runtime.mailbox_high"):
+        wrong("runtime.mailbox_low", "must be below runtime.mailbox_high")
+    if 0 < config.number("runtime.hog_kill") <= config.number("runtime.hog_warn"):
+        wrong("runtime.hog_kill", "must be above runtime.hog_warn, or 0")
+    if bool(config.text("node.tls_certificate")) != bool(config.text("node.tls_key")):
+        name = "node.tls_key" if config.text("node.tls_certificate") else "node.tls_certificate"
+        wrong(name, "must be set too: certificate and key go together")
+    if config.integer("store.map_size") > config.integer("store.max_size"):
+        wrong("store.map_size", "must not be above store.max_size")
+    levels = next(key for key in KEYS if key.name == "log.level").choices or ()
+    for module, level in config["log.levels"].items():
+        if level not in levels:
+            wrong("log.levels", f"gives {module} a level that is none of {', '.join(levels)}")
+    return errors
+
+
+def _once(errors: list[ConfigError]) -> list[ConfigError]:
+    return list({(error.source, error.message): error for error in errors}.values())
