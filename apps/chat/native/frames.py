@@ -14,8 +14,8 @@ Units: `time` and `server_time` are milliseconds since 1970 UTC (int); every dur
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Final, Literal, Union, get_args
+from collections.abc import Callable, Iterable
+from typing import Annotated, Final, Literal, Union, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -23,7 +23,7 @@ from msgspec import Meta, Struct
 __all__ = [
     "ALPN", "CLIENT_FRAMES", "CODES", "OPTIONAL_FROM", "PORT", "SERVER_FRAMES", "VERSIONS",
     "Accepted", "Ack", "AskPin", "Backlog", "BacklogEnd", "BadField", "Bye", "Challenge", "ClientFrame",
-    "Deliver", "Error", "FrameError", "Hello", "Limits", "Login", "Logout", "NotMsgpack", "PinSent", "Ping", "Pong",
+    "Deliver", "Done", "Error", "FrameError", "Hello", "Limits", "Login", "Logout", "NotMsgpack", "PinSent", "Ping", "Pong",
     "Proof", "Read", "Ready", "Receipt", "Refused", "Register", "Registered", "Resume", "Send", "ServerFrame",
     "UnknownFrame", "Welcome", "decode_client", "decode_server", "encode", "pack", "tag_of",
 ]
@@ -115,7 +115,10 @@ class Ping(Struct, frozen=True, array_like=True, gc=False, tag=4):
 
 
 class Pong(Struct, frozen=True, array_like=True, gc=False, tag=5):
-    """Answer to `Ping`. The server adds a fresh resume token when the client's is older than 5 minutes."""
+    """Answer to `Ping`. The server adds a fresh resume token when the client's is older than 5 minutes.
+
+    With `ref` 0 it may come unasked, for the token's sake.
+    """
 
     ref: Ref = 0
     token: Token | None = None
@@ -130,6 +133,12 @@ class Error(Struct, frozen=True, array_like=True, tag=6):
     retry: bool = False
     "whether the same request may succeed later"
     retry_after: Seconds | None = None
+
+
+class Done(Struct, frozen=True, array_like=True, gc=False, tag=7):
+    """A request without another answer was carried out and is durable."""
+
+    ref: Ref
 
 
 class AskPin(Struct, frozen=True, array_like=True, tag=10):
@@ -189,7 +198,10 @@ class Proof(Struct, frozen=True, array_like=True, tag=22):
 
 
 class Ready(Struct, frozen=True, array_like=True, tag=23):
-    """Logged in or resumed: `Send`, `Ack` and `Read` are welcome now."""
+    """Logged in or resumed: `Send`, `Ack` and `Read` are welcome now.
+
+    A device that holds more than `acked` acknowledges it again: the server may have forgotten.
+    """
 
     ref: Ref
     user: User
@@ -211,7 +223,7 @@ class Resume(Struct, frozen=True, array_like=True, tag=24):
     ref: Ref
     token: Token
     received: Seq = 0
-    "the highest number the device holds: deliveries start after it. It acknowledges nothing"
+    "the highest number the device holds: deliveries start after it. It acknowledges nothing, see `Ready`"
 
 
 class Send(Struct, frozen=True, array_like=True, gc=False, tag=30):
@@ -238,6 +250,7 @@ class Refused(Struct, frozen=True, array_like=True, gc=False, tag=32):
     code: Code
     text: Text
     retry: bool = False
+    "whether the same message may be taken later"
     retry_after: Seconds | None = None
 
 
@@ -276,6 +289,8 @@ class Read(Struct, frozen=True, array_like=True, tag=36):
 
     to: User
     messages: MessageIds
+    ref: Ref = 0
+    "if not 0, the server answers `Done` when the receipt is durable; ask again if it does not"
 
 
 class Backlog(Struct, frozen=True, array_like=True, gc=False, tag=37):
@@ -289,14 +304,14 @@ class BacklogEnd(Struct, frozen=True, array_like=True, gc=False, tag=38):
 
 
 class Logout(Struct, frozen=True, array_like=True, gc=False, tag=40):
-    """End the session; its resume token stays valid until it expires. The server answers `Bye`."""
+    """End the session and make its resume tokens void. The server answers `Bye`."""
 
 
 ClientFrame = Union[  # noqa: UP007 - msgspec and get_args want the plain form
     Hello, Bye, Ping, Pong, AskPin, Register, Login, Proof, Resume, Send, Ack, Read, Logout,
 ]
 ServerFrame = Union[  # noqa: UP007
-    Welcome, Bye, Ping, Pong, Error, PinSent, Registered, Challenge, Ready, Accepted, Refused, Deliver, Receipt,
+    Welcome, Bye, Ping, Pong, Error, Done, PinSent, Registered, Challenge, Ready, Accepted, Refused, Deliver, Receipt,
     Backlog, BacklogEnd,
 ]
 CLIENT_FRAMES: Final[tuple[type[Struct], ...]] = get_args(ClientFrame)
@@ -367,8 +382,8 @@ class BadField(FrameError):
 encode = msgspec.msgpack.Encoder().encode
 """Encode one frame (no length)."""
 
-_decode_client = msgspec.msgpack.Decoder(ClientFrame).decode
-_decode_server = msgspec.msgpack.Decoder(ServerFrame).decode
+_decode_client: Callable[[bytes], ClientFrame] = msgspec.msgpack.Decoder(ClientFrame).decode
+_decode_server: Callable[[bytes], ServerFrame] = msgspec.msgpack.Decoder(ServerFrame).decode
 _CLIENT_TAGS = frozenset(int(f.__struct_config__.tag) for f in CLIENT_FRAMES)  # type: ignore[arg-type]
 _SERVER_TAGS = frozenset(int(f.__struct_config__.tag) for f in SERVER_FRAMES)  # type: ignore[arg-type]
 
@@ -378,7 +393,8 @@ def decode_client(data: bytes) -> ClientFrame | None:
     try:
         return _decode_client(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return _explain(data, _CLIENT_TAGS, error)
+        _explain(data, _CLIENT_TAGS, error)
+        return None
 
 
 def decode_server(data: bytes) -> ServerFrame | None:
@@ -386,7 +402,8 @@ def decode_server(data: bytes) -> ServerFrame | None:
     try:
         return _decode_server(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return _explain(data, _SERVER_TAGS, error)
+        _explain(data, _SERVER_TAGS, error)
+        return None
 
 
 def pack(frames: Iterable[Struct]) -> bytes:
@@ -416,13 +433,13 @@ def tag_of(data: bytes) -> int | None:
 # -- internals --------------------------------------------------------------------------------------
 
 
-def _explain(data: bytes, known: frozenset[int], error: Exception) -> Any:
+def _explain(data: bytes, known: frozenset[int], error: Exception) -> None:
     # Only on the slow path: the decoder's own message does not tell an unknown type from a bad field.
     tag = tag_of(data)
     if tag is None:
         raise NotMsgpack("not a msgpack array that starts with a frame type") from None
     if tag not in known:
         if tag >= OPTIONAL_FROM:
-            return None
+            return
         raise UnknownFrame(f"frame type {tag} is not known here") from None
     raise BadField(f"frame type {tag}: {error}"[:200]) from None
