@@ -1,0 +1,89 @@
+"""Processes on greenlets: the only room of the house that touches greenlets, the hub and the loop's callbacks."""
+
+from . import clock, hooks
+from .calls import (
+    Call,
+    CallError,
+    Cast,
+    Request,
+    Response,
+    call,
+    cast,
+    check_response,
+    fail,
+    receive_response,
+    reply,
+    request,
+    wait_response,
+)
+from .death import Down, Exit, demonitor, exit, is_alive, link, monitor, trap_exit, unlink
+from .identity import Pid, Ref, RemotePid, make_ref, node, node_creation, set_node
+from .inspect import (
+    check_invariants,
+    erase,
+    get,
+    pid_from_wire,
+    process_count,
+    process_info,
+    processes,
+    put,
+    set_label,
+)
+from .loop import loop
+from .names import NameTaken, register, registered, unregister, whereis
+from .reasons import (
+    CALLING_SELF,
+    KILL,
+    KILLED,
+    NOCONNECTION,
+    NOPROC,
+    NORMAL,
+    SHUTDOWN,
+    TIMEOUT_REASON,
+    Crash,
+    Shutdown,
+    is_failure,
+)
+from .receive import Mark, receive, receive_mark, receive_match
+from .scheduler import (
+    TIMEOUT,
+    BadName,
+    Behaviour,
+    Killed,
+    NotAProcess,
+    Process,
+    ProcessExit,
+    self_,
+    send,
+    yield_,
+)
+from .spawn import (
+    Alias,
+    Deadlock,
+    alias,
+    run,
+    spawn,
+    spawn_callback,
+    spawn_link,
+    spawn_monitor,
+    spawn_opt,
+    unalias,
+)
+from .threads import blocking, in_hub, post
+from .timers import Timeout, Timer, cancel_timer, read_timer, send_after, sleep, start_timer
+from .watchdog import Hog, HogReport, start_watchdog, stop_watchdog
+from .watermarks import set_default_watermarks, set_watermarks, sweep, top_senders
+
+__all__ = [
+    "CALLING_SELF", "KILL", "KILLED", "NOCONNECTION", "NOPROC", "NORMAL", "SHUTDOWN", "TIMEOUT", "TIMEOUT_REASON",
+    "Alias", "BadName", "Behaviour", "Call", "CallError", "Cast", "Crash", "Deadlock", "Down", "Exit", "Hog",
+    "HogReport", "Killed", "Mark", "NameTaken", "NotAProcess", "Pid", "Process", "ProcessExit", "Ref", "RemotePid",
+    "Request", "Response", "Shutdown", "Timeout", "Timer", "alias", "blocking", "call", "cancel_timer", "cast",
+    "check_invariants", "check_response", "clock", "demonitor", "erase", "exit", "fail", "get", "hooks", "in_hub",
+    "is_alive", "is_failure", "link", "loop", "make_ref", "monitor", "node", "node_creation", "pid_from_wire", "post",
+    "process_count", "process_info", "processes", "put", "read_timer", "receive", "receive_mark", "receive_match",
+    "receive_response", "register", "registered", "reply", "request", "run", "self_", "send", "send_after",
+    "set_default_watermarks", "set_label", "set_node", "set_watermarks", "sleep", "spawn", "spawn_callback",
+    "spawn_link", "spawn_monitor", "spawn_opt", "start_timer", "start_watchdog", "stop_watchdog", "sweep",
+    "top_senders", "trap_exit", "unalias", "unlink", "unregister", "wait_response", "whereis", "yield_",
+]  # fmt: skip

@@ -1,0 +1,303 @@
+"""Call and reply: a question to a process, and its one answer.
+
+The answer never goes through the caller's mailbox. The `Call` object is the request, the address for the reply and the
+monitor in one: so a call costs the same with 100,000 messages queued, a late reply vanishes, and a call that timed out
+leaves nothing behind. A timer and a monitor are armed only for calls that are still open when the slice ends.
+
+`request` makes the same call without waiting: its answer becomes a message (`Response`), unless the owner waits for it
+at that moment. Source: gen_server:call/3, gen_server:send_request/2, erlang:alias/1.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from greenlet import getcurrent
+
+from . import clock, scheduler
+from .death import _remove_message
+from .reasons import CALLING_SELF, NOPROC, TIMEOUT_REASON
+from .scheduler import DEADQ, TIMEOUT, NotAProcess, Process, pending_calls, resolve, resume, self_, send, suspend
+
+__all__ = [
+    "Call", "CallError", "Cast", "Request", "Response", "call", "cast", "check_response", "fail", "receive_response",
+    "reply", "request", "wait_response",
+]  # fmt: skip
+
+# --------------------------------------------------------------------------------------------------------- types
+
+
+class CallError(Exception):
+    """A call got no answer. `reason`: timeout, noproc, calling_self, or the reason that the callee ended with."""
+
+    def __init__(self, reason: Any, dest: Any = None) -> None:
+        super().__init__(reason, dest)
+        self.reason = reason
+        self.dest = dest
+
+    def __str__(self) -> str:
+        return f"call to {self.dest!r} failed: {self.reason!r}"
+
+
+class Call:
+    """A question on its way: what the callee gets as its message, and whom it answers (OTP's From and request id).
+
+    `process` is the caller while the call is open, else None: a callee may skip a request whose caller has gone.
+    """
+
+    __slots__ = ("delivered", "dest", "due", "error", "label", "process", "request", "timer", "value")
+
+    def __init__(self, process: Process | None, dest: Process, request: Any, due: float | None) -> None:
+        self.process = process
+        self.dest = dest
+        self.request = request
+        self.due = due
+        self.value: Any = None
+        self.error: CallError | None = None
+        self.timer: Any = None
+        self.label: Any = None
+        self.delivered = False
+
+    @property
+    def caller(self) -> Process | None:
+        """The caller's pid, or None when it no longer waits."""
+        return self.process
+
+    def failed(self, reason: Any) -> None:
+        """Settle the call as failed, if it is open."""
+        p = self.process
+        if p is not None:
+            self.process = None
+            self.error = CallError(reason, self.dest)
+            self._disarm()
+            if p.wait is self:
+                resume(p)
+            else:
+                self._arrived(p)
+
+    def _disarm(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        watchers = self.dest.monitored_by
+        if watchers:
+            watchers.pop(self, None)
+
+    def _arrived(self, process: Process) -> None:
+        """The answer is there and nobody waits for it: it becomes a message."""
+        self._disarm()
+        self.delivered = True
+        send(process, Response(self))
+
+    def __repr__(self) -> str:
+        return f"<call from {self.process!r}: {self.request!r}>"
+
+
+Request = Call
+"""An asynchronous call is the same object; nobody waits for it yet."""
+
+
+class Response(NamedTuple):
+    """The message that carries the answer to a `Request`; read it with `check_response`."""
+
+    request: Request
+
+
+class Cast:
+    """A message that asks for no answer (gen_server:cast/2)."""
+
+    __slots__ = ("request",)
+
+    def __init__(self, request: Any) -> None:
+        self.request = request
+
+    def __repr__(self) -> str:
+        return f"<cast {self.request!r}>"
+
+
+# ----------------------------------------------------------------------------------------------------------- API
+
+
+def call(dest: Any, request: Any, timeout: float | None = 5.0) -> Any:
+    """Ask `dest` and return its answer. Blocks the calling process, up to `timeout` seconds (None: without limit).
+
+    Raises:
+        CallError: timeout, noproc, calling_self, or the callee's exit reason.
+        NotAProcess: the caller is none.
+    """
+    me = getcurrent()
+    try:
+        p = me.proc
+    except AttributeError:
+        raise NotAProcess from None
+    try:
+        q = dest.q
+    except AttributeError:
+        dest = scheduler.names.get(dest) if isinstance(dest, str) else resolve(dest)
+        if dest is None:
+            raise CallError(NOPROC) from None
+        q = dest.q
+    if q is DEADQ:
+        raise CallError(NOPROC, dest)
+    if dest is p:
+        raise CallError(CALLING_SELF, dest)
+    c = Call(p, dest, request, timeout)
+    pending_calls.append(c)
+    if q is None:
+        dest.q = [c]
+        dest.push(dest)
+    else:
+        q.append(c)
+    try:
+        while c.process is not None:
+            p.wait = c
+            suspend(p, me)
+    finally:
+        c.process = None
+        if c.timer is not None or timeout is None:  # else it was never armed
+            c._disarm()
+    if c.error is not None:
+        raise c.error
+    return c.value
+
+
+def reply(call: Call, value: Any) -> None:
+    """Answer a call. The first answer counts; one that comes too late vanishes. Never blocks."""
+    p = call.process
+    if p is not None:
+        call.process = None
+        call.value = value
+        if p.wait is call:
+            resume(p)
+        else:
+            call._arrived(p)
+
+
+def fail(call: Call, reason: Any) -> None:
+    """Answer a call with a failure: the caller's `call` raises CallError(reason)."""
+    call.failed(reason)
+
+
+def cast(dest: Any, request: Any) -> None:
+    """Send a request that has no answer. Never blocks, never fails, whether or not anybody is there."""
+    try:
+        send(dest, Cast(request))
+    except scheduler.BadName:
+        pass
+
+
+def request(dest: Any, request: Any, label: Any = None) -> Request:
+    """Ask without waiting; returns the request's id. Never blocks; a dead or unknown `dest` answers noproc."""
+    p = self_()
+    try:
+        target = resolve(dest)
+    except scheduler.BadName:
+        target = _NOBODY
+    r = Call(p, target, request, None)
+    r.label = label
+    if target.q is DEADQ:
+        r.failed(NOPROC)
+        return r
+    if target.monitored_by is None:
+        target.monitored_by = {}
+    target.monitored_by[r] = None
+    send(target, r)
+    return r
+
+
+def wait_response(request: Request, timeout: float | None = None) -> Any:
+    """Wait for the answer. Returns it, or TIMEOUT after `timeout` seconds; the request then stays open.
+
+    Raises CallError if the request failed.
+    """
+    p = self_()
+    me = getcurrent()
+    timer = None
+    try:
+        while request.process is not None:
+            if timer is None and timeout is not None:
+                if timeout <= 0:
+                    return TIMEOUT
+                timer = clock.after(timeout, _wait_over, p, request)
+            elif timer is not None and timer.fired:
+                return TIMEOUT
+            p.wait = request
+            suspend(p, me)
+    finally:
+        if timer is not None:
+            timer.cancel()
+    return _take(p, request)
+
+
+def receive_response(request: Request, timeout: float | None = None) -> Any:
+    """Like `wait_response`, but a request that is not answered in time is given up: a late answer vanishes."""
+    answer = wait_response(request, timeout)
+    if answer is TIMEOUT:
+        request.process = None
+        request._disarm()
+    return answer
+
+
+def check_response(message: Any, request: Request) -> Any:
+    """Return the answer if `message` is the one to `request`, else TIMEOUT (any value may be an answer, None too).
+
+    Raises CallError if the request failed. Source: gen_server:check_response/2 (there: no_reply).
+    """
+    if message.__class__ is Response and message.request is request:
+        if request.error is not None:
+            raise request.error
+        return request.value
+    return TIMEOUT
+
+
+# ----------------------------------------------------------------------------------------------------- internals
+
+
+class _Nobody:
+    """Stands for a name that nobody has."""
+
+    q = DEADQ
+    monitored_by = None
+
+    def __repr__(self) -> str:
+        return "<nobody>"
+
+
+_NOBODY: Any = _Nobody()
+
+
+def _take(p: Process, request: Request) -> Any:
+    if request.delivered:
+        request.delivered = False
+        _remove_message(p, lambda m: m.__class__ is Response and m.request is request)
+    else:
+        request._disarm()
+    if request.error is not None:
+        raise request.error
+    return request.value
+
+
+def _wait_over(p: Process, request: Request) -> None:
+    if p.wait is request:
+        resume(p)
+
+
+def _arm() -> None:
+    """End of a slice: give the calls that are still open their time limit and their monitor."""
+    calls = pending_calls[:]
+    pending_calls.clear()
+    for c in calls:
+        if c.process is None:
+            continue
+        dest = c.dest
+        if dest.q is DEADQ:
+            c.failed(dest.reason)  # it died between the call and now
+            continue
+        if c.due is not None:
+            c.timer = clock.after(c.due, c.failed, TIMEOUT_REASON)
+        if dest.monitored_by is None:
+            dest.monitored_by = {}
+        dest.monitored_by[c] = None
+
+
+scheduler.arm_calls = _arm

@@ -1,0 +1,247 @@
+"""Death, links, monitors and exit signals.
+
+Death is a state change, decided here before any stack unwinds: the name is free, links and monitors are told, calls
+fail, the mailbox is dropped. Only then is the stack, if there is one, thrown into. (gevent's kill is an exception
+that the victim may swallow; links must not wait for its `finally`.) An idle process dies without running any code.
+
+Propagation over links is iterative: a chain of 20,000 links costs no recursion.
+
+Invariant: b in a.links  <=>  a in b.links.
+Invariant: ref in w.monitors  <=>  ref in target.monitored_by  (or the target is another node's).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from greenlet import getcurrent
+
+from . import scheduler
+from .identity import Pid, Ref, make_ref
+from .reasons import NOPROC, NORMAL
+from .scheduler import DEADQ, IO, Killed, Process, Worker, resolve, run_callback, self_, send
+from .signals import Action, Origin, decide
+
+__all__ = ["Down", "Exit", "demonitor", "exit", "is_alive", "link", "monitor", "trap_exit", "unlink"]
+
+# --------------------------------------------------------------------------------------------------------- types
+
+
+class Exit(NamedTuple):
+    """What a process that traps exits gets for an exit signal: Erlang's {'EXIT', From, Reason}."""
+
+    sender: Any
+    reason: Any
+
+
+class Down(NamedTuple):
+    """What a monitor gives once: Erlang's {'DOWN', Ref, process, Pid, Reason}. `pid` is the name, if monitored by it."""
+
+    ref: Ref
+    pid: Any
+    reason: Any
+
+
+# ----------------------------------------------------------------------------------------------------------- API
+
+
+def exit(dest: Any, reason: Any = NORMAL) -> None:
+    """Send an exit signal: erlang:exit/2. What it does is `signals.decide`'s table.
+
+    Never blocks. To a dead pid: nothing. Ends the caller (raises) when the caller sends it to itself and dies of it.
+    To end oneself unconditionally, raise ProcessExit(reason).
+    """
+    p = resolve(dest)
+    if p.q is DEADQ:
+        return
+    me = getattr(getcurrent(), "proc", None)
+    origin = Origin.SELF if me is p else Origin.EXIT
+    action, reason = decide(origin, reason, p.trap)
+    if action is Action.MESSAGE:
+        send(p, Exit(me, reason))
+    elif action is Action.DIE:
+        die(p, reason)
+        if me is p:
+            raise Killed(reason)
+
+
+def trap_exit(flag: bool) -> bool:
+    """Turn exit signals into `Exit` messages for the calling process, or stop doing so; return the old setting."""
+    p = self_()
+    old, p.trap = p.trap, bool(flag)
+    return old
+
+
+def link(pid: Process) -> None:
+    """Link the calling process with `pid`, both ways; twice is once.
+
+    A dead `pid`: `Exit(pid, noproc)` to a caller that traps exits; any other caller ends with noproc
+    (OTP raises an error noproc there; the exit reason is the same).
+    """
+    me = self_()
+    if pid is me:
+        return
+    if pid.q is DEADQ:
+        if me.trap:
+            send(me, Exit(pid, NOPROC))
+            return
+        raise scheduler.ProcessExit(NOPROC)
+    connect(me, pid)
+
+
+def unlink(pid: Process) -> None:
+    """Undo the link with `pid`, if there is one. An Exit that is already in the mailbox stays there."""
+    disconnect(self_(), pid)
+
+
+def monitor(dest: Any) -> Ref:
+    """Watch `dest` (pid or name): one Down comes when it ends, or at once (noproc) if it is not there. Monitors stack."""
+    me = self_()
+    ref = make_ref()
+    label = dest
+    if isinstance(dest, str):
+        target = scheduler.names.get(dest)
+    else:
+        target = dest
+    if target is None or target.q is DEADQ:
+        send(me, Down(ref, label, NOPROC))
+        return ref
+    if target.monitored_by is None:
+        target.monitored_by = {}
+    target.monitored_by[ref] = (me, label)
+    if me.monitors is None:
+        me.monitors = {}
+    me.monitors[ref] = target
+    return ref
+
+
+def demonitor(ref: Ref, flush: bool = False, info: bool = False) -> bool:
+    """Stop watching. With `flush`, also remove a Down that is already in the mailbox.
+
+    Returns True; with `info`, True only if the monitor was still there (so no Down has been sent). With `flush` and
+    `info`, False says that a Down was sent (and is now gone). An unknown ref is no error. Source: erlang:demonitor/2.
+    """
+    me = self_()
+    target = me.monitors.pop(ref, None) if me.monitors else None
+    found = target is not None
+    if target is not None and target.monitored_by:
+        target.monitored_by.pop(ref, None)
+    if flush and not found:
+        _remove_message(me, lambda m: m.__class__ is Down and m.ref is ref)
+    return found if info else True
+
+
+def is_alive(pid: Pid) -> bool:
+    """Tell whether the process lives. O(1)."""
+    return getattr(pid, "q", DEADQ) is not DEADQ
+
+
+# ----------------------------------------------------------------------------------------------------- internals
+
+
+def connect(a: Process, b: Process) -> None:
+    """Link two living processes."""
+    if a.links is None:
+        a.links = set()
+    if b.links is None:
+        b.links = set()
+    a.links.add(b)
+    b.links.add(a)
+
+
+def disconnect(a: Process, b: Process) -> None:
+    """Unlink two processes."""
+    if a.links:
+        a.links.discard(b)
+    if b.links:
+        b.links.discard(a)
+
+
+def die(p: Process, reason: Any) -> None:
+    """End `p` with `reason`, and all that must end with it through links."""
+    work: list[tuple[Process, Any]] | None = None
+    while True:
+        if p.q is not DEADQ:
+            _bury(p, reason)
+            links = p.links
+            if links:
+                p.links = None
+                for peer in links:
+                    if peer.links:
+                        peer.links.discard(p)
+                    action, carried = decide(Origin.LINK, reason, peer.trap)
+                    if action is Action.MESSAGE:
+                        send(peer, Exit(p, carried))
+                    elif action is Action.DIE:
+                        if work is None:
+                            work = []
+                        work.append((peer, carried))
+            _tell_monitors(p, reason)
+        if not work:
+            return
+        p, reason = work.pop()
+
+
+def _bury(p: Process, reason: Any) -> None:
+    """Make `p` dead in every table, then throw into its stack if it has one."""
+    if p.name is not None:
+        # The name is free before anybody hears of the death (OTP monitor_SUITE named_down).
+        if scheduler.names.get(p.name) is p:
+            del scheduler.names[p.name]
+    del scheduler.table[p.number]
+    wait = p.wait
+    p.q = DEADQ
+    if p.cur:
+        p.cur.clear()  # a batch that is being handled ends with the message it is at
+    p.cur = p.pdict = p.behaviour = p.control = None
+    p.reason = reason
+    g = p.g
+    if g is not None:
+        if wait is IO:
+            if g is not getcurrent():
+                run_callback(_throw_out, g, p, Killed(reason))
+        else:
+            p.exc = Killed(reason)
+            scheduler.resume(p)
+    if p.monitors:
+        for ref, target in p.monitors.items():
+            if target.monitored_by:
+                target.monitored_by.pop(ref, None)
+        p.monitors = None
+
+
+def _tell_monitors(p: Process, reason: Any) -> None:
+    watchers = p.monitored_by
+    if not watchers:
+        return
+    p.monitored_by = None
+    for ref, watcher in watchers.items():
+        if watcher is None:
+            ref.failed(reason)  # an open call: it is its own monitor
+        else:
+            process, label = watcher
+            if process.monitors:
+                process.monitors.pop(ref, None)
+            send(process, Down(ref, label, reason))
+
+
+def _throw_out(g: Worker, p: Process, killed: Killed) -> None:
+    """In the hub: unwind a stack that waits in gevent's I/O, if it still does."""
+    if g.proc is p and p.g is g and p.wait is IO:
+        g.throw(killed)
+
+
+def _remove_message(p: Process, match: Any) -> bool:
+    """Take the first matching message out of a mailbox, wherever it lies."""
+    for box in (p.cur, p.q):
+        if box:
+            for index, message in enumerate(box):
+                if match(message):
+                    del box[index]
+                    if not box and box is p.q:
+                        p.q = None
+                    return True
+    return False
+
+
+scheduler.die = die

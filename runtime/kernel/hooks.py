@@ -1,0 +1,38 @@
+"""Places where the floors above listen to the kernel: lists of plain functions.
+
+The kernel knows no logger, no alarm and no supervisor. It calls these, in the running process or in the hub, so a
+hook must be short, must not block and must not raise.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .reasons import Crash
+    from .scheduler import Process
+    from .watchdog import HogReport
+
+__all__ = ["call", "on_crash", "on_hog", "on_mailbox", "on_zombie"]
+
+on_crash: list[Callable[[Process, Crash], None]] = []
+"""A process is about to end by an exception; it is still whole (name, links, mailbox)."""
+on_hog: list[Callable[[HogReport], None]] = []
+"""A callback has held the loop for longer than `hog_warn`, and again when it is killed for it."""
+on_mailbox: list[Callable[[Process, bool], None]] = []
+"""A mailbox passed its high watermark (True) or came back to its low one (False)."""
+on_zombie: list[Callable[[Process], None]] = []
+"""A dead process refused to let go of its stack; the stack is buried and leaks some 7 KB."""
+
+
+def call(hooks: list[Any], *args: Any) -> None:
+    """Call every hook; one that raises is reported on standard error and does not stop the others."""
+    for hook in hooks:
+        try:
+            hook(*args)
+        except Exception:  # noqa: BLE001 - an observer's fault must not become the observed process's
+            print(f"evergreen: hook {hook!r} failed:", file=sys.stderr)
+            traceback.print_exc()

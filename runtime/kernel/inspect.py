@@ -1,0 +1,220 @@
+"""Looking at processes without touching them: process_info, the process list, the invariants.
+
+Everything here only reads, never blocks, and never raises for a process that is already dead (it answers None).
+Source: erlang:process_info/1,2; erlang:processes/0.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+from greenlet import getcurrent
+
+from . import scheduler
+from .identity import Pid, RemotePid, _is_here
+from .scheduler import DEADQ, IO, RECV, Extra, Process, self_
+
+__all__ = ["check_invariants", "erase", "get", "pid_from_wire", "process_count", "process_info", "processes", "put", "set_label"]  # fmt: skip
+
+DEFAULT_KEYS = (
+    "registered_name", "current_function", "initial_call", "label", "status", "message_queue_len", "links",
+    "dictionary", "trap_exit", "priority", "parent", "group_leader", "memory",
+)  # fmt: skip
+"""What process_info gives when no key is asked for; all but the dictionary are O(1) or O(links)."""
+
+# ----------------------------------------------------------------------------------------------------------- API
+
+
+def processes() -> Iterator[Process]:
+    """Yield every living process of this node, oldest first; those that start or end meanwhile may be missed."""
+    for number in list(scheduler.table):
+        p = scheduler.table.get(number)
+        if p is not None:
+            yield p
+
+
+def process_count() -> int:
+    """Return how many processes live here. O(1)."""
+    return len(scheduler.table)
+
+
+def process_info(pid: Pid, *keys: str) -> dict[str, Any] | None:
+    """Return what is known of a process, as a dict with the keys asked for; None if it is dead.
+
+    Besides the default ones: messages, monitors, monitored_by, current_stacktrace, watermarks, number.
+    `messages` and `dictionary` are copies of the containers, not of what is in them.
+
+    Raises ValueError for an unknown key.
+    """
+    p = pid
+    if not isinstance(p, Process) or p.q is DEADQ:
+        return None
+    unknown = [key for key in keys if key not in _READERS]
+    if unknown:
+        raise ValueError(f"process_info has no {unknown[0]!r}; it has {', '.join(sorted(_READERS))}")
+    return {key: _READERS[key](p) for key in keys or DEFAULT_KEYS}
+
+
+def pid_from_wire(wire: tuple[str, int, int]) -> Pid:
+    """Return the pid that `Pid.to_wire` described: the process itself if it lives here, else a RemotePid."""
+    if _is_here(wire):
+        p = scheduler.table.get(wire[1])
+        if p is not None:
+            return p
+    return RemotePid(*wire)
+
+
+def put(key: Any, value: Any) -> Any:
+    """Store a value in the caller's process dictionary; return the old one or None."""
+    p = self_()
+    if p.pdict is None:
+        p.pdict = {}
+    old = p.pdict.get(key)
+    p.pdict[key] = value
+    return old
+
+
+def get(key: Any, default: Any = None) -> Any:
+    """Return a value of the caller's process dictionary."""
+    p = self_()
+    return default if p.pdict is None else p.pdict.get(key, default)
+
+
+def erase(key: Any) -> Any:
+    """Remove a value from the caller's process dictionary; return it or None."""
+    p = self_()
+    return None if p.pdict is None else p.pdict.pop(key, None)
+
+
+def set_label(label: Any) -> None:
+    """Give the calling process a label that lists and reports show (OTP 27: proc_lib:set_label/1)."""
+    p = self_()
+    if p.extra is None:
+        p.extra = Extra()
+    p.extra.label = label
+
+
+def check_invariants() -> None:
+    """Raise AssertionError, saying what is wrong, if the kernel's tables contradict each other. For tests."""
+    for number, p in scheduler.table.items():
+        assert p.number == number, f"{p!r} is filed under {number}"
+        assert p.q is not DEADQ, f"{p!r} is dead but in the table"
+        for peer in p.links or ():
+            assert peer.links is not None and p in peer.links, f"{p!r} is linked to {peer!r}, but not back"
+        for ref, target in (p.monitors or {}).items():
+            assert target.monitored_by is not None and ref in target.monitored_by, (
+                f"{p!r} monitors {target!r} by {ref!r}, which does not know it"
+            )
+        for ref, watcher in (p.monitored_by or {}).items():
+            if watcher is not None:
+                owner = watcher[0]
+                assert owner.monitors is not None and ref in owner.monitors, (
+                    f"{p!r} believes to be monitored by {owner!r} ({ref!r}), which does not"
+                )
+        if p.name is not None:
+            assert scheduler.names.get(p.name) is p, f"{p!r} has the name {p.name!r}, the table says otherwise"
+        if p.q is not None and p.g is None and not scheduler.running and p not in scheduler.ready:
+            assert p in scheduler.low or scheduler.kicked, f"{p!r} has mail and is not on the run queue"
+    for name, p in scheduler.names.items():
+        assert p.q is not DEADQ, f"the name {name!r} belongs to a dead process"
+        assert p.name == name, f"{p!r} does not know its name {name!r}"
+
+
+# ----------------------------------------------------------------------------------------------------- internals
+
+
+def _status(p: Process) -> str:
+    if p.g is None:
+        if getattr(getcurrent(), "proc", None) is p:
+            return "running"
+        return "waiting" if p.q is None else "runnable"
+    if p.wait is None:
+        return "runnable"
+    return "running" if getcurrent() is p.g else "waiting"
+
+
+def _frame(p: Process) -> FrameType | None:
+    """Return the innermost frame of the process's own code, if it has a stack."""
+    if getattr(getcurrent(), "proc", None) is p:
+        frame: FrameType | None = sys._getframe()
+    else:
+        frame = p.g.gr_frame if p.g is not None else None
+    while frame is not None and "/runtime/kernel/" in frame.f_code.co_filename:
+        frame = frame.f_back
+    return frame
+
+
+def _current_function(p: Process) -> str:
+    frame = _frame(p)
+    if frame is not None:
+        return f"{frame.f_globals.get('__name__')}.{frame.f_code.co_qualname}:{frame.f_lineno}"
+    kind = type(p.behaviour)
+    return f"{kind.__module__}.{kind.__qualname__}.on_message"
+
+
+def _stacktrace(p: Process) -> list[str]:
+    frame = _frame(p)
+    if frame is None:
+        return []
+    lines = traceback.format_stack(frame, 30)
+    return [line.rstrip() for line in lines if "/runtime/kernel/" not in line]
+
+
+def _initial_call(p: Process) -> str:
+    if p.extra is not None and p.extra.initial_call is not None:
+        return str(p.extra.initial_call)
+    fn = getattr(p.behaviour, "fn", None)
+    thing = fn if fn is not None else type(p.behaviour)
+    return f"{getattr(thing, '__module__', '?')}.{getattr(thing, '__qualname__', repr(thing))}"
+
+
+def _messages(p: Process) -> list[Any]:
+    return [*(p.cur or ()), *(p.q or ())]
+
+
+def _memory(p: Process) -> int:
+    """Bytes of the kernel's own record, its mailbox and its stack; not of what the behaviour holds."""
+    total = sys.getsizeof(p)
+    for part in (p.q, p.cur, p.links, p.monitors, p.monitored_by, p.pdict, p.extra, p.behaviour):
+        if part is not None:
+            total += sys.getsizeof(part)
+    return total + (7_200 if p.g is not None else 0)
+
+
+def _waits_for(p: Process) -> str | None:
+    if p.g is None or p.wait is None:
+        return None
+    if p.wait is RECV:
+        return "receive"
+    if p.wait is IO:
+        return "io"
+    dest = getattr(p.wait, "dest", None)
+    return f"call to {dest!r}" if dest is not None else "timer"
+
+
+_READERS: dict[str, Any] = {
+    "current_function": _current_function,
+    "current_stacktrace": _stacktrace,
+    "dictionary": lambda p: dict(p.pdict or {}),
+    "group_leader": lambda p: None,
+    "initial_call": _initial_call,
+    "label": lambda p: p.extra.label if p.extra is not None else None,
+    "links": lambda p: sorted(p.links or ()),
+    "memory": _memory,
+    "message_queue_len": lambda p: p.mailbox_length,
+    "messages": _messages,
+    "monitored_by": lambda p: sorted({w[0] for w in (p.monitored_by or {}).values() if w is not None}),
+    "monitors": lambda p: list((p.monitors or {}).values()),
+    "number": lambda p: p.number,
+    "parent": lambda p: scheduler.table.get(p.parent),
+    "priority": lambda p: p.extra.priority if p.extra is not None else "normal",
+    "registered_name": lambda p: p.name,
+    "status": _status,
+    "trap_exit": lambda p: p.trap,
+    "waits_for": _waits_for,
+    "watermarks": lambda p: p.extra.watermarks if p.extra is not None else None,
+}

@@ -1,0 +1,119 @@
+"""Finding and ending callbacks that compute without end: a hog stops every other process, since nothing preempts it.
+
+An interval timer's signal (SIGALRM, every 50 ms) looks at the scheduler in the main thread, between two bytecodes.
+If the slice has not moved on since `hog_warn`, a report names the process, its function and its stack; after `hog_kill`
+an exception is raised in it, which also breaks a `time.sleep`. Only when the interrupted frame is not the kernel's: the
+scheduler's own state must never be left half changed; the next tick tries again.
+C code that holds the interpreter lock is seen only when it returns. Under a debugger the kill is off.
+
+Rejected: gevent's monitor thread (a tracer on each switch doubles its cost); a native thread with
+PyThreadState_SetAsyncExc (slower to act, cannot break a sleep).
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from types import FrameType
+from typing import Any
+
+from greenlet import getcurrent
+
+from . import hooks, scheduler
+from .scheduler import Killed, Process, Worker
+
+__all__ = ["Hog", "HogReport", "start_watchdog", "stop_watchdog"]
+
+TICK = 0.05
+
+
+class Hog(Exception):  # noqa: N818 - the name is the reason that the crash report shows
+    """Raised inside a callback that held the whole node for longer than `hog_kill` seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class HogReport:
+    """Who held the loop: `pid` (None: a callback of the hub itself), for how long, where, and whether it was killed."""
+
+    pid: Process | None
+    seconds: float
+    function: str
+    stack: str
+    killed: bool
+
+
+@dataclass(slots=True)
+class _Watch:
+    warn: float
+    kill: float | None
+    mark: Any = None
+    since: float = 0.0
+    warned: bool = False
+    previous: Any = None
+
+
+def start_watchdog(hog_warn: float = 0.1, hog_kill: float | None = 5.0) -> None:
+    """Start watching (main thread only). Seconds until a hog is reported, and until it is killed (None: never)."""
+    global _watch
+    stop_watchdog()
+    _watch = _Watch(hog_warn, None if sys.gettrace() is not None else hog_kill)
+    _watch.previous = signal.signal(signal.SIGALRM, _tick)
+    signal.siginterrupt(signal.SIGALRM, False)
+    signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
+
+
+def stop_watchdog() -> None:
+    """Stop watching and give the signal back."""
+    global _watch
+    if _watch is not None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, _watch.previous or signal.SIG_DFL)
+        _watch = None
+
+
+_watch: _Watch | None = None
+_KERNEL = str(Path(__file__).parent) + "/"
+
+
+def _tick(_signum: int, frame: FrameType | None) -> None:
+    watch = _watch
+    if watch is None:
+        return
+    g = getcurrent()
+    p = g.proc if isinstance(g, Worker) else None
+    if p is None:
+        watch.mark = None  # the hub waits for events, or a callback of its own is at work
+        return
+    mark = (scheduler.slice_end, p.number)
+    now = monotonic()
+    if mark != watch.mark:
+        watch.mark, watch.since, watch.warned = mark, now, False
+        return
+    held = now - watch.since
+    if not watch.warned and held >= watch.warn:
+        watch.warned = True
+        _report(p, held, frame, killed=False)
+    if watch.kill is not None and held >= watch.kill and frame is not None and not _in_kernel(frame):
+        _report(p, held, frame, killed=True)
+        watch.mark = None
+        if p.q is scheduler.DEADQ:
+            raise Killed(p.reason)
+        raise Hog(f"held the node for {held:.1f} s without giving way")
+
+
+def _in_kernel(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(_KERNEL)
+
+
+def _report(p: Process, held: float, frame: FrameType | None, killed: bool) -> None:
+    lines = traceback.format_stack(frame, 30) if frame is not None else []
+    stack = "".join(line for line in lines if _KERNEL not in line)
+    where = frame
+    while where is not None and _in_kernel(where):
+        where = where.f_back
+    function = "?" if where is None else f"{where.f_globals.get('__name__')}.{where.f_code.co_qualname}:{where.f_lineno}"
+    hooks.call(hooks.on_hog, HogReport(p, held, function, stack, killed))

@@ -1,0 +1,109 @@
+"""Mailbox length: the primary health figure, watched at no cost per message.
+
+A mailbox is looked at when its process takes a batch out of it, and, for processes that block and take nothing, by
+`sweep`, which only visits processes that hold a stack. Past the high watermark the alarm is raised once and the mailbox
+is replaced by one that counts who sends (so the top senders are known exactly while it matters and nobody pays
+otherwise); at the low watermark it is cleared.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from greenlet import getcurrent
+
+from . import hooks, scheduler
+from .scheduler import DEADQ, Extra, Process
+
+__all__ = ["set_default_watermarks", "set_watermarks", "sweep", "top_senders"]
+
+_default = (10_000, 1_000)
+_lowest_high = 10_000
+
+
+class _CountingMailbox(deque[Any]):
+    """A mailbox that remembers how many messages came from whom."""
+
+    __slots__ = ("senders",)
+
+    def __init__(self, messages: Iterable[Any], senders: dict[Any, int]) -> None:
+        super().__init__(messages)
+        self.senders = senders
+
+    def append(self, message: Any) -> None:
+        sender = getattr(getcurrent(), "proc", None)
+        key = sender if sender is not None else "outside"
+        if key in self.senders or len(self.senders) < 1000:
+            self.senders[key] = self.senders.get(key, 0) + 1
+        deque.append(self, message)
+
+
+def set_default_watermarks(high: int, low: int) -> None:
+    """Set the watermarks (messages) of every process that has none of its own."""
+    global _default
+    _default = _checked(high, low)
+    _lower(high, reset=True)
+
+
+def set_watermarks(pid: Process, high: int, low: int) -> None:
+    """Set the watermarks (messages) of one process."""
+    if pid.extra is None:
+        pid.extra = Extra()
+    pid.extra.watermarks = _checked(high, low)
+    _lower(high)
+
+
+def top_senders(pid: Process, n: int = 3) -> list[tuple[Any, int]]:
+    """Return who sent most to `pid` since its mailbox alarm was raised: [(pid or "outside", messages)], at most `n`."""
+    counts = pid.extra.senders if pid.extra is not None else None
+    if not counts:
+        return []
+    return sorted(counts.items(), key=lambda item: -item[1])[:n]
+
+
+def sweep() -> None:
+    """Check the mailboxes of the processes that hold a stack. Call it every second or so; O(such processes)."""
+    for worker in list(scheduler.workers):
+        p = worker.proc
+        if p is not None and p.q:
+            p.q = check(p, p.q)
+
+
+def check(p: Process, q: Any) -> Any:
+    """Raise or clear the alarm of `p`, whose waiting messages are `q`; return the mailbox to go on with."""
+    extra = p.extra
+    high, low = (extra.watermarks if extra is not None else None) or _default
+    length = p.mailbox_length if q is p.q else len(q)
+    if extra is None or not extra.alarmed:
+        if length < high:
+            return q
+        if extra is None:
+            extra = p.extra = Extra()
+        extra.alarmed = True
+        extra.senders = {}
+        hooks.call(hooks.on_mailbox, p, True)
+    elif length <= low:
+        extra.alarmed = False
+        extra.senders = None
+        hooks.call(hooks.on_mailbox, p, False)
+        return q
+    if p.q is not DEADQ and q.__class__ is not _CountingMailbox:
+        p_senders = extra.senders
+        assert p_senders is not None
+        return _CountingMailbox(q, p_senders)
+    return q
+
+
+def _checked(high: int, low: int) -> tuple[int, int]:
+    if not 0 <= low < high:
+        raise ValueError(f"mailbox watermarks need 0 <= low < high, not high={high}, low={low}")
+    return (high, low)
+
+
+def _lower(high: int, reset: bool = False) -> None:
+    scheduler.mailbox_alarm_at = high if reset else min(scheduler.mailbox_alarm_at, high)
+
+
+scheduler.mailbox_check = check

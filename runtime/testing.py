@@ -1,0 +1,122 @@
+"""Tools for testing code that runs on processes: virtual time, settling, leak checks.
+
+    def test_retry(clock):
+        server = Retrier.start_link()
+        clock.advance(30)            # every timer due in the next 30 s fires, in order, at once
+        assert call(server, "tries") == 4
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from .kernel import check_invariants, clock, processes, registered, self_, yield_
+from .kernel import exit as exit_signal
+from .kernel import scheduler as _scheduler
+from .kernel.reasons import KILL
+
+__all__ = ["Leaks", "VirtualClock", "leak_check", "settle", "until", "virtual_clock"]
+
+
+class VirtualClock:
+    """Time that stands still until `advance`. Only timers of the runtime obey it, not sockets and not threads."""
+
+    def __init__(self) -> None:
+        self._time = clock.VirtualTime()
+
+    def now(self) -> float:
+        return self._time.time
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass: fire what comes due, in order, and let every process work off what that brings."""
+        settle()
+        end = self._time.time + seconds
+        while (due := self._time.next_due()) is not None and due <= end:
+            self._time.fire_next()
+            settle()
+        self._time.time = end
+        settle()
+
+
+@contextmanager
+def virtual_clock() -> Iterator[VirtualClock]:
+    """Put the runtime on virtual time within the `with` block."""
+    virtual = VirtualClock()
+    before, clock.virtual = clock.virtual, virtual._time
+    try:
+        yield virtual
+    finally:
+        clock.virtual = before
+
+
+def settle(turns: int = 100_000) -> None:
+    """Run the other processes until all of them wait. Call it from a process.
+
+    Raises AssertionError if they are still at it after `turns` rounds: then something loops.
+    """
+    self_()
+    for _ in range(turns):
+        if _scheduler.pending_calls:
+            _scheduler.arm_calls()
+        if not _scheduler.ready and not _scheduler.low:
+            return
+        yield_()
+    raise AssertionError(f"not settled after {turns} turns: {list(_scheduler.ready)[:5]!r} keep running")
+
+
+def until(condition: Callable[[], Any], timeout: float = 10.0) -> Any:
+    """Wait for `condition()` to become true and return it; looks again at each turn of the loop.
+
+    Only for what gives no event (another thread's or the operating system's doing). Raises AssertionError at `timeout`.
+    """
+    from time import monotonic
+
+    from .kernel import TIMEOUT, receive_match
+
+    end = monotonic() + timeout
+    while not (value := condition()):
+        if monotonic() > end:
+            raise AssertionError(f"still not true after {timeout} s: {condition}")
+        real, clock.virtual = clock.virtual, None
+        try:
+            assert receive_match(lambda _: False, timeout=0.002) is TIMEOUT
+        finally:
+            clock.virtual = real
+    return value
+
+
+@dataclass
+class Leaks:
+    """What was there before a test, and `check()` for what it left behind."""
+
+    numbers: set[int] = field(default_factory=lambda: set(_scheduler.table))
+    names: set[str] = field(default_factory=lambda: set(registered()))
+    timers: set[Any] = field(default_factory=lambda: set(clock.live))
+
+    def check(self) -> None:
+        """Raise AssertionError naming every process, name and timer that is new and still there; end the processes."""
+        me = self_()
+        left = [p for p in processes() if p.number not in self.numbers and p is not me]
+        names = [name for name in registered() if name not in self.names]
+        timers = [t for t in clock.live if t not in self.timers]
+        check_invariants()
+        for p in left:
+            exit_signal(p, KILL)
+        for t in timers:
+            t.cancel()
+        settle()
+        assert not left, f"processes left behind: {left!r}"
+        assert not names, f"names left behind: {names!r}"
+        assert not timers, f"timers left running: {timers!r}"
+
+
+@contextmanager
+def leak_check() -> Iterator[Leaks]:
+    """Fail if the block leaves a process, a name or a timer behind, or breaks an invariant of the kernel."""
+    leaks = Leaks()
+    yield leaks
+    settle()
+    leaks.check()
