@@ -1,0 +1,528 @@
+"""GenServer: a process that keeps state and answers messages.
+
+    class Counter(GenServer):
+        def init(self, start):
+            self.n = start
+
+        def handle_call(self, request, sender):
+            self.n += 1
+            return self.n
+
+    pid = Counter.start_link(0, name="counter")
+    call(pid, "next")                                   # -> 1
+
+The state is the object's own fields, set in `init` (`__init__` is not called). A server that waits is one small object
+and no stack; its callbacks may block in plain style (call, receive, sleep, gevent I/O), and while one blocks, further
+messages queue. Callbacks are looked up at each message, so new code in the class takes effect at the next one.
+
+Where this differs from OTP: a raised exception never counts as a returned value (no `throw`); a request whose caller no
+longer waits (timed out, dead) is skipped; a plain time-out is not started anew by a system message; hibernation is a
+status only, since an idle process has no stack or heap to shrink.
+
+Source: OTP gen_server; gen_server_SUITE.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn
+
+from greenlet import GreenletExit
+
+from runtime import kernel
+from runtime.kernel import (
+    NORMAL, TIMEOUT, Call, Cast, Crash, Exit, Killed, Process, ProcessExit, Ref, Request, is_failure, reply,
+)  # fmt: skip
+
+from . import proc_lib
+from .outcome import (
+    CONTROL, UNSET, BadReturnValue, Fail, Ignore, NoReply, Reply, Stop, TimeoutSpec, Undefined,
+)  # fmt: skip
+from .proc_lib import START, Acknowledged, Failed
+from .reports import ServerReport, emit
+from .sys import SystemRequest, serve
+
+__all__ = ["GenServer", "enter_loop"]
+
+_log = logging.getLogger("evergreen.gen_server")
+
+# --------------------------------------------------------------------------------------------------------- types
+
+
+class GenServer:
+    """Base class of servers: override the callbacks you need. No `__init__`, no fields of its own."""
+
+    # ------------------------------------------------------------------------------------------- API: starting
+
+    @classmethod
+    def start_link(
+        cls, *args: Any, name: str | None = None, timeout: float | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Process | None:  # fmt: skip
+        """Start a server linked to the caller, its parent; wait until `init(*args)` has run.
+
+        Blocks at most `timeout` seconds (None: for ever). Returns the pid, or None when init returned Ignore().
+        `options`: further ones of spawn (priority, watermarks, label).
+
+        Raises:
+            StartError: init failed or was too slow (reason "timeout"); process and name are gone, and no Exit message
+                of it will come. A caller that does not trap exits dies with the child instead, as in OTP, unless
+                init returned Fail(reason), which is for expected failures.
+            AlreadyStarted: the name is taken (`.pid`).
+        Source: OTP gen_server:start_link/4; gen_server_SUITE start, loop_start_fail, otp_7669.
+        """
+        return _start(cls, args, name, timeout, options, link=True)
+
+    @classmethod
+    def start(
+        cls, *args: Any, name: str | None = None, timeout: float | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Process | None:  # fmt: skip
+        """As start_link, without link or parent."""
+        return _start(cls, args, name, timeout, options, link=False)
+
+    @classmethod
+    def start_monitor(
+        cls, *args: Any, name: str | None = None, timeout: float | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> tuple[Process, Ref] | None:  # fmt: skip
+        """As start, and monitor the server: returns (pid, ref), or None when ignored."""
+        pid = _start(cls, args, name, timeout, options, link=False)
+        return None if pid is None else (pid, kernel.monitor(pid))
+
+    # ----------------------------------------------------------------------------------------------- callbacks
+
+    def init(self, *args: Any) -> Any:
+        """Set the state up. Return None | NoReply(options) | Ignore() | Stop(reason) | Fail(reason)."""
+
+    def handle_call(self, request: Any, sender: Call) -> Any:
+        """Answer a `call`. Return the reply, or Reply(...), NoReply(...), Stop(...).
+
+        `sender` is the open call: `reply(sender, value)` answers it later, from any process.
+        """
+        raise Undefined(self, "handle_call")
+
+    def handle_cast(self, request: Any) -> Any:
+        """Handle a `cast`. Return None | NoReply(...) | Stop(reason)."""
+        raise Undefined(self, "handle_cast")
+
+    def handle_info(self, message: Any) -> Any:
+        """Handle any other message: Exit, Down, Timeout, TIMEOUT, what `send` sends. Returns as handle_cast.
+
+        By default: logs a warning and goes on.
+        """
+        _log.warning(
+            "%s: no handle_info for a message", _describe(self),
+            extra={"report": {"label": "no_handle_info", "module": _describe(self), "message": message}},
+        )  # fmt: skip
+
+    def handle_continue(self, value: Any) -> Any:
+        """Go on with what a callback put off by `continue_=value`, before any queued message. As handle_cast."""
+        raise Undefined(self, "handle_continue")
+
+    def terminate(self, reason: Any) -> Any:
+        """Clean up. Runs when a callback returns Stop or raises, on `stop`, and, in a server that traps exits, on its
+        parent's exit. Does not run when an exit signal ends the process."""
+
+    def code_change(self, old_version: Any, extra: Any) -> Any:
+        """Bring the fields into the form that this code wants. If it raises, the old state stays."""
+        raise Undefined(self, "code_change")
+
+    def format_status(self, status: dict[str, Any]) -> Mapping[str, Any]:
+        """Return `status` as people may see it, in get_status and in reports: hide secrets here.
+
+        Keys, where they apply: state (the fields by name, a copy), message (the last), reason, messages (queued).
+        """
+        return status
+
+    # ------------------------------------------------------------------------------- what the kernel and sys call
+
+    def on_message(self, process: Process, message: Any) -> None:
+        """Handle one message of the mailbox. The hot path: keep it small."""
+        try:
+            if process.control is not None and not _admit(self, process, message):
+                return
+            kind = message.__class__
+            if kind is Call or kind is Request:
+                if message.process is None:  # its caller has gone: do not do the work
+                    return
+                request = message.request
+                if request.__class__ is SystemRequest:
+                    _system(self, process, message)
+                    return
+                result = self.handle_call(request, message)
+                if result.__class__ in CONTROL:
+                    _after_call(self, process, message, result)
+                else:
+                    reply(message, result)
+            elif kind is Cast:
+                result = self.handle_cast(message.request)
+                if result is not None:
+                    _after(self, process, message, result)
+            else:
+                _info(self, process, message)
+        except BaseException as error:  # noqa: BLE001 - whatever a callback raises, terminate and the report come first
+            _failed(self, process, message, error)
+
+    def system_get_state(self) -> dict[str, Any]:
+        return _fields(self)
+
+    def system_replace_state(self, change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+        new = change(_fields(self))
+        if not isinstance(new, dict):
+            raise TypeError(f"a GenServer's state is a dict of its fields, not {type(new).__qualname__}")
+        _set_fields(self, new)
+        return dict(new)
+
+    def system_code_change(self, module: Any, old_version: Any, extra: Any) -> None:
+        before = _fields(self)
+        try:
+            self.code_change(old_version, extra)
+        except BaseException:
+            _set_fields(self, before)
+            raise
+
+    def system_status(self) -> dict[str, Any]:
+        control = kernel.self_().control
+        status: dict[str, Any] = {"state": _status(self, state=_fields(self))["state"]}
+        if control is not None:
+            status.update(hibernated=control.hibernated, held=len(control.held or ()))
+        return status
+
+    def system_terminate(self, reason: Any) -> NoReturn:
+        _end(self, kernel.self_(), reason, None)
+
+
+# ----------------------------------------------------------------------------------------------------------- API
+
+
+def enter_loop(server: GenServer, outcome: NoReply | None = None, *, name: str | None = None) -> NoReturn:
+    """Make the calling process, which has initialised itself, run `server` from now on. Never returns.
+
+    For processes started by `proc_lib.start_link` and the like that have something to do before they serve. The
+    process keeps its stack. `outcome`: what init could have returned.
+
+    Exits: process_was_not_started_by_proc_lib; process_not_registered, when it does not have the `name` it claims.
+    Source: OTP gen_server:enter_loop/5; gen_server_SUITE spec_init, otp_5854.
+    """
+    process = kernel.self_()
+    if not proc_lib.was_started_here(process):
+        raise ProcessExit("process_was_not_started_by_proc_lib")
+    if name is not None and kernel.whereis(name) is not process:
+        raise ProcessExit("process_not_registered")
+    try:
+        if outcome is not None:
+            _after(server, process, None, outcome)
+    except BaseException as error:  # noqa: BLE001 - as in on_message
+        _failed(server, process, None, error)
+    while True:
+        server.on_message(process, kernel.receive())
+
+
+# ----------------------------------------------------------------------------------------------------- internals
+
+
+class _Control:
+    """What a server has only now and then, in its process's `control` slot: that slot is None in an ordinary one."""
+
+    __slots__ = ("armed", "held", "hibernated", "start", "suspended", "timer")
+
+    def __init__(self) -> None:
+        self.start: tuple[Any, ...] | None = None
+        """The arguments of init, before it has run."""
+        self.suspended = False
+        self.held: deque[Any] | None = None
+        """Ordinary messages that came while suspended."""
+        self.hibernated = False
+        self.armed: _EventTimeout | None = None
+        self.timer: Any = None
+
+
+class _EventTimeout:
+    """The message of an event time-out. One that is no longer armed was overtaken, and is nothing."""
+
+    __slots__ = ("fired", "message")
+
+    def __init__(self, message: Any) -> None:
+        self.message = message
+        self.fired = False
+
+
+class _Ended(ProcessExit):
+    """The end of a server, its terminate and its reports done: passes through the callbacks' stack untouched."""
+
+
+_UNLINKED: Final = "_GenServer_unlinked"
+"""Field of a server started without a link: whoever started it is no parent whose exit would end it."""
+
+
+def _start(
+    cls: type[GenServer], args: tuple[Any, ...], name: str | None, timeout: float | None,
+    options: Mapping[str, Any] | None, *, link: bool,
+) -> Process | None:  # fmt: skip
+    proc_lib.claim_name(name)
+    server = object.__new__(cls)
+    if not link:
+        setattr(server, _UNLINKED, True)
+    mark = kernel.receive_mark()
+    # Nothing runs between the spawn and the first message, the start call: nobody can get in first.
+    pid = kernel.spawn_callback(server, link=link, name=name, **(options or {}))
+    pid.control = control = _Control()
+    control.start = args
+    value = proc_lib.await_start(pid, mark, timeout, link=link)
+    return None if value.__class__ is Ignore else pid
+
+
+def _begin(server: GenServer, process: Process, call: Call) -> None:
+    """The first message: run init and tell the starter."""
+    args = process.control.start
+    process.control = None
+    try:
+        result = server.init(*args)
+    except BaseException as error:  # noqa: BLE001 - any way that init fails fails the start
+        if isinstance(error, (Killed, KeyboardInterrupt, GreenletExit)):
+            raise
+        reason = error.reason if isinstance(error, ProcessExit) else Crash(error)
+        proc_lib.report_crash(process, reason)
+        raise _Ended(reason) from None
+    kind = result.__class__
+    if result is None:
+        reply(call, Acknowledged())
+    elif kind is NoReply:
+        reply(call, Acknowledged())
+        _after(server, process, None, result)
+    elif kind is Ignore:
+        reply(call, Failed(result))
+        raise _Ended(NORMAL)
+    elif kind is Fail:
+        reply(call, Failed(result.reason))
+        raise _Ended(NORMAL)
+    else:
+        reason = result.reason if kind is Stop else BadReturnValue(result)
+        proc_lib.report_crash(process, reason)
+        raise _Ended(reason)
+
+
+def _admit(server: GenServer, process: Process, message: Any) -> bool:
+    """A message for a server in some special condition. Return whether it is to be handled as usual."""
+    control = process.control
+    if control.start is not None:
+        _begin(server, process, message)
+        return False
+    if isinstance(message, Call) and message.request.__class__ is SystemRequest:
+        return True
+    if control.suspended:
+        if message.__class__ is Exit and _is_parent(server, process, message.sender):
+            return True
+        if control.held is None:
+            control.held = deque()
+        control.held.append(message)
+        return False
+    if message.__class__ is _EventTimeout and message is not control.armed:
+        return False
+    # Any message cancels the time-out and ends hibernation.
+    if control.timer is not None:
+        control.timer.cancel()
+    if message is control.armed:
+        message.fired = True
+    process.control = None
+    return True
+
+
+def _info(server: GenServer, process: Process, message: Any) -> None:
+    kind = message.__class__
+    if kind is Exit and _is_parent(server, process, message.sender):
+        _end(server, process, message.reason, message)
+    if kind is _EventTimeout:
+        if not message.fired:  # overtaken
+            return
+        message = message.message
+    result = server.handle_info(message)
+    if result is not None:
+        _after(server, process, message, result)
+
+
+def _after_call(server: GenServer, process: Process, call: Call, result: Any) -> None:
+    kind = result.__class__
+    if kind is Reply:
+        reply(call, result.value)
+        _next(server, process, call, result)
+    elif kind is NoReply:
+        _next(server, process, call, result)
+    elif kind is Stop:
+        _end(server, process, result.reason, call, call, result.reply)
+    else:
+        _end(server, process, BadReturnValue(result), call)
+
+
+def _after(server: GenServer, process: Process, message: Any, result: Any) -> None:
+    kind = result.__class__
+    if kind is NoReply:
+        _next(server, process, message, result)
+    elif kind is Stop:
+        _end(server, process, result.reason, message)
+    else:
+        _end(server, process, BadReturnValue(result), message)
+
+
+def _next(server: GenServer, process: Process, message: Any, outcome: Any) -> None:
+    """Do what the callback asked for: continue, hibernate, or wait with a time-out."""
+    while True:
+        timeout: TimeoutSpec = outcome.timeout
+        if outcome.continue_ is not UNSET:
+            result = server.handle_continue(outcome.continue_)
+        elif timeout.__class__ is tuple and timeout[0] <= 0:  # type: ignore[index]
+            result = server.handle_info(timeout[1])  # type: ignore[index]
+        else:
+            break
+        if result is None:
+            return
+        if result.__class__ is not NoReply:
+            _after(server, process, message, result)
+        outcome = result
+    if timeout is None and not outcome.hibernate:
+        return
+    control = process.control
+    if control is None:
+        control = process.control = _Control()
+    control.hibernated = outcome.hibernate
+    if timeout is not None:
+        seconds, value = timeout if isinstance(timeout, tuple) else (timeout, TIMEOUT)
+        control.armed = armed = _EventTimeout(value)
+        if seconds <= 0:
+            kernel.send(process, armed)  # behind all that is queued, any of which cancels it
+        else:
+            control.timer = kernel.clock.after(seconds, kernel.send, process, armed)
+
+
+def _system(server: GenServer, process: Process, call: Call) -> None:
+    control = process.control
+    was = control is not None and control.suspended
+    now = serve(call, server, process, suspended=was)
+    if now == was:
+        return
+    if now:
+        if control is None:
+            control = process.control = _Control()
+        control.suspended = True
+        return
+    control.suspended = False
+    held = control.held
+    control.held = None
+    if control.armed is None and not control.hibernated:
+        process.control = None
+    # Before anything newer. No system message is taken meanwhile: it is newer than all of these.
+    while held:
+        server.on_message(process, held.popleft())
+        if not len(held) & 63:
+            kernel.yield_()
+
+
+def _is_parent(server: GenServer, process: Process, sender: Any) -> bool:
+    return sender.__class__ is Process and sender.number == process.parent and not hasattr(server, _UNLINKED)
+
+
+def _failed(server: GenServer, process: Process, message: Any, error: BaseException) -> NoReturn:
+    """A callback raised: turn it into an end with terminate and reports."""
+    if isinstance(error, (Killed, _Ended, KeyboardInterrupt, GreenletExit)):
+        raise error  # dead already, done already, or the interpreter's own business
+    if isinstance(error, ProcessExit):
+        reason = error.reason
+    else:
+        reason = Crash(error)
+    _end(server, process, reason, message)
+
+
+def _end(
+    server: GenServer, process: Process, reason: Any, message: Any, call: Call | None = None, value: Any = UNSET
+) -> NoReturn:
+    """Run terminate, answer, report, exit: in this order."""
+    client = message.process if isinstance(message, Call) else None
+    try:
+        server.terminate(reason)
+    except Killed:
+        raise
+    except ProcessExit as exit_:
+        reason = exit_.reason
+    except BaseException as error:  # noqa: BLE001 - a failing terminate gives the exit its reason
+        reason = Crash(error)
+    finally:
+        if call is not None and value is not UNSET:
+            reply(call, value)
+    if is_failure(reason):
+        _report(server, process, reason, message, client)
+    raise _Ended(reason) from None
+
+
+def _report(server: GenServer, process: Process, reason: Any, message: Any, client: Process | None) -> None:
+    queued = proc_lib.queued(process)
+    shown = _status(server, state=_fields(server), message=_shown(message), reason=reason, messages=queued)
+    emit(
+        ServerReport(
+            name=process.name,
+            pid=process,
+            module=_describe(server),
+            reason=shown["reason"],
+            last_message=shown["message"],
+            state=shown["state"],
+            client=client,
+            client_name=client.name if client is not None else None,
+            client_stack=_stack(client),
+        )
+    )
+    emit(proc_lib.crash_report(process, shown["reason"], messages=shown["messages"]))
+
+
+def _shown(message: Any) -> Any:
+    """What a report calls the last message: the request itself, without its envelope."""
+    return message.request if isinstance(message, (Call, Cast)) else message
+
+
+def _stack(client: Process | None) -> str:
+    if client is None:
+        return ""
+    info = kernel.process_info(client, "current_stacktrace")
+    return "\n".join(info["current_stacktrace"]) if info is not None else ""
+
+
+def _status(server: GenServer, **status: Any) -> Mapping[str, Any]:
+    """Return `status` through the server's format_status; if that fails, nothing of it is shown."""
+    try:
+        shown = server.format_status(dict(status))
+        return {key: shown.get(key) for key in status}
+    except Exception as error:  # noqa: BLE001 - a hook that fails must neither leak nor hide the failure
+        text = f"{_describe(server)}.format_status crashed: {type(error).__qualname__}"
+        return dict.fromkeys(status, text) | ({"messages": (text,)} if "messages" in status else {})
+
+
+def _describe(server: GenServer) -> str:
+    kind = type(server)
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _fields(server: GenServer) -> dict[str, Any]:
+    """The state: the object's fields by name, a shallow copy."""
+    fields = {
+        name: getattr(server, name)
+        for kind in type(server).__mro__
+        for name in _slots(kind)
+        if hasattr(server, name)
+    }
+    fields.update(getattr(server, "__dict__", {}))
+    fields.pop(_UNLINKED, None)
+    return fields
+
+
+def _set_fields(server: GenServer, fields: Mapping[str, Any]) -> None:
+    for name in _fields(server).keys() - fields.keys():
+        delattr(server, name)
+    for name, value in fields.items():
+        setattr(server, name, value)
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    slots = kind.__dict__.get("__slots__", ())
+    names = (slots,) if isinstance(slots, str) else tuple(slots)
+    return tuple(name for name in names if not name.startswith("__"))

@@ -1,0 +1,217 @@
+"""What is said about a failure: structured records, sent to standard logging, readable by a person at night.
+
+Each report is a frozen dataclass. It travels in `record.report`; the record's message is its text, made only if a
+handler wants it, and bounded in depth, in items per container and in characters, whatever the state holds.
+
+One failure of a server gives a server report (what it was doing) and a crash report (what the process was); its
+supervisor adds one of its own. Loggers: `evergreen.server`, `evergreen.crash`, `evergreen.supervisor`...
+
+Secrets: reports show state, last message and reason as `format_status` returns them. Nothing else hides anything.
+Source: OTP logger_report events of gen_server and proc_lib; format depth as proc_lib_SUITE t_format.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Mapping, Set as AbstractSet
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, ClassVar
+
+from runtime.kernel import Crash
+
+__all__ = ["CHARS_LIMIT", "DEPTH", "CrashReport", "Neighbour", "Report", "ServerReport", "emit", "format_term", "render"]
+
+DEPTH = 6
+"""How deep a report looks into a value."""
+WIDTH = 25
+"""How many items of one container it shows."""
+CHARS_LIMIT = 16_384
+"""Characters of one report's text."""
+_FIELD_LIMIT = 4_096
+_PLAIN = frozenset({"client_name", "initial_call", "module", "name", "status"})
+
+# --------------------------------------------------------------------------------------------------------- types
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What all reports share. `label` names the logger: `evergreen.<label>`."""
+
+    label: ClassVar[str] = "report"
+    level: ClassVar[int] = logging.ERROR
+    title: ClassVar[str] = "report"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerReport(Report):
+    """A server ends by a failure: what it was doing. `state`, `last_message` and `reason` come from format_status."""
+
+    label: ClassVar[str] = "server"
+    title: ClassVar[str] = "server terminating"
+
+    name: Any
+    pid: Any
+    module: str
+    reason: Any
+    last_message: Any
+    state: Any
+    client: Any = None
+    """The pid of the caller whose request it was, if it was a call."""
+    client_name: Any = None
+    client_stack: str = ""
+    """Where that caller waits, as text; empty when it is gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """A linked process that does not trap exits and so dies too."""
+
+    pid: Any
+    name: Any
+    initial_call: Any
+    links: tuple[Any, ...]
+    message_queue_len: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrashReport(Report):
+    """A process ends by a failure: what it was. Source: proc_lib's crash report."""
+
+    label: ClassVar[str] = "crash"
+    title: ClassVar[str] = "crasher"
+
+    initial_call: Any
+    pid: Any
+    name: Any
+    reason: Any
+    ancestors: tuple[Any, ...]
+    message_queue_len: int
+    messages: tuple[Any, ...]
+    """The first few of the queue."""
+    links: tuple[Any, ...]
+    dictionary: Mapping[Any, Any]
+    trap_exit: bool
+    status: str
+    process_label: Any = None
+    neighbours: tuple[Neighbour, ...] = field(default=())
+
+
+# ----------------------------------------------------------------------------------------------------------- API
+
+
+def emit(report: Report) -> None:
+    """Send a report to its logger. Never raises: a report that fails must not hide the failure it is about."""
+    logger = logging.getLogger(f"evergreen.{report.label}")
+    try:
+        logger.log(report.level, "%s", _Text(report), extra={"report": report})
+    except Exception:  # noqa: BLE001 - a handler or filter of the user's
+        logging.getLogger("evergreen.reports").warning("a %s report could not be logged", report.label, exc_info=True)
+
+
+def render(report: Report, depth: int = DEPTH, chars_limit: int = CHARS_LIMIT) -> str:
+    """Return the report's text: a title and one `name: value` line per field, traces in full below."""
+    lines = [f"=== {report.title} ==="]
+    trace = ""
+    for item in fields(report):
+        value = getattr(report, item.name)
+        if value is None or value == "" or value == ():
+            continue
+        if item.name == "reason" and isinstance(value, Crash):
+            trace = value.trace
+        if item.name == "neighbours":
+            lines.append(f"  neighbours: {len(value)}")
+            lines.extend(f"    {n.pid!r} {format_term(n.initial_call, depth, 200)}" for n in value)
+        elif item.name == "client_stack":
+            lines.append("  client_stack:")
+            lines.extend("    " + line for line in value[:_FIELD_LIMIT].splitlines())
+        elif item.name in _PLAIN and isinstance(value, str):
+            lines.append(f"  {item.name}: {_cut(value, _FIELD_LIMIT)}")
+        else:
+            lines.append(f"  {item.name}: {format_term(value, depth, _FIELD_LIMIT)}")
+    if trace:
+        lines.extend("  " + line for line in _cut(trace, _FIELD_LIMIT).splitlines())
+    return _cut("\n".join(lines), chars_limit)
+
+
+def format_term(value: Any, depth: int = DEPTH, chars_limit: int = CHARS_LIMIT) -> str:
+    """Return a `repr` that looks no deeper than `depth` and is no longer than `chars_limit`.
+
+    The work is bounded too: containers are not walked past what is shown. Objects that are no containers are asked for
+    their own repr, which may raise here without harm.
+    """
+    return _cut(_term(value, depth, [chars_limit]), chars_limit)
+
+
+# ----------------------------------------------------------------------------------------------------- internals
+
+
+class _Text:
+    """A report's text, made when it is asked for."""
+
+    __slots__ = ("_report",)
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def __str__(self) -> str:
+        return render(self._report)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: max(limit - 3, 0)] + "..."
+
+
+def _term(value: Any, depth: int, budget: list[int]) -> str:
+    """`budget` holds the characters left for the whole value; when it is spent, the rest is `...`."""
+    kind = value.__class__
+    if budget[0] <= 0:
+        return "..."
+    if kind is str or kind is bytes:
+        text = repr(value if len(value) <= budget[0] else value[: budget[0]])
+    elif isinstance(value, (Mapping, tuple, list, AbstractSet, deque)) or is_dataclass(value):
+        if depth <= 0:
+            text = "..."
+        else:
+            return _container(value, depth - 1, budget)
+    else:
+        try:
+            text = repr(value)
+        except Exception as problem:  # noqa: BLE001 - a user's __repr__ may raise anything
+            text = f"<{kind.__qualname__}: repr raised {type(problem).__name__}>"
+    text = _cut(text, max(budget[0], 3))
+    budget[0] -= len(text)
+    return text
+
+
+def _container(value: Any, depth: int, budget: list[int]) -> str:
+    kind = value.__class__
+    if is_dataclass(value) and not isinstance(value, type):
+        shown = _items(((f.name + "=", getattr(value, f.name, "?")) for f in fields(value) if f.repr), depth, budget)
+        return f"{kind.__qualname__}({shown})"
+    if isinstance(value, type):
+        return repr(value)
+    if isinstance(value, Mapping):
+        keyed = ((_term(key, depth, budget) + ": ", item) for key, item in value.items())
+        return "{" + _items(keyed, depth, budget, len(value)) + "}"
+    if hasattr(value, "_fields"):  # a NamedTuple
+        return f"{kind.__qualname__}({_items(zip((f + '=' for f in value._fields), value), depth, budget)})"
+    shown = _items((("", item) for item in value), depth, budget, len(value))
+    if kind is tuple:
+        return f"({shown},)" if len(value) == 1 else f"({shown})"
+    if kind is list:
+        return f"[{shown}]"
+    if kind is set and value:
+        return "{" + shown + "}"
+    return f"{kind.__qualname__}([{shown}])" if value else f"{kind.__qualname__}()"
+
+
+def _items(pairs: Iterable[tuple[str, Any]], depth: int, budget: list[int], total: int = 0) -> str:
+    shown: list[str] = []
+    for key, item in pairs:
+        if len(shown) >= WIDTH or budget[0] <= 0:
+            shown.append(f"... {total - len(shown)} more" if total else "...")
+            break
+        budget[0] -= len(key) + 2
+        shown.append(key + _term(item, depth, budget))
+    return ", ".join(shown)
