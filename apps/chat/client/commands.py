@@ -1,0 +1,552 @@
+"""The command line: one chat for people, and the same for scripts.
+
+Exit codes: 0 done · 1 the server refused · 2 wrong usage · 3 no connection in time ·
+4 the check mark did not come in time (the message stays in the outbox or on its way) ·
+5 not registered, or the account is used on another device now · 6 the profile cannot be used ·
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from apps.chat.client.client import Client, News, Stopped, Waiting
+from apps.chat.client.connection import CertificateProblem
+from apps.chat.client.profile import Entry, Profile, ProfileBusy, ProfileDamaged, default_directory
+from apps.chat.client.session import Failed, State
+from apps.chat.native.frames import PinSent, Receipt, Registered, Welcome
+
+__all__ = ["Trouble", "main", "parse_server", "resolve"]
+
+# types
+
+DONE: Final = 0
+REFUSED: Final = 1
+USAGE: Final = 2
+NO_CONNECTION: Final = 3
+NOT_IN_TIME: Final = 4
+NOT_REGISTERED: Final = 5
+NO_PROFILE: Final = 6
+INTERRUPTED: Final = 130
+
+_ORDER: Final = {"queued": 0, "accepted": 1, "delivered": 2, "read": 3}
+
+
+class Trouble(Exception):
+    """Something the user should read, with the exit code that tells a script the same."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+# API
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; return its exit code. Everything for scripts goes to stdout, the rest to stderr."""
+    options = _parser().parse_args(arguments)
+    # The launcher may have changed the directory; what the user typed is relative to where the user stands.
+    here = Path(os.environ.get("EVERGREEN_CWD", "."))
+    directory = here / options.profile if getattr(options, "profile", None) else default_directory()
+    if options.ca:
+        options.ca = str(here / options.ca)
+    with contextlib.suppress(AttributeError, ValueError):
+        signal.signal(signal.SIGTERM, lambda *_: _raise_interrupt())
+    try:
+        return int(options.run(options, directory))
+    except Trouble as trouble:
+        _say(f"chat: {trouble}")
+        return trouble.code
+    except (ProfileBusy, ProfileDamaged) as error:
+        _say(f"chat: {error}")
+        return NO_PROFILE
+    except CertificateProblem as error:
+        _say(f"chat: {error}")
+        return USAGE
+    except KeyboardInterrupt:
+        _say("")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (chat listen | head): not worth a traceback at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def parse_server(text: str) -> tuple[str, int]:
+    """`HOST:PORT`, `HOST` or `[V6]:PORT`; the port defaults to 7222."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, "7222"
+    if not port.isdigit() or not 0 < int(port) < 65536 or not host:
+        raise Trouble(USAGE, f"--server {text!r} is not HOST:PORT (for example 127.0.0.1:7222)")
+    return host.strip("[]"), int(port)
+
+
+def resolve(profile: Profile, to: str) -> str:
+    """A contact's name, a number as people write it, or a user id -> the user id."""
+    if to in profile.contacts:
+        return profile.contacts[to]
+    plain = "".join(c for c in to if c not in " -().\u00a0")
+    if plain.startswith("00"):
+        plain = "+" + plain[2:]
+    if plain.startswith("+"):
+        if not plain[1:].isdigit() or len(plain) < 7:
+            raise Trouble(USAGE, f"{to!r} is not a phone number with its country code, like +33612345678")
+        return plain
+    if plain.isdigit():
+        raise Trouble(USAGE, f"{to!r} has no country code: write it as +… (for example +33612345678)")
+    return to
+
+
+# commands
+
+
+def _register(options: argparse.Namespace, directory: Path) -> int:
+    with _profile(options, directory) as profile:
+        if profile.account.key and not options.again:
+            raise Trouble(
+                USAGE,
+                f"this profile is {profile.account.user} already. Register it anew with --again, "
+                "or use another --profile DIR",
+            )
+        number = resolve(profile, options.number)
+        profile.account.user = profile.account.key = profile.account.token = ""
+        with _client(options, profile) as client:
+            deadline = time.monotonic() + options.timeout
+            _until(client, deadline, lambda news: isinstance(news.event, Welcome))
+            pin = options.pin
+            if pin is None:
+                client.ask_pin(number)
+                sent = _answer(client, deadline, PinSent, "pin").event
+                assert isinstance(sent, PinSent)
+                _say(f"A PIN is on its way to {number}; it is good for {sent.expires_in / 60:.0f} minutes.")
+                pin = _ask_for_pin(client, sent.expires_in)
+            deadline = time.monotonic() + options.timeout
+            if client.session.state is not State.GREETED:
+                _until(client, deadline, lambda news: isinstance(news.event, Welcome))
+            client.register(number, pin.strip(), options.device)
+            _answer(client, deadline, Registered, "register")
+            _ready(client, deadline)
+        _say(f"You are {profile.account.user} on this device. The key is in {directory} (keep it to yourself).")
+        if options.json:
+            _json({"user": profile.account.user, "device": profile.account.device})
+    return DONE
+
+
+def _login(options: argparse.Namespace, directory: Path) -> int:
+    with _profile(options, directory) as profile:
+        if options.key:
+            if not options.user:
+                raise Trouble(USAGE, "--key needs --user NUMBER")
+            profile.new_account(resolve(profile, options.user), "", options.key)
+        _need_account(profile)
+        with _client(options, profile) as client:
+            _ready(client, time.monotonic() + options.timeout)
+            limits = client.session.limits
+        _say(f"Logged in as {profile.account.user} at {profile.account.host}:{profile.account.port}.")
+        if options.json:
+            _json({"user": profile.account.user, "window": limits.window if limits else None})
+    return DONE
+
+
+def _send(options: argparse.Namespace, directory: Path) -> int:
+    with _profile(options, directory) as profile:
+        _need_account(profile)
+        to = resolve(profile, options.to)
+        text = " ".join(options.text) if options.text != ["-"] else sys.stdin.read()
+        if not text:
+            raise Trouble(USAGE, "there is nothing to send: give the text, or - to read it from stdin")
+        chosen = bytes.fromhex(options.id) if options.id else None
+        if chosen is not None and len(chosen) != 16:
+            raise Trouble(USAGE, "--id takes 32 hexadecimal digits")
+        with _client(options, profile) as client:
+            entry = client.send(to, text, kind=options.kind, client_id=chosen)
+            deadline = time.monotonic() + options.timeout
+            wanted = _ORDER[options.wait]
+            shown = -1
+            while True:
+                state = entry.state
+                if state != "refused" and _ORDER[state] > shown and _ORDER[state] > 0:
+                    shown = _ORDER[state]
+                    if options.json:
+                        _json(_entry(profile, entry))
+                    else:
+                        _say(f"{_MARKS[state]} {state}")
+                if state == "refused":
+                    raise Trouble(REFUSED, f"the server refused the message to {to}: {entry.why}")
+                if shown >= wanted:
+                    return DONE
+                if time.monotonic() >= deadline:
+                    raise _too_late(client, entry, options)
+                _watch(client, client.step(min(1.0, max(0.0, deadline - time.monotonic()))))
+
+
+def _listen(options: argparse.Namespace, directory: Path) -> int:
+    with _profile(options, directory) as profile:
+        _need_account(profile)
+        end = time.monotonic() + options.for_ if options.for_ is not None else None
+        left = options.count if options.count is not None else -1
+        with _client(options, profile) as client:
+            while left:
+                fresh = profile.unshown()
+                fresh = fresh[:left] if left > 0 else fresh
+                profile.mark_shown(fresh)
+                for entry in fresh:
+                    _show(profile, entry, as_json=options.json)
+                left -= len(fresh) if left > 0 else 0
+                if options.read and fresh:
+                    client.read(fresh)
+                if left == 0 or (end is not None and time.monotonic() >= end):
+                    break
+                news = client.step(min(1.0, end - time.monotonic()) if end is not None else 1.0)
+                _watch(client, news)
+                if options.receipts:
+                    _show_receipts(profile, news, as_json=options.json)
+            if options.read:
+                _settle_reads(client)
+        return DONE if left <= 0 else NOT_IN_TIME
+
+
+def _contacts(options: argparse.Namespace, directory: Path) -> int:
+    with Profile(directory, lock=False) as profile:
+        match options.action:
+            case "add":
+                profile.contacts[options.name] = resolve(profile, options.number)
+                profile.save_contacts()
+                _say(f"{options.name} is {profile.contacts[options.name]}")
+            case "remove":
+                if profile.contacts.pop(options.name, None) is None:
+                    raise Trouble(USAGE, f"there is no contact {options.name!r}")
+                profile.save_contacts()
+            case _:
+                _list_contacts(profile, as_json=options.json)
+    return DONE
+
+
+def _list_contacts(profile: Profile, *, as_json: bool) -> None:
+    if as_json:
+        _json(profile.contacts)
+    elif sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table("name", "number", box=None, header_style="bold")
+        for name, number in sorted(profile.contacts.items()):
+            table.add_row(name, number)
+        Console().print(table)
+    else:
+        for name, number in sorted(profile.contacts.items()):
+            print(f"{name:20} {number}")
+
+
+def _whoami(options: argparse.Namespace, directory: Path) -> int:
+    with Profile(directory, lock=False) as profile:
+        account = profile.account
+        if options.json:
+            _json({
+                "user": account.user or None, "device": account.device or None, "server": f"{account.host}:{account.port}",
+                "profile": str(directory), "unsent": len(profile.outbox), "unshown": len(profile.unshown()),
+            })
+        else:
+            print(account.user or "nobody yet: chat register NUMBER")
+            print(f"server   {account.host}:{account.port}")
+            print(f"profile  {directory}")
+            print(f"unsent   {len(profile.outbox)}")
+        return DONE if account.key else NOT_REGISTERED
+
+
+def _history(options: argparse.Namespace, directory: Path) -> int:
+    with Profile(directory, lock=False) as profile:
+        for entry in profile.entries[-options.count:]:
+            _show(profile, entry, as_json=options.json)
+    return DONE
+
+
+def _interactive(options: argparse.Namespace, directory: Path) -> int:
+    from apps.chat.client.terminal import Terminal
+
+    with _profile(options, directory) as profile:
+        for warning in profile.warnings:
+            _say(f"chat: {warning}")
+        if not profile.account.key:
+            raise Trouble(NOT_REGISTERED, _WELCOME.format(server=f"{profile.account.host}:{profile.account.port}"))
+        client = Client(profile, ca=options.ca, insecure=options.insecure)
+        try:
+            return Terminal(client).run(getattr(options, "with_", None))
+        finally:
+            client.close()
+
+
+_WELCOME: Final = """nobody is registered in this profile yet. Begin with
+
+    chat register +33612345678        (your number; the PIN comes to it)
+
+The server is {server}; name another with --server HOST:PORT. A development node prints
+the PIN on its own terminal."""
+
+
+# internals: running a client
+
+
+def _profile(options: argparse.Namespace, directory: Path) -> Profile:
+    profile = Profile(directory)
+    server = getattr(options, "server", None) or os.environ.get("EVERGREEN_SERVER")
+    if server:
+        host, port = parse_server(server)
+        if (host, port) != (profile.account.host, profile.account.port):
+            profile.account.host, profile.account.port = host, port
+            profile.account.token = ""  # another server's secret is none of this one's business
+    if options.ca:
+        profile.account.ca = str(Path(options.ca).absolute())
+    return profile
+
+
+@contextlib.contextmanager
+def _client(options: argparse.Namespace, profile: Profile) -> Iterator[Client]:
+    client = Client(profile, ca=options.ca, insecure=options.insecure)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _need_account(profile: Profile) -> None:
+    if not profile.account.key:
+        raise Trouble(NOT_REGISTERED, "nobody is registered in this profile: chat register NUMBER")
+
+
+def _watch(client: Client, news: list[News]) -> None:
+    """Tell about the connection on stderr, and stop when the client stopped for good."""
+    for item in news:
+        if isinstance(item.event, Waiting):
+            _say(f"{item.event.why}; trying again in {item.event.seconds:.0f} s")
+        elif isinstance(item.event, Stopped):
+            raise _stopped(client, item.event)
+
+
+def _stopped(client: Client, event: Stopped) -> Trouble:
+    user = client.profile.account.user
+    if event.code == "certificate":
+        return Trouble(NO_CONNECTION, event.why)
+    if event.code == "replaced":
+        return Trouble(NOT_REGISTERED, f"{user} is used by another connection or device now ({event.why})")
+    if event.code == "auth_failed":
+        return Trouble(
+            NOT_REGISTERED,
+            f"the server does not know {user} by this key any more (registered on another device?): "
+            "chat register NUMBER --again",
+        )
+    return Trouble(REFUSED, f"the server ended the session: {event.why or event.code} ({event.code})")
+
+
+def _until(client: Client, deadline: float, found: Callable[[News], bool]) -> News:
+    """Step until some news satisfies `found`; Trouble when it is too late or hopeless."""
+    why = "no answer from the server"
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise Trouble(NO_CONNECTION, f"no connection in time: {why}")
+        news = client.step(left)
+        for item in news:
+            if isinstance(item.event, Waiting):
+                why = item.event.why
+            if found(item):
+                return item
+        _watch(client, news)
+
+
+def _answer(client: Client, deadline: float, wanted: type, what: str) -> News:
+    item = _until(
+        client, deadline, lambda n: isinstance(n.event, wanted) or (isinstance(n.event, Failed) and n.event.what == what)
+    )
+    if isinstance(item.event, Failed):
+        later = f" Try again in {item.event.retry_after:.0f} s." if item.event.retry_after else ""
+        raise Trouble(REFUSED, f"{item.event.text} ({item.event.code}).{later}")
+    return item
+
+
+def _ready(client: Client, deadline: float) -> None:
+    if not client.is_ready:
+        _until(client, deadline, lambda _: client.is_ready)
+
+
+def _ask_for_pin(client: Client, expires_in: float) -> str:
+    """Read the PIN from the terminal or stdin, keeping the connection alive meanwhile."""
+    import select
+
+    print("PIN: ", end="", file=sys.stderr, flush=True)
+    end = time.monotonic() + expires_in
+    while time.monotonic() < end:
+        _watch(client, client.step(0.0))
+        if select.select([sys.stdin], [], [], 0.2)[0]:
+            line = sys.stdin.readline()
+            if not line:
+                raise Trouble(USAGE, "no PIN was given (stdin ended): use --pin PIN")
+            if line.strip():
+                return line.strip()
+    raise Trouble(REFUSED, "the PIN has expired: ask for another with chat register NUMBER")
+
+
+def _settle_reads(client: Client) -> None:
+    """Give the read marks a moment to be confirmed; they are on disk if they are not."""
+    end = time.monotonic() + 2.0
+    while client.profile.reads and client.is_ready and time.monotonic() < end:
+        client.step(end - time.monotonic())
+
+
+def _too_late(client: Client, entry: Entry, options: argparse.Namespace) -> Trouble:
+    if entry.state == "queued":
+        code = NO_CONNECTION if not client.is_ready else NOT_IN_TIME
+        why = "it is kept in the outbox and goes out with the next chat command"
+        return Trouble(code, f"not accepted within {options.timeout:g} s; {why} (id {entry.id.hex()})")
+    return Trouble(NOT_IN_TIME, f"{entry.state}, but not {options.wait} within {options.timeout:g} s")
+
+
+# internals: output
+
+_MARKS: Final = {"queued": "…", "accepted": "✓", "delivered": "✓✓", "read": "✓✓", "refused": "✗", "received": " "}
+
+
+def _entry(profile: Profile, entry: Entry) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "event": "sent" if entry.mine else "message",
+        "to" if entry.mine else "from": entry.with_,
+        "kind": entry.kind,
+        "message": entry.message or None,
+        "time": round(entry.time, 3),
+    }
+    if entry.mine:
+        row["state"] = entry.state
+        row["id"] = entry.id.hex()
+    if entry.kind == "text":
+        row["text"] = entry.text
+    else:
+        row["body"] = base64.b64encode(entry.body).decode()
+    name = profile.name_of(entry.with_)
+    if name != entry.with_:
+        row["name"] = name
+    return row
+
+
+def _show(profile: Profile, entry: Entry, *, as_json: bool) -> None:
+    if as_json:
+        _json(_entry(profile, entry))
+        return
+    clock = time.strftime("%H:%M", time.localtime(entry.time))
+    who = f"→ {profile.name_of(entry.with_)}" if entry.mine else profile.name_of(entry.with_)
+    mark = f" {_MARKS[entry.state]}" if entry.mine else ""
+    print(f"{clock} {who}: {_safe(entry.text)}{mark}", flush=True)
+
+
+def _show_receipts(profile: Profile, news: list[News], *, as_json: bool) -> None:
+    for item in news:
+        if isinstance(item.event, Receipt):
+            for message in item.event.messages:
+                entry = profile.entry(message)
+                if as_json:
+                    _json({"event": item.event.status, "message": message, "who": item.event.who,
+                           "id": entry.id.hex() if entry else None})
+                else:
+                    print(f"{_MARKS[item.event.status]} {item.event.status} {profile.name_of(item.event.who)}", flush=True)
+
+
+def _safe(text: str) -> str:
+    # A message must not move the reader's cursor or retitle the window.
+    return "".join(c if c.isprintable() or c == "\t" else " " if c in "\r\n" else "\ufffd" for c in text)
+
+
+def _json(row: dict[str, Any]) -> None:
+    print(json.dumps(row, ensure_ascii=False), flush=True)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _raise_interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+# internals: the parser
+
+
+def _parser() -> argparse.ArgumentParser:
+    # The common options may stand before or after the command; only the given ones count.
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--profile", metavar="DIR", help="keys and history (default: ~/.local/share/evergreen)")
+    common.add_argument("--server", metavar="HOST:PORT", help="remembered in the profile (default: 127.0.0.1:7222)")
+    common.add_argument("--ca", metavar="FILE", help="certificate authority (default: a development node's own)")
+    common.add_argument("--insecure", action="store_true", help="do not check the certificate; only for 127.0.0.1")
+    parser = argparse.ArgumentParser(
+        prog="chat", description="Chat from the terminal. Without a command: the interactive chat.",
+        epilog=(__doc__ or "").split("\n\n", 1)[1], formatter_class=argparse.RawDescriptionHelpFormatter, parents=[common],
+    )
+    parser.set_defaults(run=_interactive, ca=None, insecure=False, json=False)
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands")
+
+    def command(name: str, run: Callable[[argparse.Namespace, Path], int], text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text, parents=[common])
+        made.set_defaults(run=run)
+        return made
+
+    sub = command("register", _register, "register a number on this device (its former device is signed off)")
+    sub.add_argument("number", metavar="NUMBER", help="with country code, like +33612345678")
+    sub.add_argument("--pin", help="the PIN, if it came already; otherwise one is sent and asked for")
+    sub.add_argument("--device", default=socket.gethostname()[:64], help="what to call this device")
+    sub.add_argument("--again", action="store_true", help="although this profile has an account")
+    _shared(sub, 30.0)
+    sub = command("login", _login, "check the login; or take over a key: --user NUMBER --key KEY")
+    sub.add_argument("--user")
+    sub.add_argument("--key")
+    _shared(sub, 30.0)
+    sub = command("chat", _interactive, "the interactive chat")
+    sub.add_argument("with_", metavar="WITH", nargs="?", help="contact or number to talk to")
+    sub = command("send", _send, "send one message")
+    sub.add_argument("--to", required=True, metavar="WHO", help="contact or number")
+    sub.add_argument("text", nargs="+", help="the text, or - for stdin")
+    sub.add_argument("--wait", choices=("accepted", "delivered", "read"), default="accepted", help="for which check mark")
+    sub.add_argument("--kind", default="text")
+    sub.add_argument("--id", metavar="HEX", help="the client id (32 hex digits): the same one again sends no second message")
+    _shared(sub, 30.0)
+    sub = command("listen", _listen, "print messages as they come")
+    sub.add_argument("--count", type=int, metavar="N", help="stop after N messages")
+    sub.add_argument("--for", dest="for_", type=float, metavar="S", help="stop after S seconds")
+    sub.add_argument("--read", action="store_true", help="tell the senders that they were read")
+    sub.add_argument("--receipts", action="store_true", help="print the check marks of sent messages, too")
+    sub.add_argument("--json", action="store_true", help="one JSON object per line")
+    sub = command("contacts", _contacts, "names for numbers")
+    sub.set_defaults(action="list")
+    actions = sub.add_subparsers(metavar="ACTION")
+    add = actions.add_parser("add", help="add NAME NUMBER")
+    add.add_argument("name")
+    add.add_argument("number")
+    add.set_defaults(action="add")
+    listing = actions.add_parser("list", help="list them")
+    listing.add_argument("--json", action="store_true")
+    listing.set_defaults(action="list")
+    remove = actions.add_parser("remove", help="remove NAME")
+    remove.add_argument("name")
+    remove.set_defaults(action="remove")
+    sub = command("whoami", _whoami, "who this profile is")
+    sub.add_argument("--json", action="store_true")
+    sub = command("history", _history, "what was said, as far as this device remembers")
+    sub.add_argument("--count", type=int, default=50)
+    sub.add_argument("--json", action="store_true")
+    return parser
+
+
+def _shared(parser: argparse.ArgumentParser, timeout: float) -> None:
+    parser.add_argument("--timeout", type=float, default=timeout, metavar="S", help="seconds to try (default %(default)s)")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line on stdout")
