@@ -33,18 +33,56 @@ from greenlet import GreenletExit
 
 from runtime import kernel
 from runtime.kernel import (
-    NORMAL, TIMEOUT, Call, Cast, Crash, Exit, Killed, Process, ProcessExit, Ref, Request, is_failure, reply,
+    NORMAL,
+    TIMEOUT,
+    Call,
+    CallError,
+    Cast,
+    Crash,
+    Exit,
+    Killed,
+    Process,
+    ProcessExit,
+    Ref,
+    Request,
+    call,
+    cast,
+    is_failure,
+    reply,
 )  # fmt: skip
 
 from . import proc_lib
 from .outcome import (
-    CONTROL, UNSET, BadReturnValue, Fail, Ignore, NoReply, Reply, Stop, TimeoutSpec, Undefined,
+    CONTROL,
+    UNSET,
+    BadReturnValue,
+    Fail,
+    Ignore,
+    NoReply,
+    Reply,
+    Stop,
+    TimeoutSpec,
+    Undefined,
 )  # fmt: skip
-from .proc_lib import START, Acknowledged, Failed
+from .proc_lib import Acknowledged, Failed, stop
 from .reports import ServerReport, emit
+from .requests import (
+    Answer,
+    Deadline,
+    RequestIds,
+    abcast,
+    check_response,
+    multi_call,
+    receive_response,
+    send_request,
+    wait_response,
+)  # fmt: skip
 from .sys import SystemRequest, serve
 
-__all__ = ["GenServer", "enter_loop"]
+__all__ = [
+    "Answer", "CallError", "Deadline", "GenServer", "RequestIds", "abcast", "call", "cast", "check_response",
+    "enter_loop", "multi_call", "receive_response", "reply", "send_request", "stop", "wait_response",
+]  # fmt: skip
 
 _log = logging.getLogger("evergreen.gen_server")
 
@@ -124,7 +162,8 @@ class GenServer:
 
     def terminate(self, reason: Any) -> Any:
         """Clean up. Runs when a callback returns Stop or raises, on `stop`, and, in a server that traps exits, on its
-        parent's exit. Does not run when an exit signal ends the process."""
+        parent's exit. Does not run when an exit signal ends the process.
+        """
 
     def code_change(self, old_version: Any, extra: Any) -> Any:
         """Bring the fields into the form that this code wants. If it raises, the old state stays."""
@@ -281,7 +320,7 @@ def _begin(server: GenServer, process: Process, call: Call) -> None:
     process.control = None
     try:
         result = server.init(*args)
-    except BaseException as error:  # noqa: BLE001 - any way that init fails fails the start
+    except BaseException as error:
         if isinstance(error, (Killed, KeyboardInterrupt, GreenletExit)):
             raise
         reason = error.reason if isinstance(error, ProcessExit) else Crash(error)
@@ -373,8 +412,8 @@ def _next(server: GenServer, process: Process, message: Any, outcome: Any) -> No
         timeout: TimeoutSpec = outcome.timeout
         if outcome.continue_ is not UNSET:
             result = server.handle_continue(outcome.continue_)
-        elif timeout.__class__ is tuple and timeout[0] <= 0:  # type: ignore[index]
-            result = server.handle_info(timeout[1])  # type: ignore[index]
+        elif timeout.__class__ is tuple and timeout[0] <= 0:
+            result = server.handle_info(timeout[1])
         else:
             break
         if result is None:
@@ -428,10 +467,7 @@ def _failed(server: GenServer, process: Process, message: Any, error: BaseExcept
     """A callback raised: turn it into an end with terminate and reports."""
     if isinstance(error, (Killed, _Ended, KeyboardInterrupt, GreenletExit)):
         raise error  # dead already, done already, or the interpreter's own business
-    if isinstance(error, ProcessExit):
-        reason = error.reason
-    else:
-        reason = Crash(error)
+    reason = error.reason if isinstance(error, ProcessExit) else Crash(error)
     _end(server, process, reason, message)
 
 

@@ -38,7 +38,8 @@ TimeoutSpec = float | tuple[float, Any] | None
 
 class _Next:
     """What the server does after the callback: wait with a time-out, hibernate, or continue. At most one of
-    `timeout` and `continue_`; `hibernate` goes with a time-out."""
+    `timeout` and `continue_`; `hibernate` goes with a time-out.
+    """
 
     __slots__ = ("continue_", "hibernate", "timeout")
 
@@ -124,7 +125,8 @@ class Ignore:
 
 class Fail:
     """From init: the start fails with `reason`, as an expected thing: no crash report, and the process ends normally,
-    so that a linked starter that does not trap exits lives on. OTP 26: `{error, Reason}`."""
+    so that a linked starter that does not trap exits lives on. OTP 26: `{error, Reason}`.
+    """
 
     __slots__ = ("reason",)
 
@@ -155,7 +157,8 @@ class Undefined(NotImplementedError):
 
 class StartError(Exception):
     """A process could not be started; it is gone, and its name is free again. `reason` says why: the reason it ended
-    with, or "timeout" when it was too slow and therefore killed."""
+    with, or "timeout" when it was too slow and therefore killed.
+    """
 
     def __init__(self, reason: Any) -> None:
         super().__init__(f"start failed: {reason!r:.1000}")

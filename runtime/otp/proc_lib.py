@@ -14,7 +14,19 @@ from typing import Any, Final, NoReturn
 
 from runtime import kernel
 from runtime.kernel import (
-    KILL, NOPROC, NORMAL, TIMEOUT_REASON, Call, CallError, Crash, Down, Exit, Pid, Process, ProcessExit, Ref, hooks,
+    KILL,
+    NOPROC,
+    NORMAL,
+    TIMEOUT_REASON,
+    Call,
+    CallError,
+    Crash,
+    Down,
+    Exit,
+    Process,
+    ProcessExit,
+    Ref,
+    hooks,
     is_failure,
 )  # fmt: skip
 
@@ -94,14 +106,16 @@ def start_monitor(
     return value, (None if value is None else kernel.monitor(value))
 
 
-def spawn(fn: Callable[..., Any], *args: Any) -> Pid:
+def spawn(fn: Callable[..., Any], *args: Any) -> Process:
     """Start a process that knows its ancestors, and do not wait for anything."""
-    return kernel.spawn_opt(_main, _family(), fn, args, False)
+    process: Process = kernel.spawn_opt(_main, _family(), fn, args, False)
+    return process
 
 
-def spawn_link(fn: Callable[..., Any], *args: Any) -> Pid:
+def spawn_link(fn: Callable[..., Any], *args: Any) -> Process:
     """As `spawn`, linked to the caller."""
-    return kernel.spawn_opt(_main, _family(), fn, args, False, link=True)
+    process: Process = kernel.spawn_opt(_main, _family(), fn, args, False, link=True)
+    return process
 
 
 def init_ack(value: Any = None) -> None:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping, Set as AbstractSet
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar
 
@@ -29,6 +30,7 @@ WIDTH = 25
 CHARS_LIMIT = 16_384
 """Characters of one report's text."""
 _FIELD_LIMIT = 4_096
+_EMPTY = frozenset({str, tuple})
 _PLAIN = frozenset({"client_name", "initial_call", "module", "name", "status"})
 
 # --------------------------------------------------------------------------------------------------------- types
@@ -105,7 +107,7 @@ def emit(report: Report) -> None:
     logger = logging.getLogger(f"evergreen.{report.label}")
     try:
         logger.log(report.level, "%s", _Text(report), extra={"report": report})
-    except Exception:  # noqa: BLE001 - a handler or filter of the user's
+    except Exception:
         logging.getLogger("evergreen.reports").warning("a %s report could not be logged", report.label, exc_info=True)
 
 
@@ -115,7 +117,7 @@ def render(report: Report, depth: int = DEPTH, chars_limit: int = CHARS_LIMIT) -
     trace = ""
     for item in fields(report):
         value = getattr(report, item.name)
-        if value is None or value == "" or value == ():
+        if value is None or (value.__class__ in _EMPTY and not value):
             continue
         if item.name == "reason" and isinstance(value, Crash):
             trace = value.trace
@@ -195,7 +197,7 @@ def _container(value: Any, depth: int, budget: list[int]) -> str:
         keyed = ((_term(key, depth, budget) + ": ", item) for key, item in value.items())
         return "{" + _items(keyed, depth, budget, len(value)) + "}"
     if hasattr(value, "_fields"):  # a NamedTuple
-        return f"{kind.__qualname__}({_items(zip((f + '=' for f in value._fields), value), depth, budget)})"
+        return f"{kind.__qualname__}({_items(zip((f + '=' for f in value._fields), value, strict=False), depth, budget)})"
     shown = _items((("", item) for item in value), depth, budget, len(value))
     if kind is tuple:
         return f"({shown},)" if len(value) == 1 else f"({shown})"

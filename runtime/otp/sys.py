@@ -136,7 +136,8 @@ def change_code(
 
 def terminate(dest: Any, reason: Any = NORMAL, timeout: float | None = 5.0) -> None:
     """Tell the process to end with `reason`, after its terminate callback. Returns when it has taken the order; to
-    wait for the end use `stop`."""
+    wait for the end use `stop`.
+    """
     _ask(dest, timeout, "terminate", reason)
 
 
