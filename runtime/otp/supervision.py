@@ -1,0 +1,162 @@
+"""What static and dynamic supervisors share: the process that serves requests and hears of ends.
+
+A supervisor is a GenServer, so `sys`, `stop` and the parent's exit work on it as on any server. Its children live in
+an engine of their own (`StaticChildren`, `DynamicChildren`), which knows nothing of messages; this process knows
+nothing of strategies. Any exit of the parent ends it, also a normal one; one of a stranger is ignored.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, Protocol
+
+from runtime import kernel
+from runtime.kernel import SHUTDOWN, Call, Exit, Pid, fail
+from runtime.otp.child_spec import SpecError
+from runtime.otp.gen_server import GenServer
+from runtime.otp.outcome import NoReply, Stop
+from runtime.otp.supervisor_errors import SupervisorError
+
+__all__ = ["RESTARTING", "Ask", "ChildInfo", "Children", "Counts", "SupervisorServer", "TryAgain", "ask"]
+
+_log = logging.getLogger("evergreen.supervisor")
+
+# ---------------------------------------------------------------- types
+
+RESTARTING: Final = "restarting"
+
+
+class ChildInfo(NamedTuple):
+    """One child in `which_children`: pid is None when it does not run, RESTARTING while its start is tried again."""
+
+    id: Any
+    pid: Any
+    type: str
+    modules: tuple[str, ...] | str
+
+
+class Counts(NamedTuple):
+    """`count_children`: specs known; processes alive; children by type, running or not."""
+
+    specs: int
+    active: int
+    supervisors: int
+    workers: int
+
+
+class TryAgain:
+    """A supervisor's message to itself: try once more to start this child (an id, or the pid it had)."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: Any) -> None:
+        self.key = key
+
+
+class Ask:
+    """A request to a supervisor: the engine's method by name, and its arguments."""
+
+    __slots__ = ("arguments", "operation")
+
+    def __init__(self, operation: str, *arguments: Any) -> None:
+        self.operation = operation
+        self.arguments = arguments
+
+    def __repr__(self) -> str:
+        return f"{self.operation}{self.arguments!r}"
+
+
+class Children(Protocol):
+    """What the process needs of an engine, besides the operations that are asked for by name."""
+
+    def exited(self, pid: Pid, reason: Any, /) -> bool:
+        """A linked process ended. False: the supervisor must end, with reason shutdown."""
+
+    def try_again(self, key: Any, /) -> bool:
+        """The next attempt at a child whose start failed. False: the supervisor must end."""
+
+    def stop_all(self) -> None:
+        """Stop all children; the supervisor ends."""
+
+
+class SupervisorServer(GenServer):
+    """The process of every supervisor. A subclass's `init` traps exits and sets `children`."""
+
+    children: Any = None
+    """The engine; None until init has come that far."""
+
+    def handle_call(self, request: Any, sender: Call) -> Any:
+        if request.__class__ is not Ask or request.operation not in _OPERATIONS:
+            # Not a crash, as in OTP: one stray call must not take a tree down.
+            fail(sender, ("bad_call", request))
+            return NoReply()
+        try:
+            return getattr(self.children, request.operation)(*request.arguments)
+        except (SupervisorError, SpecError) as error:
+            error.__traceback__ = None
+            return _Refused(error)
+
+    def handle_info(self, message: Any) -> Any:
+        kind = message.__class__
+        if kind is Exit:
+            if self.children.exited(message.sender, message.reason):
+                return None
+        elif kind is TryAgain:
+            if self.children.try_again(message.key):
+                return None
+        else:
+            _log.error("supervisor %r: unexpected message %.500r", kernel.self_(), message)
+            return None
+        return Stop(SHUTDOWN)
+
+    def handle_cast(self, request: Any) -> None:
+        _log.error("supervisor %r: unexpected cast %.500r", kernel.self_(), request)
+
+    def terminate(self, reason: Any) -> None:
+        if self.children is not None:
+            self.children.stop_all()
+
+    def format_status(self, status: dict[str, Any]) -> Mapping[str, Any]:
+        # Specs hold arguments, and those may hold secrets; the children's own reports tell what is needed.
+        if "state" in status:
+            status["state"] = {"children": repr(self.children)}
+        return status
+
+
+# ---------------------------------------------------------------- for the API's functions
+
+
+def ask(supervisor: Any, operation: str, *arguments: Any) -> Any:
+    """Put a request to a supervisor; raise what it refuses. Blocks until it answers, however long a start takes.
+
+    Exits: CallError, noproc if it is not alive, or the reason that it ends with meanwhile.
+    """
+    answer = kernel.call(supervisor, Ask(operation, *arguments), None)
+    if answer.__class__ is _Refused:
+        raise answer.error
+    return answer
+
+
+# ---------------------------------------------------------------- internals
+
+_OPERATIONS: Final = frozenset(
+    {
+        "start_child",
+        "terminate_child",
+        "restart_child",
+        "delete_child",
+        "get_childspec",
+        "which_children",
+        "count_children",
+    }
+)
+
+
+class _Refused:
+    """An answer that is raised where it was asked for."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
