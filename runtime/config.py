@@ -85,7 +85,7 @@ class ConfigError(NamedTuple):
         return f"{self.source}: {self.message}"
 
 
-class ConfigErrors(Exception):  # noqa: N818  (plural: it carries them all)
+class ConfigErrors(Exception):
     """Everything that is wrong with a configuration; `.errors` lists it, `str()` is one line each."""
 
     def __init__(self, errors: Sequence[ConfigError]) -> None:
@@ -120,16 +120,16 @@ class Config(Mapping[str, Any]):
         return self._origins.get(name, "default")
 
     def text(self, name: str) -> str:
-        return self._typed(name, str)
+        return str(self._typed(name, str))
 
     def integer(self, name: str) -> int:
-        return self._typed(name, int)
+        return int(self._typed(name, int))
 
     def number(self, name: str) -> float:
         return float(self._typed(name, (int, float)))
 
     def flag(self, name: str) -> bool:
-        return self._typed(name, bool)
+        return bool(self._typed(name, bool))
 
     def items_of(self, name: str) -> list[Any]:
         return list(self._typed(name, list))
@@ -272,13 +272,12 @@ def _flatten(table: Mapping[str, Any], schema: Mapping[str, Key], head: str) -> 
     for name, value in table.items():
         full = head + name
         key = schema.get(full)
-        if isinstance(value, dict) and (key is None or key.type is not dict):
-            if key is None:
-                yield from _flatten(value, schema, full + ".")
-                if not value and not any(known.startswith(full + ".") for known in schema):
-                    yield full, value  # an empty unknown section is a mistake too
-                continue
-        yield full, value
+        if isinstance(value, dict) and key is None:
+            yield from _flatten(value, schema, full + ".")
+            if not value and not any(known.startswith(full + ".") for known in schema):
+                yield full, value  # an empty unknown section is a mistake too
+        else:
+            yield full, value
 
 
 def _typed(key: Key, value: Any) -> Any:

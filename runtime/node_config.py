@@ -40,7 +40,7 @@ KEYS: tuple[Key, ...] = (
         choices=("debug", "info", "warning", "error", "critical"),
         doc="records below it are dropped",
     ),
-    Key("log.levels", dict, {}, doc="other levels by module: { \"runtime.net\" = \"debug\" }"),
+    Key("log.levels", dict, {}, doc='other levels by module: { "runtime.net" = "debug" }'),
     Key("log.queue", int, 10_000, "records", 100, 10**7, doc="records waiting to be written; more are dropped, counted"),
     Key("cluster.shards", int, 16, "shards", 1, 4096, doc="fixed when the data directory is made"),
     Key("store.map_size", int, 256 * 2**20, "bytes", 2**20, 2**46, doc="size of the map at first; it grows by itself"),

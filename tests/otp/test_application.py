@@ -1,0 +1,379 @@
+"""Applications: order, start types, phases, environment, and a stop that nothing can hold up."""
+
+import pytest
+
+from runtime.config import Key, load_files
+from runtime.kernel import (
+    KILLED, NORMAL, SHUTDOWN, Crash, Down, ProcessExit, exit, is_alive, monitor, receive, self_, send, sleep, spawn,
+    trap_exit, unlink, whereis,
+)  # fmt: skip
+from runtime.otp import application
+from runtime.otp.application import (
+    AlreadyLoaded, AlreadyRunning, Application, NodeEnds, NotLoaded, NotStarted, StartFailed, StillRunning,
+)  # fmt: skip
+from runtime.otp.gen_server import GenServer
+from runtime.otp.outcome import Stop
+
+
+class Top(GenServer):
+    """Stands for a top supervisor: ends in order, by itself when told, or not at all."""
+
+    def init(self, test, name):
+        trap_exit(True)
+        self.test, self.app = test, name
+
+    def handle_info(self, message):
+        if message == "deadlock":
+            sleep(1_000_000)
+        return Stop(message)
+
+    def terminate(self, reason):
+        send(self.test, ("tree ended", self.app, reason))
+
+
+class Base(Application):
+    """Tells the test process all that happens to it."""
+
+    test = None
+
+    def start(self, start_type, config):
+        send(self.test, ("start", self.name, start_type))
+        return Top.start_link(self.test, self.name, name=f"{self.name}_top"), "state"
+
+    def start_phase(self, phase, start_type, args):
+        send(self.test, ("phase", self.name, phase, args))
+
+    def prep_stop(self, state):
+        send(self.test, ("prep_stop", self.name, state))
+        return "prepared"
+
+    def stop(self, state):
+        send(self.test, ("stop", self.name, state))
+
+    def config_change(self, changed, new, removed):
+        send(self.test, ("config_change", self.name, changed, new, removed))
+
+
+def app(app_name, *needs, **fields):
+    return type(app_name.title(), (Base,), {"name": app_name, "applications": needs, "test": self_(), **fields})
+
+
+class boot:
+    """A controller within the `with` block; ends everything behind it."""
+
+    def __enter__(self):
+        self.pid = application.start_controller(self_())
+        return self.pid
+
+    def __exit__(self, *_):
+        unlink(self.pid)
+        seen = [monitor(self.pid), *(monitor(i.pid) for i in application.which_applications())]
+        exit(self.pid, SHUTDOWN)
+        left = set(seen)
+        while left:
+            message = receive(10)
+            if type(message) is Down:
+                left.discard(message.ref)
+            assert message is not None
+
+
+def events(count):
+    return [receive(5) for _ in range(count)]
+
+
+def running():
+    return [info.name for info in application.which_applications()]
+
+
+def test_start_and_stop_call_back_in_order():
+    """OTP application: start, then each start phase; prep_stop, the tree ends, stop."""
+    with boot():
+        application.load(app("a", start_phases=(("one", 1), ("two", 2))))
+        application.start("a")
+        assert events(3) == [("start", "a", "normal"), ("phase", "a", "one", 1), ("phase", "a", "two", 2)]
+        assert running() == ["a"]
+        application.stop("a")
+        assert events(3) == [("prep_stop", "a", "state"), ("tree ended", "a", SHUTDOWN), ("stop", "a", "prepared")]
+        assert running() == []
+        application.start("a")
+        assert running() == ["a"]
+
+
+def test_dependency_must_run_first():
+    """OTP application:start: {error, {not_started, Dep}}."""
+    with boot():
+        application.load(app("a"))
+        application.load(app("b", "a"))
+        with pytest.raises(StartFailed) as caught:
+            application.start("b")
+        assert isinstance(caught.value.reason, NotStarted)
+        assert caught.value.reason.name == "a"
+        application.start("a")
+        application.start("b")
+        assert running() == ["b", "a"]
+
+
+def test_ensure_all_started_starts_dependencies_once_and_tells_which():
+    with boot():
+        a = app("a")
+        b, c = app("b", a), app("c", a)
+        assert application.ensure_all_started(app("d", b, c)) == ["a", "b", "c", "d"]
+        assert application.ensure_all_started("d") == []
+
+
+def test_ensure_all_started_stops_again_what_it_started_when_one_fails():
+    def broken(self, start_type, config):
+        raise ProcessExit("no luck")
+
+    with boot():
+        a = app("a")
+        with pytest.raises(StartFailed) as caught:
+            application.ensure_all_started(app("c", app("b", a, start=broken)))
+        assert (caught.value.name, caught.value.reason) == ("b", "no luck")
+        assert running() == []
+
+
+def test_circle_of_dependencies_is_named():
+    with boot():
+        application.load(app("a", "b"))
+        application.load(app("b", "a"))
+        with pytest.raises(StartFailed, match="it depends on itself: a -> b -> a"):
+            application.ensure_all_started("a")
+
+
+def test_unknown_and_repeated_requests_are_refused_by_type():
+    with boot():
+        with pytest.raises(NotLoaded):
+            application.start("a")
+        with pytest.raises(StartFailed) as caught:
+            application.ensure_all_started(app("x", "gone"))
+        assert isinstance(caught.value.reason, NotLoaded)
+        a = app("a")
+        application.load(a)
+        with pytest.raises(AlreadyLoaded):
+            application.load(a)
+        with pytest.raises(NotStarted):
+            application.stop("a")
+        with pytest.raises(ValueError, match="start_type='forever'"):
+            application.start("a", "forever")
+        application.start("a")
+        with pytest.raises(AlreadyRunning):
+            application.start("a")
+        with pytest.raises(StillRunning):
+            application.unload("a")
+        application.stop("a")
+        application.unload("a")
+        with pytest.raises(NotLoaded):
+            application.unload("a")
+
+
+def bad_return(self, start_type, config):
+    return "nonsense"
+
+
+def raises(self, start_type, config):
+    raise LookupError("what")
+
+
+def phase_raises(self, phase, start_type, args):
+    raise LookupError("phase")
+
+
+@pytest.mark.parametrize("fields", [{"start": raises}, {"start_phase": phase_raises, "start_phases": (("p", 0),)}])
+def test_exception_in_a_start_is_a_failed_start_and_leaves_nothing(fields):
+    with boot():
+        application.load(app("a", **fields))
+        with pytest.raises(StartFailed) as caught:
+            application.start("a")
+        assert type(caught.value.reason) is Crash
+        assert type(caught.value.reason.exception) is LookupError
+        assert whereis("a_top") is None
+        assert application.loaded_applications()[0].status == "loaded"
+
+
+def test_start_that_returns_something_else_is_named():
+    with boot():
+        application.load(app("a", start=bad_return))
+        with pytest.raises(StartFailed) as caught:
+            application.start("a")
+        assert caught.value.reason == ("bad_return_value", "nonsense")
+
+
+@pytest.mark.parametrize(
+    ("start_type", "reason", "node_ends"),
+    [
+        ("temporary", NORMAL, False),
+        ("temporary", SHUTDOWN, False),
+        ("temporary", "boom", False),
+        ("transient", NORMAL, False),
+        ("transient", SHUTDOWN, True),
+        ("transient", "boom", True),
+        ("permanent", NORMAL, True),
+        ("permanent", SHUTDOWN, True),
+    ],
+)
+def test_end_of_an_application_by_its_start_type(start_type, reason, node_ends):
+    """OTP application (run): transient ends the node for all but normal, shutdown included; permanent always."""
+    with boot():
+        application.load(app("a"))
+        application.start("a", start_type)
+        send("a_top", reason)
+        assert events(3) == [("start", "a", "normal"), ("tree ended", "a", reason), ("stop", "a", "state")]
+        if node_ends:
+            assert receive(5) == NodeEnds("a", start_type, reason)
+        else:
+            application.loaded_applications()  # a round trip: everything before it has been handled
+            while running():
+                sleep(0.001)
+        assert running() == []
+
+
+def test_stop_by_a_caller_never_ends_the_node():
+    with boot():
+        application.load(app("a"))
+        application.start("a", "permanent")
+        application.stop("a")
+        events(4)
+        application.loaded_applications()
+        assert receive(0).__class__.__name__ != "NodeEnds"
+
+
+def test_deadlocked_supervisor_cannot_hang_the_stop():
+    """OTP application_SUITE shutdown_deadlock, shutdown_timeout."""
+    with boot():
+        application.load(app("a"))
+        application.start("a")
+        top = whereis("a_top")
+        send(top, "deadlock")
+        application.stop("a", timeout=0.05)
+        assert not is_alive(top)
+        assert top.reason == KILLED
+        assert running() == []
+
+
+def test_hanging_prep_stop_is_killed_with_its_tree(monkeypatch):
+    monkeypatch.setattr("runtime.otp.application_controller.GRACE", 0.05)
+
+    def hang(self, state):
+        sleep(1_000_000)
+
+    with boot():
+        application.load(app("a", prep_stop=hang))
+        application.start("a")
+        top = whereis("a_top")
+        application.stop("a", timeout=0.05)
+        assert not is_alive(top)
+
+
+def test_failing_stop_callbacks_hold_nothing_up():
+    def fails(self, state):
+        raise LookupError("late")
+
+    with boot():
+        application.load(app("a", prep_stop=fails, stop=fails))
+        application.start("a")
+        application.stop("a")
+        assert running() == []
+
+
+def test_stop_while_starting_ends_the_start():
+    def hang(self, start_type, config):
+        sleep(1_000_000)
+
+    def starter(test):
+        try:
+            application.start("a")
+        except StartFailed as error:
+            send(test, error.reason)
+
+    with boot():
+        application.load(app("a", start=hang))
+        spawn(starter, self_())
+        while application.loaded_applications()[0].status != "starting":
+            sleep(0.001)
+        application.stop("a")
+        assert receive(5) == KILLED
+        assert application.loaded_applications()[0].status == "loaded"
+
+
+def test_stop_all_goes_backwards_within_one_limit():
+    with boot():
+        application.ensure_all_started(app("c", app("b", app("a"))))
+        events(3)
+        send("b_top", "deadlock")
+        assert application.stop_all(0.2) == ["c", "b", "a"]
+        seen = events(8)  # b's tree, killed, says nothing
+        assert [name for what, name, _ in seen if what == "stop"] == ["c", "b", "a"]
+        assert ("tree ended", "a", SHUTDOWN) in seen
+
+
+def test_controllers_end_stops_every_application():
+    with boot():
+        application.ensure_all_started(app("a"))
+        top = whereis("a_top")
+    assert not is_alive(top)
+
+
+SCHEMA = (Key("shop.size", int, 1), Key("shop.name", str, "x"), Key("shop.colour", str, "red"))
+
+
+def settings(tmp_path, text, *overrides):
+    (tmp_path / "shop.toml").write_text(text)
+    return load_files([(tmp_path / "shop.toml", SCHEMA)], overrides)
+
+
+def test_environment_precedence(tmp_path):
+    """OTP config: set_env over command line over configuration file over the application's own."""
+    with boot():
+        application.set_env("shop", "shop.colour", "blue")
+        shop = app("shop", env={"limit": 7, "shop.size": 0})
+        application.load(shop, settings(tmp_path, "[shop]\nsize = 2\nname = 'file'\n", "shop.size=3", "shop.colour=x"))
+        env = application.get_all_env("shop")
+        assert (env["limit"], env["shop.size"], env["shop.name"], env["shop.colour"]) == (7, 3, "file", "blue")
+        assert env.origin("shop.size") == "command line"
+        application.set_env("shop", "shop.size", 4)
+        assert application.get_env("shop", "shop.size") == 4
+        assert application.get_env("shop", "none", "default") == "default"
+        with pytest.raises(NotLoaded):
+            application.get_env("gone", "x")
+
+
+def test_start_gets_the_settings(tmp_path):
+    def start(self, start_type, config):
+        send(self.test, config.integer("shop.size"))
+        return Top.start_link(self.test, self.name)
+
+    with boot():
+        application.load(app("shop", start=start), settings(tmp_path, "[shop]\nsize = 2\n"))
+        application.start("shop")
+        assert receive(5) == 2
+
+
+def test_config_change_tells_what_changed(tmp_path):
+    """OTP application_SUITE config_change: Changed, New, Removed; only for applications that run and have a change."""
+    with boot():
+        application.load(app("shop"), {"a": 1, "b": 2})
+        application.load(app("idle"), {"a": 1})
+        application.start("shop")
+        events(1)
+        assert application.change_config({"shop": {"b": 3, "c": 4}, "idle": {"a": 2}, "gone": {}}) == {}
+        assert receive(5) == ("config_change", "shop", {"b": 3}, {"c": 4}, ["a"])
+        assert dict(application.get_all_env("shop")) == {"b": 3, "c": 4}
+        assert dict(application.get_all_env("idle")) == {"a": 2}
+        application.change_config({"shop": {"b": 3, "c": 4}})
+        assert receive(0).__class__ is not tuple
+
+
+def test_failing_config_change_is_told_and_the_others_get_theirs():
+    def fails(self, changed, new, removed):
+        raise LookupError("no")
+
+    with boot():
+        application.load(app("bad", config_change=fails), {"a": 1})
+        application.load(app("good"), {"a": 1})
+        application.start("bad")
+        application.start("good")
+        events(2)
+        failed = application.change_config({"bad": {"a": 2}, "good": {"a": 2}})
+        assert list(failed) == ["bad"]
+        assert receive(5) == ("config_change", "good", {"a": 2}, {}, [])
