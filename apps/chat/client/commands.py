@@ -56,7 +56,7 @@ class Trouble(Exception):
 
 def main(arguments: list[str]) -> int:
     """Run one command; return its exit code. Everything for scripts goes to stdout, the rest to stderr."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments, argparse.Namespace(ca=None, insecure=False))
     # The launcher may have changed the directory; what the user typed is relative to where the user stands.
     here = Path(os.environ.get("EVERGREEN_CWD", "."))
     directory = here / options.profile if getattr(options, "profile", None) else default_directory()
@@ -493,7 +493,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="chat", description="Chat from the terminal. Without a command: the interactive chat.",
         epilog=(__doc__ or "").split("\n\n", 1)[1], formatter_class=argparse.RawDescriptionHelpFormatter, parents=[common],
     )
-    parser.set_defaults(run=_interactive, ca=None, insecure=False, json=False)
+    parser.set_defaults(run=_interactive, json=False)
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
 
     def command(name: str, run: Callable[[argparse.Namespace, Path], int], text: str) -> argparse.ArgumentParser:

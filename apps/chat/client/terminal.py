@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import select
 import sys
 import time
@@ -305,7 +306,7 @@ class Terminal:
     def _height(self) -> int:
         return sum(1 if isinstance(line, tuple) else line.text.count("\n") + 1 for line in self.lines)
 
-    def _fragments(self) -> list[tuple[str, str]]:
+    def _fragments(self) -> Any:
         out: list[tuple[str, str]] = []
         for line in self.lines:
             if isinstance(line, tuple):
@@ -325,7 +326,7 @@ class Terminal:
             out[-1] = (out[-1][0], out[-1][1].removesuffix("\n"))
         return out
 
-    def _status_fragments(self) -> list[tuple[str, str]]:
+    def _status_fragments(self) -> Any:
         dot = ("class:status class:good", " ● ") if self.is_online else ("class:status class:bad", " ○ ")
         text = printable(self.status)
         left = self._retry_at - time.monotonic()
@@ -345,9 +346,9 @@ class Terminal:
         is_open, buffer = True, ""
         while not self._done and (is_open or (self.profile.outbox and not self.client.stopped)):
             if is_open and select.select([sys.stdin], [], [], 0)[0]:
-                data = sys.stdin.buffer.raw.read(65536)  # type: ignore[attr-defined]
+                data = os.read(sys.stdin.fileno(), 65536)
                 is_open = bool(data)
-                *complete, buffer = (buffer + (data or b"").decode("utf-8", "replace")).split("\n")
+                *complete, buffer = (buffer + data.decode("utf-8", "replace")).split("\n")
                 for text in complete:
                     self.enter(text)
             self.digest(self.client.step(0.1))
