@@ -30,7 +30,7 @@ WIDTH = 25
 CHARS_LIMIT = 16_384
 """Characters of one report's text."""
 _FIELD_LIMIT = 4_096
-_EMPTY = frozenset({str, tuple})
+_EMPTY: frozenset[type] = frozenset({str, tuple})
 _PLAIN = frozenset({"client_name", "initial_call", "module", "name", "status"})
 
 # --------------------------------------------------------------------------------------------------------- types
