@@ -1,0 +1,63 @@
+"""Command line: python -m runtime.store {check,backup,restore,compact,stat} …"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from runtime.store import maintenance
+from runtime.store.contract import StoreError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 when all is well, 1 with the reason on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m runtime.store", description="Look after a store's files.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("check", "read every record and verify its checksum (a node may be running)"),
+        ("stat", "print figures (a node may be running)"),
+        ("compact", "rewrite the file without its free pages (no node may be running)"),
+    ):
+        commands.add_parser(name, help=text).add_argument("path", help="the store's directory")
+    command = commands.add_parser("backup", help="copy to a new directory and verify (a node may be running)")
+    command.add_argument("path", help="the store's directory")
+    command.add_argument("directory", help="where to; must not exist")
+    command.add_argument("--damaged-too", action="store_true", help="keep the copy even if records are damaged")
+    command = commands.add_parser("restore", help="put a backup in the store's place (no node may be running)")
+    command.add_argument("backup", help="the backup's directory")
+    command.add_argument("path", help="the store's directory; what is there is kept beside it")
+    options = parser.parse_args(arguments)
+    try:
+        return _run(options)
+    except (StoreError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    out = sys.stdout.write
+    match options.command:
+        case "check":
+            report = maintenance.check(options.path)
+            (out if report.is_sound else sys.stderr.write)(f"{report.text()}\n")
+            return 0 if report.is_sound else 1
+        case "stat":
+            for name, value in maintenance.stat(options.path).items():
+                out(f"{name:12} {value}\n")
+        case "compact":
+            before, after = maintenance.compact(options.path)
+            out(f"{before} bytes before, {after} after\n")
+        case "backup":
+            report = maintenance.backup(options.path, options.directory, damaged_too=options.damaged_too)
+            out(f"{report.text()}\nbackup in {options.directory}\n")
+            out(f"to restore it: python -m runtime.store restore {options.directory} {options.path}\n")
+        case "restore":
+            kept = maintenance.restore(options.backup, options.path)
+            out(f"restored {options.path} from {options.backup}\n")
+            if kept is not None:
+                out(f"what was there is in {kept}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""The node's end of the socket pair to the writer: watchers on the loop, one send per turn, answers handed out.
+
+Runs in the hub (and `submit` in any process): nothing here blocks. All requests of one loop turn go out in one send;
+what the socket does not take waits, and grows into the next frame.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any, Final
+
+import msgspec
+
+from runtime.kernel import Call, Pid, fail, in_hub, loop, reply, send
+from runtime.store import hooks
+from runtime.store.contract import CommitFailed, Committed, Unavailable, Unknown
+from runtime.store.wire import (
+    Answer,
+    Frames,
+    Opened,
+    Pipeline,
+    Refused,
+    Settings,
+    decode,
+    encode_frame,
+    error_from_wire,
+)
+
+__all__ = ["CALL", "Drained", "Gone", "Link", "Said"]
+
+# --- types -----------------------------------------------------------------------------------------------------
+
+
+class Said(msgspec.Struct, frozen=True):
+    """To the owner: the writer has opened the store, or refused to."""
+
+    answer: Opened | Refused
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """To the owner: the writer's end is closed."""
+
+    generation: int
+
+
+class Drained(msgspec.Struct, frozen=True):
+    """To the owner, who asked by `drain`: everything is answered."""
+
+
+CALL: Final = object()
+"""As a request's tag: who waits is a kernel Call, answered by its reply and not by a message."""
+
+_READ: Final = 1 << 18
+_BUFFER: Final = 4 << 20  # wished for; what the system allows is taken
+
+
+class Link:
+    """Carries requests to whichever writer is connected, and keeps the unanswered ones for the next writer.
+
+    Invariant: `ready` only between a writer's Opened and the loss of its socket; requests are accepted while not
+    `closed`, and every accepted request is answered exactly once (at the latest by `close`, with Unknown).
+    """
+
+    def __init__(self, path: str, max_pending: int) -> None:
+        self.path = path
+        self.owner: Pid | None = None
+        self.pipeline = Pipeline()
+        self.ready = self.closed = False
+        self.base = 0
+        self.generation = 0
+        self._max_pending = max_pending
+        self._sock: socket.socket | None = None
+        self._watchers: list[Any] = []
+        self._frames = Frames()
+        self._rest = memoryview(b"")
+        self._scheduled = self._full = self._draining = False
+
+    # --- API ---------------------------------------------------------------------------------------------------
+
+    def submit(self, shard: int, token: int | None, body: Any, who: Any, tag: Any) -> None:
+        """Take a request in. Raises Unavailable when the store is closed or too much is unanswered already."""
+        pipeline = self.pipeline
+        if self.closed:
+            raise Unavailable(f"the store in {self.path} is closed")
+        if len(pipeline.waiting) >= self._max_pending:
+            raise Unavailable(f"{self._max_pending} commits wait already: the disk does not keep up")
+        pipeline.add(shard, token, body, who, tag)
+        if not self._scheduled:
+            self._scheduled = True
+            in_hub(self._flush)
+
+    def connect(self, settings: Settings) -> socket.socket:
+        """Make a socket pair for a new writer; returns the writer's end, to be closed after it was inherited."""
+        self.disconnect()
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        for sock in (ours, theirs):
+            _widen(sock)
+        self._sock = ours
+        self._frames = Frames()
+        self.generation += 1
+        read, write = loop().io(ours.fileno(), 1), loop().io(ours.fileno(), 2)
+        self._watchers = [read, write]
+        read.start(self._readable)
+        ours.send(encode_frame(settings))
+        return theirs
+
+    def opened(self, opened: Opened) -> None:
+        """The writer serves: send what is unanswered, and all that comes."""
+        self.base = opened.base
+        self.ready = True
+        self.pipeline.resend()
+        self._flush()
+
+    def drain(self) -> bool:
+        """Whether nothing is unanswered; if not, Drained comes to the owner when it is so."""
+        self._draining = bool(self.pipeline.waiting)
+        return not self._draining
+
+    def disconnect(self) -> None:
+        """Close the socket: the writer sees the end of the stream. Requests stay."""
+        self.ready = False
+        self._rest = memoryview(b"")
+        for watcher in self._watchers:
+            watcher.stop()
+            watcher.close()
+        self._watchers = []
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            sock.close()
+
+    def close(self) -> None:
+        """Disconnect for good; who still waits is told that the outcome is Unknown. Idempotent."""
+        self.closed = True
+        self.disconnect()
+        waiting = self.pipeline.waiting
+        while waiting:
+            _, who, tag = waiting.popleft()
+            error = Unknown(f"the store in {self.path} was closed before the answer")
+            if tag is CALL:
+                fail(who, error)
+            else:
+                send(who, CommitFailed(tag, error))
+
+    # --- internals ---------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        sock = self._sock
+        if not self.ready or self._rest or sock is None:
+            return
+        while data := self.pipeline.take():
+            try:
+                sent = sock.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                return  # the reading side sees the end and says so; the requests stay
+            if sent < len(data):
+                self._rest = memoryview(data)[sent:]
+                self._watchers[1].start(self._writable)
+                return
+
+    def _writable(self) -> None:
+        assert self._sock is not None
+        try:
+            self._rest = self._rest[self._sock.send(self._rest) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._rest = memoryview(b"")
+        if not self._rest:
+            self._watchers[1].stop()
+            self._flush()
+
+    def _readable(self) -> None:
+        assert self._sock is not None
+        try:
+            data = self._sock.recv(_READ)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.disconnect()
+            if self.owner is not None:
+                send(self.owner, Gone(self.generation))
+            return
+        for frame in self._frames.feed(data):
+            if self.ready:
+                self._reply(frame)
+            elif self.owner is not None:
+                send(self.owner, Said(decode(frame, type=Opened | Refused)))
+
+    def _reply(self, frame: bytes) -> None:
+        base = self.base
+        for who, tag, seq, answer in self.pipeline.answers(frame):
+            if answer is None and tag is not CALL:  # the hot path
+                send(who, Committed(tag, base + seq))
+            else:
+                self._answer(who, tag, base + seq if answer is None else answer)
+        if self.pipeline.full is not self._full:
+            self._full = self.pipeline.full
+            hooks.alarm("store_full", self._full, path=self.path)
+        if self._draining and not self.pipeline.waiting:
+            self._draining = False
+            if self.owner is not None:
+                send(self.owner, Drained())
+
+    def _answer(self, who: Any, tag: Any, answer: Answer) -> None:
+        if isinstance(answer, int):
+            assert isinstance(who, Call)
+            reply(who, answer)
+            return
+        error = error_from_wire(answer)
+        if tag is CALL:
+            fail(who, error)
+        else:
+            send(who, CommitFailed(tag, error))
+
+
+def _widen(sock: socket.socket) -> None:
+    force = getattr(socket, "SO_SNDBUFFORCE", 32) if os.geteuid() == 0 else None
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, force or socket.SO_SNDBUF, _BUFFER)
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)

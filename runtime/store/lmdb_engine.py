@@ -1,0 +1,516 @@
+"""The embedded engine: LMDB, one writer process, reads in the node.
+
+    applications ── commit_request ──► Link (hub) ══ socket pair ══► writer process ──► data.mdb
+         ▲  └── get, scan ──► Reader (read-only, in the node) ◄───────────────────────────┘
+         └── Committed ◄── Link
+
+`StoreServer` is the supervised callback process that owns the writer: it starts it, starts the next one when it dies
+(nothing is lost: link.py keeps what is unanswered, and the writer knows what it has done), and closes it in order when
+it is stopped. Handles are bound to one life of the server: under a supervisor, put the store first and use
+`rest_for_one`, so that who holds handles starts anew with it.
+
+If the server itself is killed, its guardian, a process linked to it, tells everyone who waits and closes the socket,
+at whose end the writer stops; a writer's lock keeps the next server's writer waiting until then.
+
+Config keys: [store] path, shards, map_initial, max_size, reserve, start_timeout, max_pending (see StoreConfig).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from runtime import kernel
+from runtime.kernel import (
+    NOPROC,
+    NORMAL,
+    TIMEOUT,
+    TIMEOUT_REASON,
+    Call,
+    CallError,
+    Exit,
+    Pid,
+    Process,
+    ProcessExit,
+    receive_match,
+    reply,
+    send,
+    self_,
+)
+from runtime.store import hooks, layout
+from runtime.store.contract import (
+    CommitFailed,
+    CorruptRecord,
+    Op,
+    Rec,
+    StoreCorrupt,
+    StoreError,
+    Unavailable,
+    Unknown,
+    check_ops,
+)
+from runtime.store.environment import last_backup
+from runtime.store.link import CALL, Drained, Gone, Link, Said
+from runtime.store.reader import Reader
+from runtime.store.wire import Opened, Settings, error_from_wire
+
+__all__ = ["LmdbShard", "LmdbStore", "StoreConfig", "StoreInfo", "StoreServer", "open_store", "store_of"]
+
+# --- types -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreConfig:
+    """How to open a store. Sizes in bytes, durations in seconds."""
+
+    path: str
+    nshards: int = 64
+    """Fixed when the store is made; another number is refused later."""
+    migrations: tuple[str, ...] = ()
+    """"module:function" names, only ever appended to: runtime.store.migrate."""
+    map_initial: int = 64 << 20
+    """The file's size limit to begin with; it doubles by itself."""
+    max_size: int = 0
+    """Refuse writes beyond this size (StoreFull); 0: no limit but the disk's."""
+    reserve: int = 4 << 20
+    """Space kept back, so that deletes go on when the disk or `max_size` is full."""
+    start_timeout: float = 60.0
+    """Opening, waiting for the last owner, and migrations together."""
+    lock_timeout: float = 10.0
+    """How long the last owner may take to go away before the store counts as in use."""
+    max_pending: int = 100_000
+    """Unanswered commits; beyond, they are refused as Unavailable."""
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """What the store looks like now. Sizes in bytes."""
+
+    path: str
+    nshards: int
+    schema: int
+    writer_pid: int
+    writer_restarts: int
+    pending: int
+    answered: int
+    version: int
+    full: bool
+    map_size: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    shard: int
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    shard: int
+    token: int
+    ops: Sequence[Op]
+
+
+_START: Final = "start"
+_STOP: Final = "stop"
+_COMPACT: Final = "compact"
+_RESTARTS: Final = 3  # writers in a row that die without answering anything
+_DRAIN: Final = 4.0  # seconds: less than a supervisor's usual patience of 5
+
+
+# --- API -------------------------------------------------------------------------------------------------------
+
+
+class LmdbShard:
+    """A shard opened by its owner: contract.ShardStore. Made by `LmdbStore.open_shard`."""
+
+    __slots__ = ("_link", "_pid", "_prefixes", "_reader", "shard", "token")
+
+    def __init__(self, store: LmdbStore, shard: int, token: int) -> None:
+        self.shard = shard
+        self.token = token
+        self._link = store._server.link
+        self._reader = store._server.reader
+        self._pid = store.pid
+        self._prefixes: dict[str, bytes] = {}
+
+    def commit(self, ops: Sequence[Op], timeout: float = 30.0) -> int:
+        """Apply all or nothing; durable on return: contract.ShardStore.commit."""
+        check_ops(ops)
+        version: int = _ask(self._pid, _Commit(self.shard, self.token, ops), timeout)
+        return version
+
+    def commit_request(self, ops: Sequence[Op], tag: Any) -> None:
+        """Commit; the answer comes as a message: contract.ShardStore.commit_request.
+
+        A refusal as Unavailable (closed, or `max_pending` reached) is sent at once, before older answers.
+        """
+        check_ops(ops)
+        me = self_()
+        try:
+            self._link.submit(self.shard, self.token, ops, me, tag)
+        except Unavailable as error:
+            send(me, CommitFailed(tag, error))
+
+    def get(self, kind: str, key: bytes) -> Rec | None:
+        """Read the committed record; about 2 µs: contract.ShardStore.get."""
+        return self._reader.get(self.shard, kind, self._prefixes.get(kind) or self._prefix(kind), key)
+
+    def scan(
+        self,
+        kind: str,
+        lo: bytes = b"",
+        hi: bytes | None = None,
+        limit: int = 1000,
+        damaged: list[bytes] | None = None,
+    ) -> list[Rec]:
+        """Read a range in order; about 1 µs a record: contract.ShardStore.scan."""
+        prefix = self._prefixes.get(kind) or self._prefix(kind)
+        return self._reader.scan(self.shard, kind, prefix, lo, hi, limit, damaged)
+
+    def __repr__(self) -> str:
+        return f"<shard {self.shard} token {self.token}>"
+
+    def _prefix(self, kind: str) -> bytes:
+        prefix = self._prefixes[kind] = layout.record_prefix(self.shard, kind)
+        return prefix
+
+
+class LmdbStore:
+    """Handle of a running StoreServer: contract.Store."""
+
+    __slots__ = ("_server", "nshards", "path", "pid")
+
+    def __init__(self, server: StoreServer, pid: Pid, nshards: int) -> None:
+        self._server = server
+        self.pid = pid
+        self.nshards = nshards
+        self.path = server.config.path
+
+    def open_shard(self, shard: int, owner: str) -> LmdbShard:
+        """Take a shard over; every older handle is Fenced: contract.Store.open_shard."""
+        if not 0 <= shard < self.nshards:
+            raise ValueError(f"shard {shard}: this store has 0 to {self.nshards - 1}")
+        return LmdbShard(self, shard, _ask(self.pid, _Open(shard, owner), 30.0))
+
+    def close(self) -> None:
+        """Stop the server in order: finish what is in flight, end the writer. Idempotent. Blocks the caller."""
+        try:
+            kernel.call(self.pid, _STOP, None)
+        except CallError as error:
+            if error.reason not in (NOPROC, NORMAL):
+                raise Unknown(f"closing the store in {self.path}: {error.reason!r}") from error
+
+    def backup(self, directory: str) -> str:
+        """Copy the store, as it is now and compacted, to a new directory while it runs; verify every record.
+
+        Blocks the calling process only; the work is done by a process of its own. Returns what it reports.
+        Raises StoreError with the reason.
+        """
+        return _command("backup", self.path, directory)
+
+    def check(self) -> str:
+        """Read every record and verify its checksum, by a process of its own. Blocks the calling process only.
+
+        Returns the report. Raises StoreError with the damaged keys.
+        """
+        return _command("check", self.path)
+
+    def compact(self) -> None:
+        """Rewrite the file without its free pages. Commits made meanwhile wait; reads see the store as it was."""
+        _ask(self.pid, _COMPACT, None)
+
+    def info(self) -> StoreInfo:
+        """Figures, without blocking."""
+        return self._server.info()
+
+    def __repr__(self) -> str:
+        return f"<store {self.path}>"
+
+
+class StoreServer:
+    """The behaviour of the process that owns the writer. Start it by `start_link` from a child spec."""
+
+    def __init__(self, config: StoreConfig) -> None:
+        self.config = config
+        self.link = Link(config.path, config.max_pending)
+        self.reader = Reader(config.path, self._damage)
+        self.store: LmdbStore | None = None
+        self.writer: subprocess.Popen[bytes] | None = None
+        self.restarts = 0
+        self._opened: Opened | None = None
+        self._session = secrets.token_hex(8)
+        self._parent: Pid | None = None
+        self._guardian: Pid | None = None
+        self._idle_deaths = 0
+        self._answered = 0
+
+    @classmethod
+    def start_link(cls, config: StoreConfig, name: str | None = "store") -> Pid:
+        """Start the store's process, linked to the caller; returns when the store is open.
+
+        Raises the StoreError that says why it cannot be opened (StoreCorrupt, NewerSchema, ShardCountMismatch,
+        StoreLocked, MigrationFailed, StoreFull, Unavailable), or NameTaken.
+        """
+        pid: Pid = kernel.spawn_callback(cls(config), link=True, name=name, label="store")
+        _ask(pid, _START, None)
+        return pid
+
+    def on_message(self, process: Process, message: Any) -> None:
+        """Handle one message of the server's own life; commits do not pass here, except those that block."""
+        if isinstance(message, Call):
+            self._called(process, message)
+        elif isinstance(message, Gone):
+            if message.generation == self.link.generation:
+                self._next_writer()
+        elif isinstance(message, Exit) and message.sender in (self._parent, self._guardian):
+            self._terminate(message.reason)
+
+    def info(self) -> StoreInfo:
+        """Figures, without blocking."""
+        link, opened = self.link, self._opened
+        return StoreInfo(
+            path=self.config.path,
+            nshards=opened.nshards if opened else 0,
+            schema=opened.schema if opened else 0,
+            writer_pid=self.writer.pid if self.writer else 0,
+            writer_restarts=self.restarts,
+            pending=len(link.pipeline.waiting),
+            answered=link.pipeline.answered,
+            version=link.base + link.pipeline.answered,
+            full=link.pipeline.full,
+            **self.reader.info(),
+        )
+
+    # --- internals ---------------------------------------------------------------------------------------------
+
+    def _called(self, process: Process, call: Call) -> None:
+        request = call.request
+        try:
+            if isinstance(request, _Commit):
+                self.link.submit(request.shard, request.token, request.ops, call, CALL)
+            elif isinstance(request, _Open):
+                self.link.submit(request.shard, None, request.owner, call, CALL)
+            elif request == _START:
+                self._start(process, call)
+            elif request == _STOP:
+                self._terminate(NORMAL, call)
+            elif request == _COMPACT:
+                self._compact()
+                reply(call, None)
+        except StoreError as error:
+            kernel.fail(call, error)
+            if self.store is None:  # it could not be opened: there is nothing to serve, and nobody to restart it
+                self._close()
+                raise ProcessExit(NORMAL) from None
+
+    def _start(self, process: Process, call: Call) -> None:
+        kernel.trap_exit(True)
+        self._parent = call.caller
+        self.link.owner = process
+        self._guardian = kernel.spawn_callback(_Guardian(self), _START, link=True, label="store guardian")
+        opened = self._launch()
+        self.reader.open()
+        self.store = LmdbStore(self, process, opened.nshards)
+        reply(call, None)
+
+    def _launch(self) -> Opened:
+        """Start a writer and wait until it serves. Raises StoreError."""
+        config = self.config
+        theirs = self.link.connect(
+            Settings(
+                path=config.path,
+                session=self._session,
+                nshards=config.nshards,
+                migrations=list(config.migrations),
+                map_initial=config.map_initial,
+                max_size=config.max_size,
+                reserve=config.reserve,
+                lock_timeout=config.lock_timeout,
+            )
+        )
+        with theirs:
+            self.writer = subprocess.Popen(
+                [sys.executable, "-m", "runtime.store.writer", str(theirs.fileno()), str(os.getpid())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=_environment(),
+            )
+        generation = self.link.generation
+        message = receive_match(
+            lambda m: isinstance(m, Said) or (isinstance(m, Gone) and m.generation == generation),
+            config.start_timeout,
+        )
+        if message is TIMEOUT:
+            self.writer.kill()
+            self.link.disconnect()
+            raise Unavailable(f"the store in {config.path} was not open after {config.start_timeout:g} s")
+        if isinstance(message, Gone):
+            raise self._died_opening()
+        if not isinstance(message.answer, Opened):
+            self.link.disconnect()
+            raise error_from_wire(message.answer.error)
+        self._opened = message.answer
+        self._answered = self.link.pipeline.answered
+        self.link.opened(message.answer)
+        return message.answer
+
+    def _died_opening(self) -> StoreError:
+        status = self._reap()
+        path = self.config.path
+        if -status in (signal.SIGBUS, signal.SIGSEGV, signal.SIGABRT):
+            why = f"the writer died by {signal.Signals(-status).name} reading it"
+            return StoreCorrupt(path, why, last_backup(path))
+        return Unavailable(f"the writer of the store in {path} ended with status {status} before it served")
+
+    def _next_writer(self) -> None:
+        status = self._reap()
+        self.restarts += 1
+        progress = self.link.pipeline.answered > self._answered
+        self._idle_deaths = 0 if progress else self._idle_deaths + 1
+        path = self.config.path
+        hooks.alarm("store_writer", True, path=path, status=status, restarts=self.restarts)
+        if self._idle_deaths >= _RESTARTS:
+            # The same batches would be sent to the same end for ever.
+            self._fail(StoreCorrupt(path, f"{_RESTARTS} writers died over it, the last with status {status}", last_backup(path)))
+        try:
+            self._launch()
+        except StoreError as error:
+            self._fail(error)
+        hooks.alarm("store_writer", False, path=path, status=status, restarts=self.restarts)
+
+    def _compact(self) -> None:
+        self._drain(None)
+        self.link.disconnect()
+        self._reap()
+        try:
+            _command("compact", self.config.path)
+        finally:
+            try:
+                self._launch()
+            except StoreError as error:
+                self._fail(error)
+            self.reader.open()
+
+    def _fail(self, error: StoreError) -> NoReturn:
+        self._close()
+        raise ProcessExit(error)
+
+    def _terminate(self, reason: Any, call: Call | None = None) -> None:
+        self._drain(_DRAIN)
+        self._close()
+        if call is not None:
+            reply(call, None)
+        raise ProcessExit(reason)
+
+    def _drain(self, timeout: float | None) -> None:
+        if self.link.ready and not self.link.drain():
+            generation = self.link.generation
+            receive_match(
+                lambda m: isinstance(m, Drained) or (isinstance(m, Gone) and m.generation == generation), timeout
+            )
+
+    def _close(self) -> None:
+        guardian, self._guardian = self._guardian, None
+        if guardian is not None:
+            kernel.unlink(guardian)
+            kernel.exit(guardian, kernel.KILL)
+        self.link.close()
+        self.reader.close()
+        self._reap()
+
+    def _reap(self) -> int:
+        """Wait for the writer's end, which the end of the stream has brought about; its exit status."""
+        writer, self.writer = self.writer, None
+        if writer is None:
+            return 0
+        return int(kernel.blocking(_wait, writer))
+
+    def _damage(self, error: CorruptRecord) -> None:
+        hooks.alarm(
+            "store_corrupt_record", True, path=self.config.path, shard=error.shard, kind=error.kind, key=error.key
+        )
+
+
+def store_of(server: Pid | str) -> LmdbStore:
+    """The store of a running StoreServer, by its pid or registered name. Raises Unavailable."""
+    pid = kernel.whereis(server) if isinstance(server, str) else server
+    behaviour = getattr(pid, "behaviour", None)
+    if not isinstance(behaviour, StoreServer) or behaviour.store is None or not kernel.is_alive(pid):
+        raise Unavailable(f"no store runs as {server!r}")
+    return behaviour.store
+
+
+def open_store(path: str, nshards: int = 64, **options: Any) -> LmdbStore:
+    """Open a store in a server of its own, linked to the caller (tests, scripts). Options: StoreConfig."""
+    return store_of(StoreServer.start_link(StoreConfig(path=path, nshards=nshards, **options), name=None))
+
+
+# --- internals -------------------------------------------------------------------------------------------------
+
+
+class _Guardian:
+    """Cleans up after a server that was killed: nobody may wait for ever, and the writer must go."""
+
+    def __init__(self, server: StoreServer) -> None:
+        self._server = server
+        self._pid: Pid | None = None
+
+    def on_message(self, process: Process, message: Any) -> None:
+        if message == _START:
+            kernel.trap_exit(True)
+        elif isinstance(message, Exit):
+            self._server._guardian = None
+            self._server._close()
+            raise ProcessExit(NORMAL)
+
+
+def _ask(pid: Pid, request: Any, timeout: float | None) -> Any:
+    try:
+        return kernel.call(pid, request, timeout)
+    except CallError as error:
+        reason = error.reason
+        if isinstance(reason, StoreError):
+            raise reason from None
+        if reason == NOPROC:
+            raise Unavailable("the store's process is gone") from None
+        if reason == TIMEOUT_REASON:
+            raise Unknown(f"no answer from the store within {timeout} s") from None
+        raise Unknown(f"the store's process ended: {reason!r}") from None
+
+
+def _wait(writer: subprocess.Popen[bytes]) -> int:
+    try:
+        return writer.wait(10.0)
+    except subprocess.TimeoutExpired:
+        # Stuck in the kernel, on a disk that does not answer: it cannot commit anything for us any more.
+        writer.kill()
+        return writer.wait()
+
+
+def _environment() -> dict[str, str]:
+    # The child must find the packages that we run from, wherever it is started.
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{path}" if path else root}
+
+
+def _command(*arguments: str) -> str:
+    done = kernel.blocking(_run, [sys.executable, "-m", "runtime.store", *arguments])
+    if done.returncode:
+        raise StoreError(done.stderr.strip() or f"status {done.returncode}")
+    return str(done.stdout.strip())
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=_environment()
+    )
