@@ -11,7 +11,9 @@ from runtime.store.contract import StoreError
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when all is well, 1 with the reason on standard error."""
-    parser = argparse.ArgumentParser(prog="python -m runtime.store", description="Look after a store's files.")
+    parser = argparse.ArgumentParser(
+        prog="python -m runtime.store", description="Look after a store's files."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in (
         ("check", "read every record and verify its checksum (a node may be running)"),
@@ -22,8 +24,12 @@ def main(arguments: list[str] | None = None) -> int:
     command = commands.add_parser("backup", help="copy to a new directory and verify (a node may be running)")
     command.add_argument("path", help="the store's directory")
     command.add_argument("directory", help="where to; must not exist")
-    command.add_argument("--damaged-too", action="store_true", help="keep the copy even if records are damaged")
-    command = commands.add_parser("restore", help="put a backup in the store's place (no node may be running)")
+    command.add_argument(
+        "--damaged-too", action="store_true", help="keep the copy even if records are damaged"
+    )
+    command = commands.add_parser(
+        "restore", help="put a backup in the store's place (no node may be running)"
+    )
     command.add_argument("backup", help="the backup's directory")
     command.add_argument("path", help="the store's directory; what is there is kept beside it")
     options = parser.parse_args(arguments)

@@ -60,7 +60,9 @@ class Committer:
         with environment.env.begin() as txn:
             raw = txn.get(META_SESSION)
         if raw is not None:
-            name, base, last, answers = _decode(unpack(META_SESSION, raw)[1], type=tuple[str, int, int, dict[int, Answer]])
+            name, base, last, answers = _decode(
+                unpack(META_SESSION, raw)[1], type=tuple[str, int, int, dict[int, Answer]]
+            )
             if name == session:
                 self.base, self.last, self.answers = base, last, answers
             else:
@@ -117,7 +119,9 @@ class Committer:
                 break
         if self._environment.in_reserve:
             self.full = True
-        elif self.full and any(not _only_frees(request) and request[0] not in answers for request in requests):
+        elif self.full and any(
+            not _only_frees(request) and request[0] not in answers for request in requests
+        ):
             self.full = False  # a batch that writes went through, with the reserve whole
         self.last = requests[-1][0]
         self.tokens |= tokens
@@ -125,7 +129,11 @@ class Committer:
         said |= answers
 
     def _effects(
-        self, txn: lmdb.Transaction, requests: Sequence[Request], tokens: dict[int, int], answers: dict[int, Answer]
+        self,
+        txn: Any,
+        requests: Sequence[Request],
+        tokens: dict[int, int],
+        answers: dict[int, Answer],
     ) -> tuple[_Overlay, set[bytes]]:
         overlay: _Overlay = {}
         absent: set[bytes] = set()  # keys that the transaction is known not to hold: their delete is nothing
@@ -146,7 +154,7 @@ class Committer:
         return overlay, absent
 
     def _apply(
-        self, txn: lmdb.Transaction, overlay: _Overlay, absent: set[bytes], shard: int, version: int, ops: Any
+        self, txn: Any, overlay: _Overlay, absent: set[bytes], shard: int, version: int, ops: Any
     ) -> None:
         changes: _Overlay = {}
         prefixes = self._prefixes
@@ -174,16 +182,14 @@ class Committer:
             changes[full] = (version, op[2]) if put else None
         overlay |= changes
 
-    def _stored(
-        self, txn: lmdb.Transaction, full: bytes, shard: int, kind: str, key: bytes
-    ) -> tuple[int, bytes] | None:
+    def _stored(self, txn: Any, full: bytes, shard: int, kind: str, key: bytes) -> tuple[int, bytes] | None:
         raw = txn.get(full)
         try:
             return None if raw is None else unpack(full, raw)
         except Damaged:
             raise CorruptRecord(shard, kind, key) from None
 
-    def _stored_token(self, txn: lmdb.Transaction, shard: int) -> int:
+    def _stored_token(self, txn: Any, shard: int) -> int:
         full = layout.token_key(shard)
         raw = txn.get(full)
         if raw is None:
@@ -192,7 +198,11 @@ class Committer:
         return token
 
     def _write(
-        self, txn: lmdb.Transaction, effects: tuple[_Overlay, set[bytes]], last: int, answers: dict[int, Answer]
+        self,
+        txn: Any,
+        effects: tuple[_Overlay, set[bytes]],
+        last: int,
+        answers: dict[int, Answer],
     ) -> None:
         overlay, absent = effects
         puts = []

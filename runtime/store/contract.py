@@ -262,7 +262,9 @@ def check_ops(ops: Sequence[Op]) -> None:
         kind = type(op)
         key = op.key if kind is Put or kind is Del else None
         if type(key) is not bytes or len(key) > MAX_KEY or type(op.expect) is not int or op.expect < ANY:
-            raise BadBatch(f"not an operation: {op!r} (Put or Del, key of at most {MAX_KEY} bytes, expect >= -1)")
+            raise BadBatch(
+                f"not an operation: {op!r} (Put or Del, key of at most {MAX_KEY} bytes, expect >= -1)"
+            )
         if kind is Put and (type(op.val) is not bytes or len(op.val) > MAX_VALUE):  # type: ignore[union-attr]
             raise BadBatch(f"value of {op.kind} {key!r}: bytes of at most {MAX_VALUE} are allowed")
         if op.kind not in _KINDS:

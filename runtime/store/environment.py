@@ -132,7 +132,9 @@ class Environment:
     and the ballast file's space when the disk itself is full: a full store must be able to be emptied.
     """
 
-    def __init__(self, path: str, nshards: int, schema: int, map_initial: int, max_size: int, reserve: int) -> None:
+    def __init__(
+        self, path: str, nshards: int, schema: int, map_initial: int, max_size: int, reserve: int
+    ) -> None:
         """Open, or make a new one. Raises StoreCorrupt, NewerSchema, ShardCountMismatch; then nothing was touched."""
         self.path = path
         self._max = max(max_size, 1 << 20) if max_size else 0

@@ -22,218 +22,37 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from runtime import kernel
-from runtime.kernel import (
-    NOPROC,
-    NORMAL,
-    TIMEOUT,
-    TIMEOUT_REASON,
-    Call,
-    CallError,
-    Exit,
-    Pid,
-    Process,
-    ProcessExit,
-    receive_match,
-    reply,
-    send,
-    self_,
-)
-from runtime.store import hooks, layout
-from runtime.store.contract import (
-    CommitFailed,
-    CorruptRecord,
-    Op,
-    Rec,
-    StoreCorrupt,
-    StoreError,
-    Unavailable,
-    Unknown,
-    check_ops,
-)
+from runtime.kernel import NORMAL, TIMEOUT, Call, Exit, Pid, Process, ProcessExit, receive_match, reply
+from runtime.store import hooks
+from runtime.store.contract import CorruptRecord, StoreCorrupt, StoreError, Unavailable
 from runtime.store.environment import last_backup
 from runtime.store.link import CALL, Drained, Gone, Link, Said
+from runtime.store.lmdb_config import StoreConfig, StoreInfo
+from runtime.store.lmdb_handles import (
+    COMPACT,
+    START,
+    STOP,
+    Commit,
+    LmdbShard,
+    LmdbStore,
+    Open,
+    ask,
+    child_environment,
+    command,
+)
 from runtime.store.reader import Reader
 from runtime.store.wire import Opened, Settings, error_from_wire
 
 __all__ = ["LmdbShard", "LmdbStore", "StoreConfig", "StoreInfo", "StoreServer", "open_store", "store_of"]
 
-# --- types -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoreConfig:
-    """How to open a store. Sizes in bytes, durations in seconds."""
-
-    path: str
-    nshards: int = 64
-    """Fixed when the store is made; another number is refused later."""
-    migrations: tuple[str, ...] = ()
-    """"module:function" names, only ever appended to: runtime.store.migrate."""
-    map_initial: int = 64 << 20
-    """The file's size limit to begin with; it doubles by itself."""
-    max_size: int = 0
-    """Refuse writes beyond this size (StoreFull); 0: no limit but the disk's."""
-    reserve: int = 4 << 20
-    """Space kept back, so that deletes go on when the disk or `max_size` is full."""
-    start_timeout: float = 60.0
-    """Opening, waiting for the last owner, and migrations together."""
-    lock_timeout: float = 10.0
-    """How long the last owner may take to go away before the store counts as in use."""
-    max_pending: int = 100_000
-    """Unanswered commits; beyond, they are refused as Unavailable."""
-
-
-@dataclass(frozen=True)
-class StoreInfo:
-    """What the store looks like now. Sizes in bytes."""
-
-    path: str
-    nshards: int
-    schema: int
-    writer_pid: int
-    writer_restarts: int
-    pending: int
-    answered: int
-    version: int
-    full: bool
-    map_size: int
-    used: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    shard: int
-    owner: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Commit:
-    shard: int
-    token: int
-    ops: Sequence[Op]
-
-
-_START: Final = "start"
-_STOP: Final = "stop"
-_COMPACT: Final = "compact"
 _RESTARTS: Final = 3  # writers in a row that die without answering anything
 _DRAIN: Final = 4.0  # seconds: less than a supervisor's usual patience of 5
 
 
 # --- API -------------------------------------------------------------------------------------------------------
-
-
-class LmdbShard:
-    """A shard opened by its owner: contract.ShardStore. Made by `LmdbStore.open_shard`."""
-
-    __slots__ = ("_link", "_pid", "_prefixes", "_reader", "shard", "token")
-
-    def __init__(self, store: LmdbStore, shard: int, token: int) -> None:
-        self.shard = shard
-        self.token = token
-        self._link = store._server.link
-        self._reader = store._server.reader
-        self._pid = store.pid
-        self._prefixes: dict[str, bytes] = {}
-
-    def commit(self, ops: Sequence[Op], timeout: float = 30.0) -> int:
-        """Apply all or nothing; durable on return: contract.ShardStore.commit."""
-        check_ops(ops)
-        version: int = _ask(self._pid, _Commit(self.shard, self.token, ops), timeout)
-        return version
-
-    def commit_request(self, ops: Sequence[Op], tag: Any) -> None:
-        """Commit; the answer comes as a message: contract.ShardStore.commit_request.
-
-        A refusal as Unavailable (closed, or `max_pending` reached) is sent at once, before older answers.
-        """
-        check_ops(ops)
-        me = self_()
-        try:
-            self._link.submit(self.shard, self.token, ops, me, tag)
-        except Unavailable as error:
-            send(me, CommitFailed(tag, error))
-
-    def get(self, kind: str, key: bytes) -> Rec | None:
-        """Read the committed record; about 2 µs: contract.ShardStore.get."""
-        return self._reader.get(self.shard, kind, self._prefixes.get(kind) or self._prefix(kind), key)
-
-    def scan(
-        self,
-        kind: str,
-        lo: bytes = b"",
-        hi: bytes | None = None,
-        limit: int = 1000,
-        damaged: list[bytes] | None = None,
-    ) -> list[Rec]:
-        """Read a range in order; about 1 µs a record: contract.ShardStore.scan."""
-        prefix = self._prefixes.get(kind) or self._prefix(kind)
-        return self._reader.scan(self.shard, kind, prefix, lo, hi, limit, damaged)
-
-    def __repr__(self) -> str:
-        return f"<shard {self.shard} token {self.token}>"
-
-    def _prefix(self, kind: str) -> bytes:
-        prefix = self._prefixes[kind] = layout.record_prefix(self.shard, kind)
-        return prefix
-
-
-class LmdbStore:
-    """Handle of a running StoreServer: contract.Store."""
-
-    __slots__ = ("_server", "nshards", "path", "pid")
-
-    def __init__(self, server: StoreServer, pid: Pid, nshards: int) -> None:
-        self._server = server
-        self.pid = pid
-        self.nshards = nshards
-        self.path = server.config.path
-
-    def open_shard(self, shard: int, owner: str) -> LmdbShard:
-        """Take a shard over; every older handle is Fenced: contract.Store.open_shard."""
-        if not 0 <= shard < self.nshards:
-            raise ValueError(f"shard {shard}: this store has 0 to {self.nshards - 1}")
-        return LmdbShard(self, shard, _ask(self.pid, _Open(shard, owner), 30.0))
-
-    def close(self) -> None:
-        """Stop the server in order: finish what is in flight, end the writer. Idempotent. Blocks the caller."""
-        try:
-            kernel.call(self.pid, _STOP, None)
-        except CallError as error:
-            if error.reason not in (NOPROC, NORMAL):
-                raise Unknown(f"closing the store in {self.path}: {error.reason!r}") from error
-
-    def backup(self, directory: str) -> str:
-        """Copy the store, as it is now and compacted, to a new directory while it runs; verify every record.
-
-        Blocks the calling process only; the work is done by a process of its own. Returns what it reports.
-        Raises StoreError with the reason.
-        """
-        return _command("backup", self.path, directory)
-
-    def check(self) -> str:
-        """Read every record and verify its checksum, by a process of its own. Blocks the calling process only.
-
-        Returns the report. Raises StoreError with the damaged keys.
-        """
-        return _command("check", self.path)
-
-    def compact(self) -> None:
-        """Rewrite the file without its free pages. Commits made meanwhile wait; reads see the store as it was."""
-        _ask(self.pid, _COMPACT, None)
-
-    def info(self) -> StoreInfo:
-        """Figures, without blocking."""
-        return self._server.info()
-
-    def __repr__(self) -> str:
-        return f"<store {self.path}>"
 
 
 class StoreServer:
@@ -249,7 +68,7 @@ class StoreServer:
         self._opened: Opened | None = None
         self._session = secrets.token_hex(8)
         self._parent: Pid | None = None
-        self._guardian: Pid | None = None
+        self._guardian: Process | None = None
         self._idle_deaths = 0
         self._answered = 0
 
@@ -261,7 +80,7 @@ class StoreServer:
         StoreLocked, MigrationFailed, StoreFull, Unavailable), or NameTaken.
         """
         pid: Pid = kernel.spawn_callback(cls(config), link=True, name=name, label="store")
-        _ask(pid, _START, None)
+        ask(pid, START, None)
         return pid
 
     def on_message(self, process: Process, message: Any) -> None:
@@ -295,20 +114,22 @@ class StoreServer:
     def _called(self, process: Process, call: Call) -> None:
         request = call.request
         try:
-            if isinstance(request, _Commit):
+            if isinstance(request, Commit):
                 self.link.submit(request.shard, request.token, request.ops, call, CALL)
-            elif isinstance(request, _Open):
+            elif isinstance(request, Open):
                 self.link.submit(request.shard, None, request.owner, call, CALL)
-            elif request == _START:
+            elif request == START:
                 self._start(process, call)
-            elif request == _STOP:
+            elif request == STOP:
                 self._terminate(NORMAL, call)
-            elif request == _COMPACT:
+            elif request == COMPACT:
                 self._compact()
                 reply(call, None)
         except StoreError as error:
             kernel.fail(call, error)
-            if self.store is None:  # it could not be opened: there is nothing to serve, and nobody to restart it
+            if (
+                self.store is None
+            ):  # it could not be opened: there is nothing to serve, and nobody to restart it
                 self._close()
                 raise ProcessExit(NORMAL) from None
 
@@ -316,7 +137,7 @@ class StoreServer:
         kernel.trap_exit(True)
         self._parent = call.caller
         self.link.owner = process
-        self._guardian = kernel.spawn_callback(_Guardian(self), _START, link=True, label="store guardian")
+        self._guardian = kernel.spawn_callback(_Guardian(self), START, link=True, label="store guardian")
         opened = self._launch()
         self.reader.open()
         self.store = LmdbStore(self, process, opened.nshards)
@@ -342,7 +163,7 @@ class StoreServer:
                 [sys.executable, "-m", "runtime.store.writer", str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env=_environment(),
+                env=child_environment(),
             )
         generation = self.link.generation
         message = receive_match(
@@ -380,7 +201,13 @@ class StoreServer:
         hooks.alarm("store_writer", True, path=path, status=status, restarts=self.restarts)
         if self._idle_deaths >= _RESTARTS:
             # The same batches would be sent to the same end for ever.
-            self._fail(StoreCorrupt(path, f"{_RESTARTS} writers died over it, the last with status {status}", last_backup(path)))
+            self._fail(
+                StoreCorrupt(
+                    path,
+                    f"{_RESTARTS} writers died over it, the last with status {status}",
+                    last_backup(path),
+                )
+            )
         try:
             self._launch()
         except StoreError as error:
@@ -392,7 +219,7 @@ class StoreServer:
         self.link.disconnect()
         self._reap()
         try:
-            _command("compact", self.config.path)
+            command("compact", self.config.path)
         finally:
             try:
                 self._launch()
@@ -415,7 +242,8 @@ class StoreServer:
         if self.link.ready and not self.link.drain():
             generation = self.link.generation
             receive_match(
-                lambda m: isinstance(m, Drained) or (isinstance(m, Gone) and m.generation == generation), timeout
+                lambda m: isinstance(m, Drained) or (isinstance(m, Gone) and m.generation == generation),
+                timeout,
             )
 
     def _close(self) -> None:
@@ -436,13 +264,18 @@ class StoreServer:
 
     def _damage(self, error: CorruptRecord) -> None:
         hooks.alarm(
-            "store_corrupt_record", True, path=self.config.path, shard=error.shard, kind=error.kind, key=error.key
+            "store_corrupt_record",
+            True,
+            path=self.config.path,
+            shard=error.shard,
+            kind=error.kind,
+            key=error.key,
         )
 
 
 def store_of(server: Pid | str) -> LmdbStore:
     """The store of a running StoreServer, by its pid or registered name. Raises Unavailable."""
-    pid = kernel.whereis(server) if isinstance(server, str) else server
+    pid: Any = kernel.whereis(server) if isinstance(server, str) else server
     behaviour = getattr(pid, "behaviour", None)
     if not isinstance(behaviour, StoreServer) or behaviour.store is None or not kernel.is_alive(pid):
         raise Unavailable(f"no store runs as {server!r}")
@@ -462,29 +295,14 @@ class _Guardian:
 
     def __init__(self, server: StoreServer) -> None:
         self._server = server
-        self._pid: Pid | None = None
 
     def on_message(self, process: Process, message: Any) -> None:
-        if message == _START:
+        if message == START:
             kernel.trap_exit(True)
         elif isinstance(message, Exit):
             self._server._guardian = None
             self._server._close()
             raise ProcessExit(NORMAL)
-
-
-def _ask(pid: Pid, request: Any, timeout: float | None) -> Any:
-    try:
-        return kernel.call(pid, request, timeout)
-    except CallError as error:
-        reason = error.reason
-        if isinstance(reason, StoreError):
-            raise reason from None
-        if reason == NOPROC:
-            raise Unavailable("the store's process is gone") from None
-        if reason == TIMEOUT_REASON:
-            raise Unknown(f"no answer from the store within {timeout} s") from None
-        raise Unknown(f"the store's process ended: {reason!r}") from None
 
 
 def _wait(writer: subprocess.Popen[bytes]) -> int:
@@ -494,23 +312,3 @@ def _wait(writer: subprocess.Popen[bytes]) -> int:
         # Stuck in the kernel, on a disk that does not answer: it cannot commit anything for us any more.
         writer.kill()
         return writer.wait()
-
-
-def _environment() -> dict[str, str]:
-    # The child must find the packages that we run from, wherever it is started.
-    root = str(Path(__file__).resolve().parents[2])
-    path = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{path}" if path else root}
-
-
-def _command(*arguments: str) -> str:
-    done = kernel.blocking(_run, [sys.executable, "-m", "runtime.store", *arguments])
-    if done.returncode:
-        raise StoreError(done.stderr.strip() or f"status {done.returncode}")
-    return str(done.stdout.strip())
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=_environment()
-    )

@@ -122,7 +122,9 @@ def restore(directory: str, path: str) -> Path | None:
         _sync(new)
         kept = None
         if (place / _DATA).exists():
-            kept = place.with_name(f"{place.name}.before-restore-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+            kept = place.with_name(
+                f"{place.name}.before-restore-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+            )
             kept.mkdir()
             (place / _DATA).rename(kept / _DATA)
         _swap_in(new, place)
@@ -144,7 +146,9 @@ def compact(path: str) -> tuple[int, int]:
             with contextlib.closing(_open(path)) as env:
                 env.copy(str(aside), compact=True)
             if not check(str(aside)).is_sound:
-                raise StoreError(f"the store in {path} has damaged records: run the check, then repair or restore")
+                raise StoreError(
+                    f"the store in {path} has damaged records: run the check, then repair or restore"
+                )
             _sync(aside / _DATA)
             before = (place / _DATA).stat().st_size
             after = (aside / _DATA).stat().st_size

@@ -26,7 +26,7 @@ __all__ = ["Migration", "migrate", "schema_of"]
 class Migration:
     """What a migration may do. Valid only while it runs."""
 
-    def __init__(self, txn: lmdb.Transaction, nshards: int, version: int) -> None:
+    def __init__(self, txn: Any, nshards: int, version: int) -> None:
         self._txn = txn
         self._version = version
         self.nshards = nshards
@@ -74,7 +74,9 @@ def migrate(environment: Environment, migrations: Sequence[str], version: int) -
                 environment.grow(reserve=False)
         except StoreFull:
             raise
-        except Exception as error:  # whatever foreign code raises, the operator is told which migration it was
+        except (
+            Exception
+        ) as error:  # whatever foreign code raises, the operator is told which migration it was
             raise MigrationFailed(name, f"{type(error).__name__}: {error}") from error
 
 

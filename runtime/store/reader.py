@@ -30,7 +30,9 @@ class Reader:
     def open(self) -> None:
         """Open, or open again after the files were replaced (no yield between: nobody sees it closed)."""
         self.close()
-        self._env = lmdb.open(self.path, readonly=True, create=False, map_size=0, readahead=False, max_spare_txns=4)
+        self._env = lmdb.open(
+            self.path, readonly=True, create=False, map_size=0, readahead=False, max_spare_txns=4
+        )
 
     def close(self) -> None:
         """Close; reads are Unavailable from now on. Idempotent."""
@@ -57,7 +59,14 @@ class Reader:
         return Rec(key, val, version)
 
     def scan(
-        self, shard: int, kind: str, prefix: bytes, lo: bytes, hi: bytes | None, limit: int, damaged: list[bytes] | None
+        self,
+        shard: int,
+        kind: str,
+        prefix: bytes,
+        lo: bytes,
+        hi: bytes | None,
+        limit: int,
+        damaged: list[bytes] | None,
     ) -> list[Rec]:
         """Read a range in order; see contract.ShardStore.scan."""
         if not 0 < limit <= MAX_SCAN:
@@ -118,6 +127,8 @@ class Reader:
         return error
 
     def _broken(self, error: lmdb.Error) -> Exception:
-        if isinstance(error, lmdb.CorruptedError | lmdb.PageNotFoundError | lmdb.InvalidError | lmdb.PanicError):
+        if isinstance(
+            error, lmdb.CorruptedError | lmdb.PageNotFoundError | lmdb.InvalidError | lmdb.PanicError
+        ):
             return StoreCorrupt(self.path, str(error), last_backup(self.path))
         return Unavailable(f"reading the store in {self.path} failed: {error}")

@@ -1,0 +1,47 @@
+"""How the LMDB engine is configured, and what it says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["StoreConfig", "StoreInfo"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreConfig:
+    """How to open a store. Sizes in bytes, durations in seconds."""
+
+    path: str
+    nshards: int = 64
+    """Fixed when the store is made; another number is refused later."""
+    migrations: tuple[str, ...] = ()
+    """"module:function" names, only ever appended to: runtime.store.migrate."""
+    map_initial: int = 64 << 20
+    """The file's size limit to begin with; it doubles by itself."""
+    max_size: int = 0
+    """Refuse writes beyond this size (StoreFull); 0: no limit but the disk's."""
+    reserve: int = 4 << 20
+    """Space kept back, so that deletes go on when the disk or `max_size` is full."""
+    start_timeout: float = 60.0
+    """Opening, waiting for the last owner, and migrations together."""
+    lock_timeout: float = 10.0
+    """How long the last owner may take to go away before the store counts as in use."""
+    max_pending: int = 100_000
+    """Unanswered commits; beyond, they are refused as Unavailable."""
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """What the store looks like now. Sizes in bytes."""
+
+    path: str
+    nshards: int
+    schema: int
+    writer_pid: int
+    writer_restarts: int
+    pending: int
+    answered: int
+    version: int
+    full: bool
+    map_size: int
+    used: int
