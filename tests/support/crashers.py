@@ -93,7 +93,8 @@ def slow(seconds: float, reason: Any = "shutdown") -> Pid:
             if isinstance(message, End):
                 raise ProcessExit(message.reason)
             if isinstance(message, Exit):
-                kernel.sleep(seconds)
+                if seconds:
+                    kernel.sleep(seconds)
                 raise ProcessExit(reason)
 
     return proc_lib.start_link(body)

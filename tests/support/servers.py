@@ -1,24 +1,26 @@
-"""Small servers for tests: they do what each message tells them, and note what happened to them."""
+"""Small servers for tests: they do what each message tells them, and note what happened to them. And what goes with them."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from runtime.kernel import KILL, Process, exit, is_alive, send, trap_exit
-from runtime.otp import GenServer
+from runtime.kernel import KILL, CallError, Process, exit, is_alive, self_, send, spawn, trap_exit
+from runtime.otp import GenServer, StartError
 
 
 class Puppet(GenServer):
     """Runs the functions it is sent, each with the server as its argument, and returns what they return.
 
-    `init(play)` runs `play(server)`. What happens is appended to `seen` and, if `watcher` is set, sent to it.
+    `init(play)` runs `play(server)`. What happens is appended to `seen` and, if `watcher` is set, sent to it. `sender` is the call being handled.
     """
 
     def init(self, play: Any = None, watcher: Process | None = None) -> Any:
         self.seen: list[Any] = []
         self.watcher = watcher
+        self.sender: Any = None
         return play(self) if play is not None else None
 
     def note(self, *event: Any) -> None:
@@ -29,8 +31,13 @@ class Puppet(GenServer):
     def handle_call(self, request: Any, sender: Any) -> Any:
         if request == "seen":
             return list(self.seen)
+        if not callable(request):
+            return ("echo", request)
         self.sender = sender
-        return request(self) if callable(request) else ("echo", request)
+        try:
+            return request(self)
+        finally:
+            self.sender = None
 
     def handle_cast(self, request: Any) -> Any:
         self.note("cast", request)
@@ -77,6 +84,55 @@ class LeakyVault(Vault):
 
     def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
         raise RuntimeError(self.secret)
+
+
+class Reports:
+    """What was reported so far, out of pytest's caplog."""
+
+    def __init__(self, caplog: Any) -> None:
+        caplog.set_level(logging.INFO, logger="evergreen")
+        self.caplog = caplog
+
+    def of(self, label: str) -> list[Any]:
+        return [r.report for r in self.caplog.records if r.name == f"evergreen.{label}"]
+
+    def labels(self) -> list[str]:
+        names = [r.name for r in self.caplog.records]
+        return [name.removeprefix("evergreen.") for name in names if name.startswith("evergreen.")]
+
+    def texts(self) -> str:
+        return "\n".join(r.getMessage() for r in self.caplog.records)
+
+    def clear(self) -> None:
+        self.caplog.clear()
+
+
+def raiser(error: BaseException) -> Any:
+    """Something for a puppet to do: raise."""
+
+    def play(_server: Any) -> Any:
+        raise error
+
+    return play
+
+
+def returner(value: Any) -> Any:
+    """Something for a puppet to do: return `value`."""
+    return lambda _server: value
+
+
+def in_helper(fn: Any) -> Process:
+    """Run fn in another process; what it returns, or the reason of its StartError or CallError, comes as (pid, it)."""
+    me = self_()
+
+    def body() -> None:
+        try:
+            result = fn()
+        except (StartError, CallError) as error:
+            result = ("failed", error.reason)
+        send(me, (self_(), result))
+
+    return spawn(body)
 
 
 @contextmanager
