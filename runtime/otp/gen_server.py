@@ -278,6 +278,12 @@ class _Control:
         self.armed: _EventTimeout | None = None
         self.timer: Any = None
 
+    def on_exit(self, _process: Process | None = None, _reason: Any = None) -> None:
+        """The process is dead, or the time-out is cancelled: let go of the timer."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
 
 class _EventTimeout:
     """The message of an event time-out. One that is no longer armed was overtaken, and is nothing."""
@@ -362,8 +368,7 @@ def _admit(server: GenServer, process: Process, message: Any) -> bool:
     if message.__class__ is _EventTimeout and message is not control.armed:
         return False
     # Any message cancels the time-out and ends hibernation.
-    if control.timer is not None:
-        control.timer.cancel()
+    control.on_exit()
     if message is control.armed:
         message.fired = True
     process.control = None
@@ -472,10 +477,17 @@ def _failed(server: GenServer, process: Process, message: Any, error: BaseExcept
 
 
 def _end(
-    server: GenServer, process: Process, reason: Any, message: Any, call: Call | None = None, value: Any = UNSET
+    server: GenServer,
+    process: Process,
+    reason: Any,
+    message: Any,
+    call: Call | None = None,
+    value: Any = UNSET,
 ) -> NoReturn:
     """Run terminate, answer, report, exit: in this order."""
     client = message.process if isinstance(message, Call) else None
+    if process.control is not None:
+        process.control.on_exit()
     try:
         server.terminate(reason)
     except Killed:

@@ -46,7 +46,9 @@ class _Next:
     def __init__(self, timeout: TimeoutSpec, hibernate: bool, continue_: Any) -> None:
         if timeout is not None:
             if continue_ is not UNSET:
-                raise ValueError("timeout and continue_ exclude each other: handle_continue may return a time-out")
+                raise ValueError(
+                    "timeout and continue_ exclude each other: handle_continue may return a time-out"
+                )
             seconds = timeout[0] if isinstance(timeout, tuple) else timeout
             if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0:
                 raise ValueError(f"timeout={timeout!r}: want seconds >= 0, (seconds, message) or None")
@@ -111,7 +113,11 @@ class Stop:
         self.reply = reply
 
     def __repr__(self) -> str:
-        return f"Stop({self.reason!r})" if self.reply is UNSET else f"Stop({self.reason!r}, reply={self.reply!r})"
+        return (
+            f"Stop({self.reason!r})"
+            if self.reply is UNSET
+            else f"Stop({self.reason!r}, reply={self.reply!r})"
+        )
 
 
 class Ignore:

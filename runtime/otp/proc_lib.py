@@ -86,24 +86,26 @@ def start(fn: Callable[..., Any], *args: Any, timeout: float | None = None, name
         AlreadyStarted: the name is taken.
     Source: OTP proc_lib:start/5; proc_lib_SUITE sync_start_*.
     """
-    return _start(fn, args, timeout, name, link=False)
+    return _start(fn, args, timeout, name, link=False)[1]
 
 
-def start_link(fn: Callable[..., Any], *args: Any, timeout: float | None = None, name: str | None = None) -> Any:
+def start_link(
+    fn: Callable[..., Any], *args: Any, timeout: float | None = None, name: str | None = None
+) -> Any:
     """As `start`, with the child linked to the caller from its first moment.
 
     A starter that does not trap exits dies with a child that *exits* abnormally in its initialisation, as in OTP;
     one that traps gets the StartError and no Exit message.
     """
-    return _start(fn, args, timeout, name, link=True)
+    return _start(fn, args, timeout, name, link=True)[1]
 
 
 def start_monitor(
     fn: Callable[..., Any], *args: Any, timeout: float | None = None, name: str | None = None
 ) -> tuple[Any, Ref | None]:
     """As `start`, and monitor the child: returns (value, ref). A start that fails leaves no Down message."""
-    value = _start(fn, args, timeout, name, link=False)
-    return value, (None if value is None else kernel.monitor(value))
+    pid, value = _start(fn, args, timeout, name, link=False)
+    return value, (None if value is None else kernel.monitor(pid))
 
 
 def spawn(fn: Callable[..., Any], *args: Any) -> Process:
@@ -261,14 +263,16 @@ def report_crash(process: Process, reason: Any) -> None:
 # ----------------------------------------------------------------------------------------------------- internals
 
 
-def _start(fn: Callable[..., Any], args: tuple[Any, ...], timeout: float | None, name: str | None, *, link: bool) -> Any:
+def _start(
+    fn: Callable[..., Any], args: tuple[Any, ...], timeout: float | None, name: str | None, *, link: bool
+) -> tuple[Process, Any]:
     claim_name(name)
     mark = kernel.receive_mark()
     pid = kernel.spawn_opt(_main, _family(), fn, args, True, link=link, name=name)
     value = await_start(pid, mark, timeout, link=link)
     if value.__class__ is Ignore:
-        return None
-    return pid if value is None else value
+        return pid, None
+    return pid, (pid if value is None else value)
 
 
 def _main(family: tuple[Any, ...], fn: Callable[..., Any], args: tuple[Any, ...], started: bool) -> None:
@@ -314,7 +318,9 @@ def _info(process: Process, *keys: str) -> dict[str, Any]:
 def _starter() -> Call:
     call = kernel.get(_STARTER)
     if call is None:
-        raise RuntimeError("init_ack and init_fail answer proc_lib.start: this process was started by other means")
+        raise RuntimeError(
+            "init_ack and init_fail answer proc_lib.start: this process was started by other means"
+        )
     return call  # type: ignore[no-any-return]
 
 

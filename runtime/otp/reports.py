@@ -21,7 +21,17 @@ from typing import Any, ClassVar
 
 from runtime.kernel import Crash
 
-__all__ = ["CHARS_LIMIT", "DEPTH", "CrashReport", "Neighbour", "Report", "ServerReport", "emit", "format_term", "render"]
+__all__ = [
+    "CHARS_LIMIT",
+    "DEPTH",
+    "CrashReport",
+    "Neighbour",
+    "Report",
+    "ServerReport",
+    "emit",
+    "format_term",
+    "render",
+]
 
 DEPTH = 6
 """How deep a report looks into a value."""
@@ -108,7 +118,9 @@ def emit(report: Report) -> None:
     try:
         logger.log(report.level, "%s", _Text(report), extra={"report": report})
     except Exception:
-        logging.getLogger("evergreen.reports").warning("a %s report could not be logged", report.label, exc_info=True)
+        logging.getLogger("evergreen.reports").warning(
+            "a %s report could not be logged", report.label, exc_info=True
+        )
 
 
 def render(report: Report, depth: int = DEPTH, chars_limit: int = CHARS_LIMIT) -> str:
@@ -189,7 +201,9 @@ def _term(value: Any, depth: int, budget: list[int]) -> str:
 def _container(value: Any, depth: int, budget: list[int]) -> str:
     kind = value.__class__
     if is_dataclass(value) and not isinstance(value, type):
-        shown = _items(((f.name + "=", getattr(value, f.name, "?")) for f in fields(value) if f.repr), depth, budget)
+        shown = _items(
+            ((f.name + "=", getattr(value, f.name, "?")) for f in fields(value) if f.repr), depth, budget
+        )
         return f"{kind.__qualname__}({shown})"
     if isinstance(value, type):
         return repr(value)
