@@ -25,7 +25,7 @@ import sys
 from typing import Any, Final, NoReturn
 
 from runtime import kernel
-from runtime.kernel import NORMAL, TIMEOUT, Call, Exit, Pid, Process, ProcessExit, receive_match, reply
+from runtime.kernel import NORMAL, TIMEOUT, Call, Exit, Pid, Process, ProcessExit, clock, receive_match, reply
 from runtime.store import hooks
 from runtime.store.contract import CorruptRecord, StoreCorrupt, StoreError, Unavailable
 from runtime.store.environment import last_backup
@@ -48,7 +48,8 @@ from runtime.store.wire import Opened, Settings, error_from_wire
 
 __all__ = ["LmdbShard", "LmdbStore", "StoreConfig", "StoreInfo", "StoreServer", "open_store", "store_of"]
 
-_RESTARTS: Final = 3  # writers in a row that die without answering anything
+_RESTARTS: Final = 3  # writers in a row that die young and without answering anything
+_LIVED: Final = 10.0  # seconds
 _DRAIN: Final = 4.0  # seconds: less than a supervisor's usual patience of 5
 
 
@@ -71,6 +72,7 @@ class StoreServer:
         self._guardian: Process | None = None
         self._idle_deaths = 0
         self._answered = 0
+        self._served_at = 0.0
 
     @classmethod
     def start_link(cls, config: StoreConfig, name: str | None = "store") -> Pid:
@@ -181,6 +183,7 @@ class StoreServer:
             raise error_from_wire(message.answer.error)
         self._opened = message.answer
         self._answered = self.link.pipeline.answered
+        self._served_at = clock.now()
         self.link.opened(message.answer)
         return message.answer
 
@@ -195,7 +198,7 @@ class StoreServer:
     def _next_writer(self) -> None:
         status = self._reap()
         self.restarts += 1
-        progress = self.link.pipeline.answered > self._answered
+        progress = self.link.pipeline.answered > self._answered or clock.now() - self._served_at > _LIVED
         self._idle_deaths = 0 if progress else self._idle_deaths + 1
         path = self.config.path
         hooks.alarm("store_writer", True, path=path, status=status, restarts=self.restarts)
