@@ -83,7 +83,9 @@ def development(directory: Path, now: datetime.datetime | None = None) -> Certif
         if _is_worn(path, key_path, now) or not _is_issued_by(path, ca_path):
             _make_server(path, key_path, ca_path, ca_key_path, now)
     except OSError as error:
-        raise CertificateError(f"{error.filename or directory}: cannot be written ({error.strerror})") from None
+        raise CertificateError(
+            f"{error.filename or directory}: cannot be written ({error.strerror})"
+        ) from None
     return Certificates(path, key_path, ca_path, check(path, key_path, now), True)
 
 
@@ -133,7 +135,9 @@ def _read_certificates(path: Path) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(data)
     except ValueError:
-        hint = "a private key" if b"PRIVATE KEY" in data else "no PEM certificate (-----BEGIN CERTIFICATE-----)"
+        hint = (
+            "a private key" if b"PRIVATE KEY" in data else "no PEM certificate (-----BEGIN CERTIFICATE-----)"
+        )
         raise CertificateError(f"{path}: holds {hint}") from None
 
 
@@ -143,7 +147,9 @@ def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
         # Any kind of key has public_key(), all that is used of it here; EC is only the usual one.
         return serialization.load_pem_private_key(data, None)  # type: ignore[return-value]
     except TypeError:
-        raise CertificateError(f"{path}: the key is encrypted; the node needs it without a passphrase") from None
+        raise CertificateError(
+            f"{path}: the key is encrypted; the node needs it without a passphrase"
+        ) from None
     except ValueError:
         hint = "a certificate" if b"CERTIFICATE" in data else "no PEM private key"
         raise CertificateError(f"{path}: holds {hint}") from None
@@ -194,7 +200,9 @@ def _make_authority(path: Path, key_path: Path, now: datetime.datetime) -> None:
     _write_pair(path, built, key_path, key)
 
 
-def _make_server(path: Path, key_path: Path, ca_path: Path, ca_key_path: Path, now: datetime.datetime) -> None:
+def _make_server(
+    path: Path, key_path: Path, ca_path: Path, ca_key_path: Path, now: datetime.datetime
+) -> None:
     authority, authority_key = _read_certificates(ca_path)[0], _read_key(ca_key_path)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
@@ -228,7 +236,9 @@ def _builder(
     )
 
 
-def _write_pair(path: Path, certificate: x509.Certificate, key_path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+def _write_pair(
+    path: Path, certificate: x509.Certificate, key_path: Path, key: ec.EllipticCurvePrivateKey
+) -> None:
     # A crash between the two leaves a key whose certificate is not its own: seen as worn, and made anew.
     form = serialization.PrivateFormat.PKCS8
     _write(key_path, key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()), 0o600)

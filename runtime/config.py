@@ -137,7 +137,11 @@ class Config(Mapping[str, Any]):
     def section(self, name: str) -> dict[str, Any]:
         """Return the settings directly inside `[name]`, by their short names."""
         head = name + "."
-        return {k[len(head) :]: v for k, v in self._values.items() if k.startswith(head) and "." not in k[len(head) :]}
+        return {
+            k[len(head) :]: v
+            for k, v in self._values.items()
+            if k.startswith(head) and "." not in k[len(head) :]
+        }
 
     def into(self, cls: type[T], section: str) -> T:
         """Fill a dataclass from a section: each field from the key of that name; other keys are left out."""
@@ -181,7 +185,9 @@ def load(path: str | Path | None, schema: Iterable[Key], overrides: Iterable[str
     return load_files([(path, schema)], overrides)
 
 
-def load_files(files: Iterable[tuple[str | Path | None, Iterable[Key]]], overrides: Iterable[str] = ()) -> Config:
+def load_files(
+    files: Iterable[tuple[str | Path | None, Iterable[Key]]], overrides: Iterable[str] = ()
+) -> Config:
     """Read several files, each against its own schema, into one configuration.
 
     An override goes to the key it names, whichever file that belongs to. A section may only be declared by
@@ -250,7 +256,9 @@ def _take(
         values[name] = key.check(value)
     except ValueError:
         shown = _shown(value)
-        errors.append(ConfigError(source, name, value, f"{name} = {shown} is not allowed; wanted: {key.allowed()}"))
+        errors.append(
+            ConfigError(source, name, value, f"{name} = {shown} is not allowed; wanted: {key.allowed()}")
+        )
     else:
         origins[name] = origin
 

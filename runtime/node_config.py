@@ -12,10 +12,17 @@ from typing import Any
 
 from runtime.config import Config, ConfigError, ConfigErrors, Key, load, load_files
 
-__all__ = ["KEYS", "application_class", "load_node_config"]
+__all__ = ["KEYS", "RESTART_KEYS", "application_class", "load_node_config"]
 
 KEYS: tuple[Key, ...] = (
-    Key("node.name", str, "evergreen@localhost", min=1, max=255, doc="this node's name in pids, logs and reports"),
+    Key(
+        "node.name",
+        str,
+        "evergreen@localhost",
+        min=1,
+        max=255,
+        doc="this node's name in pids, logs and reports",
+    ),
     Key("node.data_dir", str, "var", min=1, doc="all that the node writes; one node per directory"),
     Key(
         "node.applications",
@@ -23,16 +30,51 @@ KEYS: tuple[Key, ...] = (
         ["apps.chat.application:Chat"],
         doc="what runs here, as module:Class; those they depend on start first",
     ),
-    Key("node.stop_timeout", float, 30.0, "seconds", 0.1, 3600, doc="an orderly stop takes no longer, all told"),
-    Key("node.tls_certificate", str, "", doc="PEM file, own certificate first; empty: a development one is made"),
+    Key(
+        "node.stop_timeout",
+        float,
+        30.0,
+        "seconds",
+        0.1,
+        3600,
+        doc="an orderly stop takes no longer, all told",
+    ),
+    Key(
+        "node.tls_certificate",
+        str,
+        "",
+        doc="PEM file, own certificate first; empty: a development one is made",
+    ),
     Key("node.tls_key", str, "", doc="PEM file of its private key, without a passphrase"),
     Key("runtime.hog_warn", float, 0.1, "seconds", 0.01, 60, doc="a callback that runs longer is reported"),
-    Key("runtime.hog_kill", float, 5.0, "seconds", 0, 3600, doc="and longer than this, ended; 0: never (debugger)"),
+    Key(
+        "runtime.hog_kill",
+        float,
+        5.0,
+        "seconds",
+        0,
+        3600,
+        doc="and longer than this, ended; 0: never (debugger)",
+    ),
     Key("runtime.mailbox_high", int, 10_000, "messages", 1, 10**9, doc="a longer mailbox raises an alarm"),
     Key("runtime.mailbox_low", int, 1_000, "messages", 0, 10**9, doc="and a shorter one clears it"),
     Key("runtime.gc_young", int, 50_000, "objects", 700, 10**8, doc="new objects before a young collection"),
-    Key("runtime.gc_full_every", float, 600.0, "seconds", 0, 86400, doc="a full collection; 0: only when Python does"),
-    Key("log.format", str, "human", choices=("human", "json"), doc="human: for eyes; json: one object per line"),
+    Key(
+        "runtime.gc_full_every",
+        float,
+        600.0,
+        "seconds",
+        0,
+        86400,
+        doc="a full collection; 0: only when Python does",
+    ),
+    Key(
+        "log.format",
+        str,
+        "human",
+        choices=("human", "json"),
+        doc="human: for eyes; json: one object per line",
+    ),
     Key(
         "log.level",
         str,
@@ -41,11 +83,57 @@ KEYS: tuple[Key, ...] = (
         doc="records below it are dropped",
     ),
     Key("log.levels", dict, {}, doc='other levels by module: { "runtime.net" = "debug" }'),
-    Key("log.queue", int, 10_000, "records", 100, 10**7, doc="records waiting to be written; more are dropped, counted"),
-    Key("cluster.shards", int, 16, "shards", 1, 4096, doc="fixed when the data directory is made"),
-    Key("store.map_size", int, 256 * 2**20, "bytes", 2**20, 2**46, doc="size of the map at first; it grows by itself"),
-    Key("store.max_size", int, 64 * 2**30, "bytes", 2**20, 2**47, doc="the database never grows beyond it"),
+    Key(
+        "log.queue",
+        int,
+        10_000,
+        "records",
+        100,
+        10**7,
+        doc="records waiting to be written; more are dropped, counted",
+    ),
+    Key("cluster.shards", int, 64, "shards", 1, 4096, doc="fixed when the data directory is made"),
+    Key(
+        "store.map_initial",
+        int,
+        64 * 2**20,
+        "bytes",
+        2**20,
+        2**46,
+        doc="the file's limit at first; it doubles by itself",
+    ),
+    Key(
+        "store.max_size",
+        int,
+        0,
+        "bytes",
+        0,
+        2**47,
+        doc="writes beyond it are refused; 0: the disk is the limit",
+    ),
+    Key(
+        "store.reserve",
+        int,
+        4 * 2**20,
+        "bytes",
+        2**20,
+        2**40,
+        doc="kept back so that deletes go on when it is full",
+    ),
+    Key("store.start_timeout", float, 60.0, "seconds", 1, 86400, doc="opening and migrations together"),
+    Key("store.max_pending", int, 100_000, "commits", 100, 10**7, doc="unanswered ones; more are refused"),
 )
+
+RESTART_KEYS = (
+    "node.name",
+    "node.data_dir",
+    "node.applications",
+    "log.format",
+    "log.queue",
+    "cluster.",
+    "store.",
+)
+"""What only holds from the next start on (marked `(start)` in the file)."""
 
 
 def load_node_config(path: str | Path | None, overrides: list[str]) -> tuple[Config, list[type[Any]]]:
@@ -121,7 +209,9 @@ def _from_file(path: str | Path | None, key: Key) -> list[str]:
         return list(table.get("node", {}).get("applications", key.default))
 
 
-def _application_files(path: str | Path | None, classes: list[type[Any]]) -> list[tuple[str | Path | None, Any]]:
+def _application_files(
+    path: str | Path | None, classes: list[type[Any]]
+) -> list[tuple[str | Path | None, Any]]:
     files: list[tuple[str | Path | None, Any]] = []
     for cls in classes:
         name = getattr(cls, "config_file", "")
@@ -146,8 +236,8 @@ def _across(config: Config) -> list[ConfigError]:
     if bool(config.text("node.tls_certificate")) != bool(config.text("node.tls_key")):
         name = "node.tls_key" if config.text("node.tls_certificate") else "node.tls_certificate"
         wrong(name, "must be set too: certificate and key go together")
-    if config.integer("store.map_size") > config.integer("store.max_size"):
-        wrong("store.map_size", "must not be above store.max_size")
+    if 0 < config.integer("store.max_size") < config.integer("store.map_initial"):
+        wrong("store.map_initial", "must not be above store.max_size")
     levels = next(key for key in KEYS if key.name == "log.level").choices or ()
     for module, level in config["log.levels"].items():
         if level not in levels:

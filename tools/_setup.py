@@ -119,7 +119,12 @@ def is_current(locks):
     except (OSError, ValueError):
         return False
     # `home` is the interpreter that the environment points to: gone after an upgrade of the system.
-    return digest == wanted(locks) and Path(home).exists() and (VENV / "bin" / "python").exists() and bool(version)
+    return (
+        digest == wanted(locks)
+        and Path(home).exists()
+        and (VENV / "bin" / "python").exists()
+        and bool(version)
+    )
 
 
 def find_python():
@@ -133,7 +138,9 @@ def find_python():
         if path is None or path in seen:
             continue
         seen.add(path)
-        probe = subprocess.run([path, "-c", _PROBE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        probe = subprocess.run(
+            [path, "-c", _PROBE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False
+        )
         if probe.returncode == 0:
             return path, probe.stdout.decode().strip()
         error = probe.stderr.decode(errors="replace").strip().split("\n")[-1]
@@ -155,7 +162,10 @@ def build(base, version, locks):
     if fresh:
         say("first set-up: making .venv with Python " + version + " (" + base + ") ...")
         done = subprocess.run(
-            [base, "-m", "venv", "--clear", str(VENV)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+            [base, "-m", "venv", "--clear", str(VENV)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
         )
         if done.returncode != 0:
             output = done.stdout.decode(errors="replace").strip()
@@ -174,7 +184,14 @@ def install(name):
     """Install one lock file, with a line of progress per package."""
     pins = [line for line in (ROOT / name).read_text().splitlines() if re.match(r"^[A-Za-z0-9]", line)]
     say("installing " + str(len(pins)) + " packages of " + name + " ...")
-    command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    command = [
+        str(VENV / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--no-input",
+    ]
     command += ["--no-deps", "--progress-bar", "off", "-r", str(ROOT / name)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=str(ROOT))
     tail, seen, live = deque(maxlen=12), 0, sys.stderr.isatty()
@@ -182,7 +199,9 @@ def install(name):
         for raw in process.stdout:
             line = raw.decode(errors="replace").rstrip()
             tail.append(line)
-            match = re.match(r"(?:Collecting|Requirement already satisfied:) ([A-Za-z0-9._-]+(?:==[^ ]+)?)", line)
+            match = re.match(
+                r"(?:Collecting|Requirement already satisfied:) ([A-Za-z0-9._-]+(?:==[^ ]+)?)", line
+            )
             if match:
                 seen += 1
                 progress(match.group(1), seen, len(pins), live)
@@ -211,8 +230,11 @@ def progress(what, seen, total, live):
 def explain(name, output):
     if _NETWORK.search(output):
         return (
-            "could not install " + name + ": the package index cannot be reached. Check the network (or point pip at "
-            "a mirror with PIP_INDEX_URL) and start the same command again; what is done stays done.\n" + output
+            "could not install "
+            + name
+            + ": the package index cannot be reached. Check the network (or point pip at "
+            "a mirror with PIP_INDEX_URL) and start the same command again; what is done stays done.\n"
+            + output
         )
     if "No space left" in output:
         return "could not install " + name + ": the disk is full.\n" + output

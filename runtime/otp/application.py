@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runtime.config import Config
-from runtime.kernel import NOPROC, CallError, Pid, call, clock, whereis
+from runtime.kernel import NOPROC, CallError, Pid, Process, call, clock, whereis
 from runtime.otp.application_behaviour import (
     AlreadyLoaded, AlreadyRunning, Application, ApplicationError, ApplicationInfo, NodeEnds, NotLoaded, NotStarted,
     StartFailed, StillRunning, name_of,
@@ -47,7 +47,7 @@ _START_TYPES = ("temporary", "transient", "permanent")
 # API
 
 
-def start_controller(node: Pid | None = None) -> Pid:
+def start_controller(node: Pid | None = None) -> Process:
     """Start the controller, linked to the caller; `node` is sent NodeEnds when an application binds it to do so."""
     pid = Controller.start_link(node, name=CONTROLLER)
     assert pid is not None
@@ -78,7 +78,9 @@ def start(name: str, start_type: str = "temporary") -> None:
 
 
 def ensure_all_started(
-    application: str | type[Application], start_type: str = "temporary", config: Mapping[str, Any] | None = None
+    application: str | type[Application],
+    start_type: str = "temporary",
+    config: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """Start an application after all that it needs; return the names that this call started, in order.
 
@@ -155,7 +157,9 @@ def change_config(config: Mapping[str, Mapping[str, Any]]) -> dict[str, Exceptio
     Those settings stay changed all the same (as in OTP).
     """
     failed: dict[str, Exception] = {}
-    for app, changed, new, removed in _ask(ChangeConfig({name: dict(values) for name, values in config.items()})):
+    for app, changed, new, removed in _ask(
+        ChangeConfig({name: dict(values) for name, values in config.items()})
+    ):
         try:
             app.config_change(changed, new, removed)
         except Exception as error:  # noqa: BLE001 - one application must not keep the others from their settings

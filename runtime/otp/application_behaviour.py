@@ -21,7 +21,9 @@ class Application:
 
     `applications` are those it needs running before: names, or classes (then `ensure_all_started` loads them too).
     `schema` and `config_file` are its settings, checked before anything starts; `env` is for settings without a
-    schema. `start_phases` are (phase, arguments) pairs; `start_phase` is called for each after `start`.
+    schema. `migrations` are its steps from one form of stored records to the next, only ever appended to
+    (`runtime.store.migrate`). `hints` are (command, words) pairs: what a person may do next, shown when the node has
+    started. `start_phases` are (phase, arguments) pairs; `start_phase` is called for each after `start`.
     """
 
     name: ClassVar[str] = ""
@@ -29,8 +31,10 @@ class Application:
     applications: ClassVar[Sequence[str | type[Application]]] = ()
     env: ClassVar[Mapping[str, Any]] = {}
     schema: ClassVar[Sequence[Key]] = ()
+    migrations: ClassVar[Sequence[str]] = ()
     config_file: ClassVar[str] = ""
     start_phases: ClassVar[Sequence[tuple[str, Any]]] = ()
+    hints: ClassVar[Sequence[tuple[str, str]]] = ()
 
     def start(self, start_type: str, config: Config) -> Pid | tuple[Pid, Any]:
         """Start the top supervisor with a start_link and return its pid, or (pid, state). Called by the master.
@@ -50,7 +54,9 @@ class Application:
     def stop(self, state: Any) -> None:
         """Clean up after the tree has ended, for whatever reason."""
 
-    def config_change(self, changed: Mapping[str, Any], new: Mapping[str, Any], removed: Sequence[str]) -> None:
+    def config_change(
+        self, changed: Mapping[str, Any], new: Mapping[str, Any], removed: Sequence[str]
+    ) -> None:
         """Take over settings that changed while running. Called by the process that reloads the configuration."""
 
 

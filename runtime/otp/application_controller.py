@@ -246,14 +246,20 @@ class Controller(GenServer):
         name, status, start_type = entry.app.name, entry.status, entry.start_type
         if entry.timer is not None:
             cancel_timer(entry.timer)
-        entry.status, entry.start_type, entry.master, entry.top, entry.timer = "loaded", None, None, None, None
+        entry.status, entry.start_type, entry.master, entry.top, entry.timer = (
+            "loaded",
+            None,
+            None,
+            None,
+            None,
+        )
         if name in self.order:
             self.order.remove(name)
         inner = reason.term.reason if type(reason) is Shutdown and type(reason.term) is Outcome else reason
         self._answer(entry.starters, StartFailed(name, inner))
         self._answer(entry.stoppers, None)
         if status == "starting":
-            _log.error("application %s could not start: %s", name, inner)
+            _log.error("application %s could not start: %s", name, inner, extra={"report": inner})
             return
         _log.log(
             logging.INFO if status == "stopping" or inner == NORMAL else logging.ERROR,

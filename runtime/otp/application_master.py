@@ -111,7 +111,6 @@ def _start_tree(controller: Pid, app: Application, config: Config) -> tuple[Pid,
     except (StartError, ProcessExit) as error:
         reason = error.reason
     except Exception as error:  # noqa: BLE001 - however it fails, the controller hears why
-        _log.exception("application %s: start raised", app.name)
         reason = Crash(error)
     else:
         return top, state

@@ -55,7 +55,9 @@ class Base(Application):
 
 
 def app(app_name, *needs, **fields):
-    return type(app_name.title(), (Base,), {"name": app_name, "applications": needs, "test": self_(), **fields})
+    return type(
+        app_name.title(), (Base,), {"name": app_name, "applications": needs, "test": self_(), **fields}
+    )
 
 
 class boot:
@@ -93,7 +95,11 @@ def test_start_and_stop_call_back_in_order():
         assert events(3) == [("start", "a", "normal"), ("phase", "a", "one", 1), ("phase", "a", "two", 2)]
         assert running() == ["a"]
         application.stop("a")
-        assert events(3) == [("prep_stop", "a", "state"), ("tree ended", "a", SHUTDOWN), ("stop", "a", "prepared")]
+        assert events(3) == [
+            ("prep_stop", "a", "state"),
+            ("tree ended", "a", SHUTDOWN),
+            ("stop", "a", "prepared"),
+        ]
         assert running() == []
         application.start("a")
         assert running() == ["a"]
@@ -179,7 +185,9 @@ def phase_raises(self, phase, start_type, args):
     raise LookupError("phase")
 
 
-@pytest.mark.parametrize("fields", [{"start": raises}, {"start_phase": phase_raises, "start_phases": (("p", 0),)}])
+@pytest.mark.parametrize(
+    "fields", [{"start": raises}, {"start_phase": phase_raises, "start_phases": (("p", 0),)}]
+)
 def test_exception_in_a_start_is_a_failed_start_and_leaves_nothing(fields):
     with boot():
         application.load(app("a", **fields))
@@ -327,9 +335,16 @@ def test_environment_precedence(tmp_path):
     with boot():
         application.set_env("shop", "shop.colour", "blue")
         shop = app("shop", env={"limit": 7, "shop.size": 0})
-        application.load(shop, settings(tmp_path, "[shop]\nsize = 2\nname = 'file'\n", "shop.size=3", "shop.colour=x"))
+        application.load(
+            shop, settings(tmp_path, "[shop]\nsize = 2\nname = 'file'\n", "shop.size=3", "shop.colour=x")
+        )
         env = application.get_all_env("shop")
-        assert (env["limit"], env["shop.size"], env["shop.name"], env["shop.colour"]) == (7, 3, "file", "blue")
+        assert (env["limit"], env["shop.size"], env["shop.name"], env["shop.colour"]) == (
+            7,
+            3,
+            "file",
+            "blue",
+        )
         assert env.origin("shop.size") == "command line"
         application.set_env("shop", "shop.size", 4)
         assert application.get_env("shop", "shop.size") == 4

@@ -37,22 +37,37 @@ def errors(path, *overrides, schema=SCHEMA):
 def test_default_then_file_then_command_line(tmp_path):
     path = written(tmp_path, '[door]\nport = 1\nhost = "::1"\n')
     config = load(path, SCHEMA, ["door.port=2"])
-    assert (config.integer("door.port"), config.text("door.host"), config.number("door.idle")) == (2, "::1", 60.0)
+    assert (config.integer("door.port"), config.text("door.host"), config.number("door.idle")) == (
+        2,
+        "::1",
+        60.0,
+    )
     assert config.origin("door.port") == "command line"
     assert config.origin("door.host") == str(path)
     assert config.origin("door.idle") == "default"
 
 
 def test_nested_sections_tables_and_whole_numbers_for_floats(tmp_path):
-    config = load(written(tmp_path, '[door]\nidle = 5\n[door.limits]\nrate = 3\n[log.levels]\n"a.b" = "debug"\n'), SCHEMA)
+    config = load(
+        written(tmp_path, '[door]\nidle = 5\n[door.limits]\nrate = 3\n[log.levels]\n"a.b" = "debug"\n'),
+        SCHEMA,
+    )
     assert type(config["door.idle"]) is float
     assert config.integer("door.limits.rate") == 3
     assert config["log.levels"] == {"a.b": "debug"}
-    assert config.section("door") == {"port": 7222, "host": "127.0.0.1", "idle": 5.0, "tls": True, "kinds": ["a"]}
+    assert config.section("door") == {
+        "port": 7222,
+        "host": "127.0.0.1",
+        "idle": 5.0,
+        "tls": True,
+        "kinds": ["a"],
+    }
 
 
 def test_every_error_is_reported_at_once(tmp_path):
-    path = written(tmp_path, '[door]\nprt = 1\nport = 70000\ntls = "yes"\nkinds = ["c"]\n[log]\nlevel = "loud"\n')
+    path = written(
+        tmp_path, '[door]\nprt = 1\nport = 70000\ntls = "yes"\nkinds = ["c"]\n[log]\nlevel = "loud"\n'
+    )
     found = errors(path, "door.idle=nan", "log=1", "nonsense")
     assert len(found) == 8
     assert "unknown key door.prt; did you mean door.port?" in found
@@ -84,7 +99,9 @@ def test_one_error_one_sentence(tmp_path, text, message):
 
 
 def test_file_that_is_missing_or_no_toml_is_named(tmp_path):
-    with pytest.raises(ConfigErrors, match=r"gone\.toml: the file cannot be read \(No such file or directory\)"):
+    with pytest.raises(
+        ConfigErrors, match=r"gone\.toml: the file cannot be read \(No such file or directory\)"
+    ):
         load(tmp_path / "gone.toml", SCHEMA)
     with pytest.raises(ConfigErrors, match=r"x\.toml: not valid TOML: .*line 1"):
         load(written(tmp_path, "[door\n"), SCHEMA)
@@ -173,7 +190,7 @@ def test_names_of_one_schema_are_unique():
         (["runtime.mailbox_low=20000"], "runtime.mailbox_low = 20000 must be below runtime.mailbox_high"),
         (["runtime.hog_kill=0.05"], "runtime.hog_kill = 0.05 must be above runtime.hog_warn, or 0"),
         (["node.tls_key=x.key"], "node.tls_certificate = '' must be set too"),
-        (["store.max_size=1048576"], "store.map_size = 268435456 must not be above store.max_size"),
+        (["store.max_size=1048576"], "store.map_initial = 67108864 must not be above store.max_size"),
         (['log.levels={ x = "loud" }'], "log.levels = {'x': 'loud'} gives x a level that is none of"),
         (["node.applications=nonsense"], "'nonsense' is not of the form module:Class"),
         (["node.applications=no.such:Thing"], "there is no module no"),

@@ -1,0 +1,92 @@
+"""What an operator is told when a node cannot start or must end: one sentence with what, why and what to do.
+
+The reason of a failed start is nested: application, supervisor, child, exception. `explain` looks for what the
+operator can do something about; only what it does not know is shown as it is, with its trace.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from runtime.certificates import CertificateError
+from runtime.kernel import Crash, Shutdown
+from runtime.node_identity import DirectoryError
+from runtime.otp.application import NotLoaded, NotStarted
+from runtime.store.contract import ShardCountMismatch, StoreError, StoreLocked
+
+__all__ = ["explain", "sentence"]
+
+_DEPTH = 40
+
+
+def sentence(reason: Any) -> str:
+    """Return the sentence for what an operator can do something about, however deep it lies; else an empty text."""
+    return next(filter(None, map(_sentence, _causes(reason, _DEPTH))), "")
+
+
+def explain(reason: Any) -> str:
+    """Return what to tell an operator about an exception or exit reason."""
+    text = sentence(reason)
+    if text:
+        return text
+    found = list(_causes(reason, _DEPTH))
+    for cause in found:
+        if isinstance(cause, Crash):
+            return f"unexpected error (a fault of the software, please report it):\n{cause.trace}"
+    return f"unexpected reason: {reason!r}"
+
+
+def _sentence(cause: Any) -> str:
+    if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+        return (
+            f"{_address(cause)} is taken by another program: stop that one, or choose another port (0: any free one) in "
+            "the configuration or with --set"
+        )
+    if isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EADDRNOTAVAIL):
+        return f"cannot listen or write where it is configured: {cause}"
+    if isinstance(cause, ShardCountMismatch):
+        return f"{cause}: the number is fixed when it is made; set cluster.shards = {cause.found}"
+    if isinstance(cause, StoreLocked):
+        return f"{cause}: stop that one first"
+    if isinstance(cause, StoreError):
+        return str(cause)
+    if isinstance(cause, NotStarted | NotLoaded):
+        return f"it needs application {cause.name}, which {cause.words}"
+    if isinstance(cause, CertificateError | DirectoryError):
+        return str(cause)
+    if (
+        type(cause).__name__ == "CertificateError"
+    ):  # of runtime.net, which a node without listeners never loads
+        return str(cause)
+    return ""
+
+
+def _address(error: OSError) -> str:
+    # The one who listens put the address into the text, if it could: "[Errno 98] Address already in use: 127.0.0.1:7222".
+    text = " ".join(str(part) for part in (*error.args, error.filename, error) if part)
+    match = re.search(r"(?:\('?([\w.:]+)'?, |([\w.\[\]:]+):)(\d{2,5})\b", text)
+    if match is None:
+        return "a port that the node is to listen on"
+    host = match[1] or match[2]
+    return f"port {match[3]} on {host}"
+
+
+def _causes(reason: Any, depth: int) -> Iterator[Any]:
+    """What a nested reason is made of, outermost first."""
+    if depth <= 0 or reason is None or isinstance(reason, str | int | float | bytes):
+        return
+    yield reason
+    inner: list[Any] = []
+    if isinstance(reason, Crash):
+        inner = [reason.exception]
+    elif isinstance(reason, Shutdown):
+        inner = [reason.term]
+    elif isinstance(reason, BaseException):
+        inner = [getattr(reason, "reason", None), reason.__cause__, reason.__context__]
+    elif isinstance(reason, tuple):
+        inner = list(reason)
+    for one in inner:
+        yield from _causes(one, depth - 1)
