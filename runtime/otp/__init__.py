@@ -1,6 +1,8 @@
 """Behaviours: processes of known shape, and the trees that keep them alive. The public names, re-exported; no logic."""
 
 from . import proc_lib, reports, sys
+from .child_spec import BRUTAL_KILL, INFINITY, BadChildSpec, BadFlags, ChildSpec, SupFlags
+from .dynamic_supervisor import DynamicSupervisor
 from .gen_server import (
     Answer,
     CallError,
@@ -30,9 +32,37 @@ from .outcome import (
     Stop,
     Undefined,
 )
+from .supervisor import (
+    RESTARTING,
+    ChildInfo,
+    Counts,
+    Supervisor,
+    check_childspecs,
+    count_children,
+    delete_child,
+    get_childspec,
+    restart_child,
+    start_child,
+    terminate_child,
+    which_children,
+)
+from .supervisor_errors import (
+    AlreadyPresent,
+    MaxChildren,
+    NotFound,
+    NotSupported,
+    Restarting,
+    Running,
+    StartChildError,
+    SupervisorError,
+)
 
 __all__ = [
-    "AlreadyStarted", "Answer", "BadReturnValue", "CallError", "Deadline", "Fail", "GenServer", "Ignore", "NoReply",
-    "Reply", "RequestIds", "StartError", "Stop", "Undefined", "abcast", "call", "cast", "check_response", "enter_loop",
-    "multi_call", "proc_lib", "receive_response", "reply", "reports", "send_request", "stop", "sys", "wait_response",
+    "BRUTAL_KILL", "INFINITY", "RESTARTING", "AlreadyPresent", "AlreadyStarted", "Answer", "BadChildSpec", "BadFlags",
+    "BadReturnValue", "CallError", "ChildInfo", "ChildSpec", "Counts", "Deadline", "DynamicSupervisor", "Fail",
+    "GenServer", "Ignore", "MaxChildren", "NoReply", "NotFound", "NotSupported", "Reply", "RequestIds", "Restarting",
+    "Running", "StartChildError", "StartError", "Stop", "SupFlags", "Supervisor", "SupervisorError", "Undefined",
+    "abcast", "call", "cast", "check_childspecs", "check_response", "count_children", "delete_child", "enter_loop",
+    "get_childspec", "multi_call", "proc_lib", "receive_response", "reply", "reports", "restart_child", "send_request",
+    "start_child", "stop", "sys", "terminate_child", "wait_response", "which_children",
 ]  # fmt: skip

@@ -79,7 +79,7 @@ def start_process(start: Start, more: tuple[Any, ...] = ()) -> tuple[Pid | None,
         raise NotStarted(("already_started", error.pid)) from None
     except (StartError, ProcessExit) as error:
         raise NotStarted(error.reason) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - see above
         raise NotStarted(Crash(error)) from None
     if result is None or isinstance(result, Pid):
         return result, result
@@ -102,7 +102,7 @@ def stop_process(pid: Pid, how: How) -> Any:
     def gone(message: Any) -> bool:
         return type(message) is Down and message.ref is ref
 
-    limit = None if how == BRUTAL_KILL or how == INFINITY else how
+    limit = None if how in (BRUTAL_KILL, INFINITY) else how
     down = receive_match(gone, limit, mark)
     if down is TIMEOUT:
         exit(pid, KILL)
@@ -110,7 +110,9 @@ def stop_process(pid: Pid, how: How) -> Any:
     return _reason(pid, down.reason)
 
 
-def stop_processes(children: Iterable[tuple[Pid, ChildSpec]], ended: Callable[[Pid, ChildSpec, Any], None]) -> None:
+def stop_processes(
+    children: Iterable[tuple[Pid, ChildSpec]], ended: Callable[[Pid, ChildSpec, Any], None]
+) -> None:
     """Stop many processes at once, with one timer per distinct shutdown time; call `ended` for each that is gone.
 
     Blocks until all are gone. Takes *every* message out of the mailbox while it waits, so that the work stays linear
@@ -153,7 +155,7 @@ def is_clean_stop(spec: ChildSpec, reason: Any) -> bool:
     elif reason == SHUTDOWN:
         return True
     # One that may end by itself may have done so just before.
-    return spec.restart != "permanent" and (reason == NORMAL or reason == SHUTDOWN or type(reason) is Shutdown)
+    return spec.restart != "permanent" and (reason in (NORMAL, SHUTDOWN) or type(reason) is Shutdown)
 
 
 # ---------------------------------------------------------------- internals

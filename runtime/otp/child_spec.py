@@ -133,11 +133,12 @@ class ChildSpec:
                 "significant", True, "with restart transient or temporary: a permanent child never ends", who
             )
 
-    def without_args(self) -> ChildSpec:
-        """This spec with its arguments dropped: what is kept of a running temporary child."""
+    def without_args(self, id: Hashable) -> ChildSpec:
+        """This spec under `id`, its arguments dropped: what is kept of a running temporary child."""
         copy: ChildSpec = object.__new__(ChildSpec)
         for name in _FIELDS:
             object.__setattr__(copy, name, getattr(self, name))
+        object.__setattr__(copy, "id", id)
         object.__setattr__(copy, "start", (self.start[0], None, None))
         return copy
 
@@ -156,7 +157,9 @@ def to_spec(given: object) -> ChildSpec:
     """
     if isinstance(given, ChildSpec):
         if given.start[1] is None:
-            raise BadChildSpec("start", given.start, "arguments: those of a running temporary child are gone", given.id)
+            raise BadChildSpec(
+                "start", given.start, "arguments: those of a running temporary child are gone", given.id
+            )
         return given
     if isinstance(given, Mapping):
         for key in ("id", "start"):

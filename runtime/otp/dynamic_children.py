@@ -1,7 +1,8 @@
 """The children of a dynamic supervisor: many, alike, known by pid only, in no order that matters.
 
 Each child is one dictionary entry: pid -> Plan. Temporary children, which are never started again, share one plan
-without arguments for as long as their spec is the same object, so a million of them cost a million entries, no more.
+without id and arguments as long as the rest of their specs is alike, so a million of them cost a million entries and
+no more. (Keyed by the spec itself, the shared plan would hold the last child's arguments.)
 
 A child whose start fails again moves from `by_pid` to `restarting`, under the pid it last had: that is how it can
 still be terminated, and why it still counts for max_children.
@@ -11,7 +12,6 @@ Source: OTP supervisor simple_one_for_one; Elixir DynamicSupervisor.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from runtime.kernel import Crash, Pid, is_alive, is_failure, send
@@ -42,7 +42,12 @@ class DynamicChildren:
     """
 
     def __init__(
-        self, me: Pid, name: Any, flags: SupFlags, max_children: int | None = None, extra_arguments: tuple[Any, ...] = ()
+        self,
+        me: Pid,
+        name: Any,
+        flags: SupFlags,
+        max_children: int | None = None,
+        extra_arguments: tuple[Any, ...] = (),
     ) -> None:
         self.me = me
         self.name = name
@@ -52,7 +57,7 @@ class DynamicChildren:
         self.extra_arguments = extra_arguments
         self.by_pid: dict[Pid, Plan] = {}
         self.restarting: dict[Pid, Plan] = {}
-        self._last: tuple[ChildSpec, Plan] | None = None
+        self._last: Plan | None = None
 
     def __repr__(self) -> str:
         return f"<dynamic, {len(self.by_pid)} children, {len(self.restarting)} restarting>"
@@ -97,9 +102,12 @@ class DynamicChildren:
         return plan.spec
 
     def which_children(self) -> list[ChildInfo]:
-        restarting = [ChildInfo(None, RESTARTING, p.spec.type, p.spec.modules or ()) for p in self.restarting.values()]
+        restarting = [
+            ChildInfo(None, RESTARTING, p.spec.type, p.spec.modules or ()) for p in self.restarting.values()
+        ]
         running = [
-            ChildInfo(None, pid, p.spec.type, p.spec.modules or ()) for pid, p in reversed(self.by_pid.items())
+            ChildInfo(None, pid, p.spec.type, p.spec.modules or ())
+            for pid, p in reversed(self.by_pid.items())
         ]
         return restarting + running
 
@@ -161,9 +169,10 @@ class DynamicChildren:
         spec = plan.spec
         if spec.restart != "temporary":
             return plan
-        if self._last is None or self._last[0] is not spec:
-            self._last = (spec, Plan(spec.without_args(), None))
-        return self._last[1]
+        last = self._last
+        if last is None or not _are_alike(last.spec, spec):
+            last = self._last = Plan(spec.without_args(None), None)
+        return last
 
     def _specs(self, children: int) -> int:
         return children
@@ -213,13 +222,16 @@ class SimpleChildren(DynamicChildren):
         self._bare = Plan(template, None)
 
     def get_childspec(self, key: Any) -> ChildSpec:
-        if key == self.template.id or (isinstance(key, Pid) and (key in self.by_pid or key in self.restarting)):
+        if key == self.template.id or (
+            isinstance(key, Pid) and (key in self.by_pid or key in self.restarting)
+        ):
             return self.template
         raise NotFound(key)
 
-    def change(self, flags: SupFlags, given: object) -> None:
+    def change(self, flags: SupFlags, given: Any) -> None:
         """Take new flags and the new template (code_change): running children keep their process, and are started
-        by the new template when they are restarted. Raises SpecError and leaves everything as it was."""
+        by the new template when they are restarted. Raises SpecError and leaves everything as it was.
+        """
         (template,) = check_specs(given, flags).values()
         for table in (self.by_pid, self.restarting):
             for pid, plan in table.items():
@@ -231,7 +243,9 @@ class SimpleChildren(DynamicChildren):
 
     def _plan(self, given: Any) -> Plan:
         if not isinstance(given, (tuple, list)):
-            raise BadChildSpec("args", given, "the child's last arguments, in a tuple: one spec serves all children")
+            raise BadChildSpec(
+                "args", given, "the child's last arguments, in a tuple: one spec serves all children"
+            )
         return Plan(self.template, self.template.start[1] + tuple(given))
 
     def _lasting(self, plan: Plan) -> Plan:
@@ -248,6 +262,15 @@ class SimpleChildren(DynamicChildren):
 
 
 # ---------------------------------------------------------------- internals
+
+
+def _are_alike(bare: ChildSpec, spec: ChildSpec) -> bool:
+    return (
+        bare.start[0] == spec.start[0]
+        and bare.shutdown == spec.shutdown
+        and bare.type == spec.type
+        and bare.modules == spec.modules
+    )
 
 
 def _likeness(spec: ChildSpec, reason: Any) -> tuple[Any, ...]:

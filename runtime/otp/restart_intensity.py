@@ -31,9 +31,8 @@ class RestartIntensity:
         Both edges of the period belong to it, as in OTP: a restart exactly `period` seconds old counts.
         """
         times = self._times
-        if len(times) == self.intensity:
-            if not times or now - times[0] <= self.period:
-                return False
+        if len(times) == self.intensity and (not times or now - times[0] <= self.period):
+            return False
         times.append(now)  # a full deque lets its oldest go by itself
         return True
 

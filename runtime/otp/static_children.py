@@ -129,7 +129,8 @@ class StaticChildren:
 
     def which_children(self) -> list[ChildInfo]:
         return [
-            ChildInfo(c.spec.id, c.pid, c.spec.type, c.spec.modules or ()) for c in reversed(self.by_id.values())
+            ChildInfo(c.spec.id, c.pid, c.spec.type, c.spec.modules or ())
+            for c in reversed(self.by_id.values())
         ]
 
     def count_children(self) -> Counts:
@@ -149,6 +150,8 @@ class StaticChildren:
                 self._report("start_error", error.reason, child)
                 self.stop_all()
                 raise StartError(("failed_to_start_child", spec.id, error.reason)) from None
+            if child.pid is None and spec.restart == "temporary":
+                del self.by_id[spec.id]  # it chose not to run, and it will not be started again
 
     def exited(self, pid: Pid, reason: Any) -> bool:
         """A linked process ended. False: the supervisor must end, with reason shutdown."""
@@ -179,9 +182,10 @@ class StaticChildren:
         for child in list(reversed(self.by_id.values())):
             self._stop(child)
 
-    def change(self, flags: SupFlags, given: object) -> None:
+    def change(self, flags: SupFlags, given: Any) -> None:
         """Take new flags and specs (code_change): known ids get the new spec and keep their process, new ones are
-        not started, vanished ones are kept, as the last. Raises SpecError and leaves everything as it was."""
+        not started, vanished ones are kept, as the last. Raises SpecError and leaves everything as it was.
+        """
         specs = check_specs(given, flags)
         merged: dict[Hashable, Child] = {}
         for id_, spec in specs.items():
@@ -217,7 +221,8 @@ class StaticChildren:
         child.pid = pid
         self.by_pid[pid] = child
         if spec.restart == "temporary":
-            child.spec = spec.without_args()  # it is never started again, and its arguments may be large
+            # It is never started again, and its arguments may be large.
+            child.spec = spec.without_args(spec.id)
         report_progress(self.name, pid, spec)
         return result
 

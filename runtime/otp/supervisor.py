@@ -241,7 +241,9 @@ class _StaticServer(SupervisorServer):
             raise TypeError(f"{type(self.module).__qualname__}.init returned {given!r:.200}")
         flags = to_flags(given[0])
         if (flags.strategy == "simple_one_for_one") != isinstance(self.children, SimpleChildren):
-            raise BadFlags("strategy", flags.strategy, "no change to or from simple_one_for_one in a running tree")
+            raise BadFlags(
+                "strategy", flags.strategy, "no change to or from simple_one_for_one in a running tree"
+            )
         self.children.change(flags, given[1])
 
     def system_status(self) -> dict[str, Any]:

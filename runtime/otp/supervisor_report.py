@@ -40,10 +40,12 @@ class Offender:
     def of(cls, pid: Any, spec: ChildSpec, count: int = 1) -> Offender:
         function = spec.start[0]
         owner = getattr(function, "__self__", None)
-        if isinstance(owner, type):  # Counter.start_link: the class says more than GenServer, where it is defined
+        if isinstance(owner, type):
+            # Counter.start_link: the class says more than GenServer, where the function is defined.
             name = f"{owner.__module__}:{owner.__qualname__}.{function.__name__}"
         else:
-            name = f"{getattr(function, '__module__', '?')}:{getattr(function, '__qualname__', repr(function))}"
+            qualname = getattr(function, "__qualname__", repr(function))
+            name = f"{getattr(function, '__module__', '?')}:{qualname}"
         # Without the arguments of a temporary child: they are dropped, and None would read as "none needed".
         start = (name,) if spec.start[1] is None else (name, *spec.start[1])
         return cls(pid, spec.id, start, spec.restart, spec.shutdown, spec.type, count)
@@ -84,7 +86,8 @@ def format_report(
     report: Report, *, depth: int = DEPTH, chars_limit: int = CHARS_LIMIT, single_line: bool = False
 ) -> str:
     """Return a report as text for people: no deeper than `depth`, no longer than `chars_limit` characters;
-    `single_line` leaves no line break, for logs that are read line by line. Source: supervisor:format_log/2."""
+    `single_line` leaves no line break, for logs that are read line by line. Source: supervisor:format_log/2.
+    """
     text = render(report, depth, chars_limit)
     if not single_line:
         return text
@@ -95,7 +98,9 @@ def format_report(
 # ---------------------------------------------------------------- for the supervisors
 
 
-def report_failure(supervisor: Any, context: Context, reason: Any, pid: Any, spec: ChildSpec, count: int = 1) -> None:
+def report_failure(
+    supervisor: Any, context: Context, reason: Any, pid: Any, spec: ChildSpec, count: int = 1
+) -> None:
     """Report a failure under `supervisor`, unless the logger is off."""
     if _failures.isEnabledFor(logging.ERROR):
         offender = Offender.of(pid, spec, count)

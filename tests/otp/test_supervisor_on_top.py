@@ -196,7 +196,9 @@ def test_a_stubborn_child_is_killed_when_its_time_is_over(clock: VirtualClock) -
 
 def test_terminate_child_of_a_stubborn_one_returns(clock: VirtualClock) -> None:
     """OTP.md A2: monitor, exit(shutdown), wait, exit(kill), wait DOWN; the supervisor serves again afterwards."""
-    with supervised(SupFlags(), [ChildSpec("stubborn", (stubborn, ()), shutdown="brutal_kill"), WORKER]) as sup:
+    with supervised(
+        SupFlags(), [ChildSpec("stubborn", (stubborn, ()), shutdown="brutal_kill"), WORKER]
+    ) as sup:
         hard = child(sup, "stubborn")
         supervisor.terminate_child(sup, "stubborn")
         assert reason_of(hard) == "killed"

@@ -11,7 +11,7 @@ import pytest
 
 from runtime import kernel
 from runtime.kernel import Shutdown, is_alive
-from runtime.otp import application, dynamic_supervisor, proc_lib, supervisor, sys
+from runtime.otp import application, proc_lib, supervisor, sys
 from runtime.otp.application import Application
 from runtime.otp.child_spec import BRUTAL_KILL, INFINITY, BadChildSpec, BadFlags, ChildSpec, SupFlags
 from runtime.otp.outcome import AlreadyStarted, BadReturnValue, Ignore, StartError
@@ -22,7 +22,7 @@ from runtime.otp.supervisor import (
 from runtime.otp.supervisor_report import Offender, SupervisorReport, format_report
 from runtime.testing import VirtualClock, settle
 from tests.support.crashers import (
-    FORMS, OWN_ENDS, Dynamic, Later, Simple, Switch, Teller, child, deaf, end, ending, exiting, failing, ids, ignored,
+    FORMS, OWN_ENDS, Later, Simple, Switch, Teller, child, deaf, end, ending, exiting, failing, ids, ignored,
     pids, raising, reason_of, slow, supervised, unlinker, with_extra, worker,
 )  # fmt: skip
 
@@ -136,7 +136,9 @@ def test_sup_start_fail_stops_what_was_started(caplog: pytest.LogCaptureFixture)
     kernel.trap_exit(True)
     teller = Teller()
     with pytest.raises(StartError):
-        Supervisor.start_link_with(SupFlags(), [spec(1, teller.start, 1), spec(2, teller.start, 2), spec(3, raising)])
+        Supervisor.start_link_with(
+            SupFlags(), [spec(1, teller.start, 1), spec(2, teller.start, 2), spec(3, raising)]
+        )
     assert teller.events == [("up", 1), ("up", 2), ("down", 2), ("down", 1)]
     (report,) = reports(caplog, "start_error")
     assert report.offender.id == 3
@@ -225,7 +227,7 @@ def test_child_specs(key: str, value: Any) -> None:
     with pytest.raises(BadChildSpec) as refused:
         supervisor.check_childspecs([faulty])
     assert refused.value.key == key
-    assert refused.value.value == value or value != value
+    assert refused.value.value is value
     assert key in str(refused.value)
     assert refused.value.allowed in str(refused.value)
     switch = Switch()
@@ -302,7 +304,10 @@ def test_sup_flags_nonsense() -> None:
 
 def test_sup_stop_infinity(clock: VirtualClock) -> None:
     """supervisor_SUITE sup_stop_infinity: allowed for workers; it is waited for as long as it takes."""
-    specs = [spec("a", slow, 10_000.0, shutdown=INFINITY), spec("b", slow, 0.0, shutdown=INFINITY, type="supervisor")]
+    specs = [
+        spec("a", slow, 10_000.0, shutdown=INFINITY),
+        spec("b", slow, 0.0, shutdown=INFINITY, type="supervisor"),
+    ]
     with supervised(None, specs) as sup:
         a, b = pids(sup)
         stopping = Later(proc_lib.stop, sup)
@@ -355,7 +360,9 @@ def test_sup_stop_timeout_dynamic(form: Any, clock: VirtualClock, caplog: pytest
 
 def test_sup_stop_brutal_kill(caplog: pytest.LogCaptureFixture) -> None:
     """supervisor_SUITE sup_stop_brutal_kill: killed at once, others end with shutdown."""
-    with supervised(None, [spec("a", deaf, shutdown=BRUTAL_KILL), spec("b"), spec("c", shutdown=BRUTAL_KILL)]) as sup:
+    with supervised(
+        None, [spec("a", deaf, shutdown=BRUTAL_KILL), spec("b"), spec("c", shutdown=BRUTAL_KILL)]
+    ) as sup:
         a, b, c = pids(sup)
         proc_lib.stop(sup)
         assert [reason_of(p) for p in (a, b, c)] == ["killed", "shutdown", "killed"]
@@ -375,7 +382,9 @@ def test_sup_stop_brutal_kill_dynamic(form: Any, caplog: pytest.LogCaptureFixtur
 
 @pytest.mark.parametrize("shutdown", [5.0, INFINITY, BRUTAL_KILL])
 @pytest.mark.parametrize("restart", ["permanent", "transient", "temporary"])
-def test_sup_stop_race(clock: VirtualClock, caplog: pytest.LogCaptureFixture, shutdown: Any, restart: Any) -> None:
+def test_sup_stop_race(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture, shutdown: Any, restart: Any
+) -> None:
     """supervisor_SUITE sup_stop_race: the stop completes while children die by themselves, each with its own reason."""
     own = [*OWN_ENDS, "killed"]
     specs = [spec(i, shutdown=shutdown, restart=restart) for i in range(len(own))]
@@ -395,11 +404,15 @@ def test_sup_stop_race(clock: VirtualClock, caplog: pytest.LogCaptureFixture, sh
     if restart != "permanent":
         good |= {"normal", "shutdown", Shutdown("done")}
     # The last started is stopped first.
-    assert [r.reason for r in reports(caplog, "shutdown_error")] == [r for r in reversed(own) if r not in good]
+    assert [r.reason for r in reports(caplog, "shutdown_error")] == [
+        r for r in reversed(own) if r not in good
+    ]
 
 
 @forms
-def test_sup_stop_non_shutdown_exit_dynamic(form: Any, clock: VirtualClock, caplog: pytest.LogCaptureFixture) -> None:
+def test_sup_stop_non_shutdown_exit_dynamic(
+    form: Any, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
     """supervisor_SUITE sup_stop_non_shutdown_exit_dynamic: dynamic children that exit for other reasons do not disturb
     the stop of the others."""
     own = [*OWN_ENDS, Shutdown("x"), "other"]
@@ -571,7 +584,9 @@ def test_temporary(reason: Any, caplog: pytest.LogCaptureFixture) -> None:
         end(child(sup, "a"), reason)
         assert which_children(sup) == []
         assert count_children(sup) == Counts(0, 0, 0, 0)
-        assert [r.reason for r in reports(caplog, "child_terminated")] == (["boom"] if reason == "boom" else [])
+        assert [r.reason for r in reports(caplog, "child_terminated")] == (
+            ["boom"] if reason == "boom" else []
+        )
 
 
 @forms
@@ -728,13 +743,12 @@ def test_one_for_all_other_child_fails_restart() -> None:
     teller, switch = Teller(), Switch()
 
     def second() -> Any:
-        switch.start()
+        switch.attempt()
         return teller.start("b")
 
-    def patch() -> Any:
-        return teller.start("a")
-
-    with supervised(SupFlags("one_for_all", intensity=3), [spec("a", patch), spec("b", second)]) as sup:
+    with supervised(
+        SupFlags("one_for_all", intensity=3), [spec("a", teller.start, "a"), spec("b", second)]
+    ) as sup:
         b = child(sup, "b")
         teller.events.clear()
         switch.works = False
@@ -769,7 +783,7 @@ def test_rest_for_one_other_child_fails_restart() -> None:
     teller, switch = Teller(), Switch()
 
     def second() -> Any:
-        switch.start()
+        switch.attempt()
         return teller.start("b")
 
     specs = [spec("a", teller.start, "a"), spec("b", second), spec("c", teller.start, "c")]
@@ -911,7 +925,10 @@ def test_tree() -> None:
         )
         for one in (spec("c1"), spec("c2"), below):
             start_child(top, one)
-        new = start_child(top, ChildSpec("new", (Supervisor.start_link_with, (SupFlags(intensity=1), [])), type="supervisor"))
+        new = start_child(
+            top,
+            ChildSpec("new", (Supervisor.start_link_with, (SupFlags(intensity=1), [])), type="supervisor"),
+        )
         for i in ("c5", "c6"):
             start_child(new, spec(i))
         assert count_children(top) == Counts(4, 4, 2, 2)
@@ -953,7 +970,9 @@ def test_count_children(form: Any, kind: Any) -> None:
 
 def test_count_children_static() -> None:
     """supervisor_SUITE count_children: specs stay counted when nothing runs."""
-    with supervised(None, [spec("a", restart="transient"), spec("b", type="supervisor"), spec("c", ignored)]) as sup:
+    with supervised(
+        None, [spec("a", restart="transient"), spec("b", type="supervisor"), spec("c", ignored)]
+    ) as sup:
         assert count_children(sup) == Counts(3, 2, 1, 2)
         end(child(sup, "a"), "normal")
         terminate_child(sup, "b")
@@ -1134,7 +1153,9 @@ def test_significant_all_counts_those_being_restarted() -> None:
 @pytest.mark.parametrize("auto", ["never", "any_significant", "all_significant"])
 def test_nonsignificant(auto: Any, restart: Any, reason: Any) -> None:
     """supervisor_SUITE nonsignificant_temporary, nonsignificant_transient: never trigger."""
-    with supervised(SupFlags(intensity=5, auto_shutdown=auto), [spec("a", restart=restart), spec("b")]) as sup:
+    with supervised(
+        SupFlags(intensity=5, auto_shutdown=auto), [spec("a", restart=restart), spec("b")]
+    ) as sup:
         b = child(sup, "b")
         end(child(sup, "a"), reason)
         assert is_alive(sup)
@@ -1251,7 +1272,10 @@ def test_significant_upgrade_bad_combinations() -> None:
         for answer in (
             (SupFlags(), [spec("a", **SIGNIFICANT), spec("b")]),
             (SupFlags(), []),  # the significant child would be kept, and could change nothing
-            (SupFlags(auto_shutdown="any_significant"), [{"id": "a", "start": (worker, ()), "significant": True}]),
+            (
+                SupFlags(auto_shutdown="any_significant"),
+                [{"id": "a", "start": (worker, ()), "significant": True}],
+            ),
         ):
             with pytest.raises(sys.CallbackFailed):
                 upgrade(sup, answer)
@@ -1270,8 +1294,15 @@ def test_code_change() -> None:
     FromTable.answer = (SupFlags(), [spec("a"), spec("b"), spec("c")])
     with ending(FromTable.start_link()) as sup:
         a, b, c = pids(sup)
-        upgrade(sup, (SupFlags("one_for_all", 3, 7.0), [spec("n"), spec("c", restart="transient"), spec("b")]))
-        assert [(i.id, i.pid) for i in reversed(which_children(sup))] == [("n", None), ("c", c), ("b", b), ("a", a)]
+        upgrade(
+            sup, (SupFlags("one_for_all", 3, 7.0), [spec("n"), spec("c", restart="transient"), spec("b")])
+        )
+        assert [(i.id, i.pid) for i in reversed(which_children(sup))] == [
+            ("n", None),
+            ("c", c),
+            ("b", b),
+            ("a", a),
+        ]
         assert get_childspec(sup, "c").restart == "transient"
         assert sys.get_state(sup)["children"].flags == SupFlags("one_for_all", 3, 7.0)
         end(c, "normal")
@@ -1317,6 +1348,8 @@ def test_code_change_simple() -> None:
         for specs in ([], [spec("a"), spec("b")], [{"id": "a"}]):
             with pytest.raises(sys.CallbackFailed):
                 upgrade(sup, ({"strategy": "simple_one_for_one"}, specs))
+        with pytest.raises(sys.CallbackFailed):
+            upgrade(sup, ({}, [spec("a")]))
         assert get_childspec(sup, "a").start[0] == old.start
         upgrade(sup, ({"strategy": "simple_one_for_one"}, [spec("a", new.start)]))
         assert pids(sup) == [pid]
@@ -1355,7 +1388,15 @@ REPORT = SupervisorReport(
 def test_format_log_1() -> None:
     """supervisor_SUITE format_log_1: text with context, reason and offender; depth and chars_limit shorten it."""
     text = format_report(REPORT)
-    for part in ("supervisor report", "top", "child_terminated", "inner", "'a'", "crashers:worker", "permanent"):
+    for part in (
+        "supervisor report",
+        "top",
+        "child_terminated",
+        "inner",
+        "'a'",
+        "crashers:worker",
+        "permanent",
+    ):
         assert part in text
     assert text.count("\n") >= 4
     shallow = format_report(REPORT, depth=2)
@@ -1399,15 +1440,19 @@ def test_names() -> None:
             Supervisor.start_link_with({}, [], "named")
         assert taken.value.pid is sup
     assert kernel.whereis("named") is None
-    assert dynamic_supervisor.NotFound is NotFound
-    assert Dynamic.name != Simple.name
-    with pytest.raises(StartError):
-        exiting_supervisor()
 
 
-def exiting_supervisor() -> None:
-    class Exits(Supervisor):
-        def init(self) -> Any:
-            exiting("no")
+def test_sup_start_exits() -> None:
+    """supervisor_SUITE sup_start_error_return: an init that exits gives its reason, one that raises a crash."""
+    kernel.trap_exit(True)
 
-    Exits.start_link()
+    class Ends(Supervisor):
+        def init(self, how: Any) -> Any:
+            how()
+
+    with pytest.raises(StartError) as failed:
+        Ends.start_link(exiting)
+    assert failed.value.reason == "boom"
+    with pytest.raises(StartError) as failed:
+        Ends.start_link(raising)
+    assert failed.value.reason.error == "ValueError"

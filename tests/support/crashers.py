@@ -109,8 +109,8 @@ def stubborn() -> Pid:
         while True:
             try:
                 kernel.receive()
-            except BaseException:  # noqa: BLE001 - that is the point
-                pass
+            except BaseException:
+                pass  # that is the point
 
     return proc_lib.start_link(body)
 
@@ -158,12 +158,13 @@ class Switch:
         self.attempts = 0
 
     def start(self, *_args: Any) -> Pid | None:
+        self.attempt()
+        return None if self.ignores else worker()
+
+    def attempt(self) -> None:
         self.attempts += 1
-        if self.ignores:
-            return None
         if not self.works:
             raise StartError("switched off")
-        return worker()
 
 
 # ---------------------------------------------------------------- driving
@@ -270,7 +271,12 @@ class Dynamic:
     def add(sup: Pid, spec: ChildSpec, *args: Any) -> Any:
         function, own, kwargs = spec.start
         more = ChildSpec(
-            spec.id, (function, own + args, kwargs or {}), spec.restart, spec.shutdown, spec.type, spec.modules
+            spec.id,
+            (function, own + args, kwargs or {}),
+            spec.restart,
+            spec.shutdown,
+            spec.type,
+            spec.modules,
         )
         return dynamic_supervisor.start_child(sup, more)
 
