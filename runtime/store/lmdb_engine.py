@@ -128,11 +128,11 @@ class StoreServer:
                 self._compact()
                 reply(call, None)
         except StoreError as error:
-            kernel.fail(call, error)
-            if (
-                self.store is None
-            ):  # it could not be opened: there is nothing to serve, and nobody to restart it
+            opening = self.store is None
+            if opening:
                 self._close()
+            kernel.fail(call, error)
+            if opening:  # nothing to serve; normal, because the starter is told by its call
                 raise ProcessExit(NORMAL) from None
 
     def _start(self, process: Process, call: Call) -> None:
