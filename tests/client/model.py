@@ -24,6 +24,7 @@ from apps.chat.native.frames import (
     Bye,
     Challenge,
     Deliver,
+    Done,
     Error,
     Hello,
     Limits,
@@ -163,7 +164,7 @@ class ModelConnection:
                     return
                 model.resumes += 1
                 self._ready(ref, model.accounts[user], max(received, model.accounts[user].acked), True, None)
-            case Send(id_, to, _, _):
+            case Send(id_):
                 if id_ not in model.accepted:
                     model.message += 1
                     model.accepted[id_] = Accepted(id_, model.message, 1_700_000_000_000)
@@ -176,6 +177,7 @@ class ModelConnection:
                 self.account.queue = [e for e in self.account.queue if e.seq > self.account.acked]
             case Read():
                 model.reads.append(frame)
+                self.out.append(Done(frame.ref))
             case Logout():
                 self.out.append(Bye("logout"))
                 self.closed = True

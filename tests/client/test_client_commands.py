@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -261,4 +260,4 @@ def test_the_key_is_never_printed(chat: Chat) -> None:
     key = json.loads((chat.directory / "account.json").read_text())["key"]
     assert key not in out + err
     assert key not in "".join(chat.run("whoami"))
-    assert os.stat(chat.directory / "account.json").st_mode & 0o077 == 0
+    assert (chat.directory / "account.json").stat().st_mode & 0o077 == 0

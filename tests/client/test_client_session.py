@@ -196,7 +196,7 @@ def test_unanswered_messages_are_sent_again_in_order_on_the_next_connection(mode
 
 
 def test_a_message_without_an_answer_is_sent_again_on_the_same_connection(model: Model) -> None:
-    session, server = online(model)
+    session, _ = online(model)
     session.send(Send(b"i" * 16, "+331", "text", b"x"))
     assert len(sent(session)) == 1
     assert session.deadline() is not None
@@ -295,7 +295,7 @@ def test_noise_from_the_server_ends_the_session_and_nothing_else(noise: bytes) -
 
 
 def test_read_marks_are_repeated_until_the_server_saw_them(model: Model) -> None:
-    session, server = online(model)
+    session, _ = online(model)
     session.read("+331", (7,))
     session.disconnected()
     session.connected(1.0)

@@ -20,7 +20,7 @@ from apps.chat.client.session import (
     Ended,
     Event,
     Failed,
-    ReadsTold,
+    ReadTold,
     Session,
     State,
     TokenRenewed,
@@ -231,8 +231,8 @@ class Client:
                 case TokenRenewed():
                     self.profile.account.token = event.token
                     self.profile.save_account()
-                case ReadsTold():
-                    self.profile.reads_told(event.count)
+                case ReadTold():
+                    self.profile.read_told(event.read)
                 case Ready():
                     self._backoff.reset()
                 case Ended():

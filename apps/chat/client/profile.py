@@ -210,9 +210,9 @@ class Profile:
         """Remember a read mark until the server has seen it."""
         self._write([["rd", read.to, list(read.messages)]], durable=False)
 
-    def reads_told(self, count: int) -> None:
-        """The server has seen the first `count` pending read marks."""
-        self._write([["rdok", count]], durable=False)
+    def read_told(self, read: Read) -> None:
+        """The server has this read mark for good."""
+        self._write([["rdok", read.to, list(read.messages)]], durable=False)
 
     def entry(self, message: int) -> Entry | None:
         """The entry with this server id, if we still have it."""
@@ -252,9 +252,9 @@ class Profile:
                         self._by_message[message].shown = True
             case ["rd", to, messages]:
                 self.reads.append(Read(to, tuple(messages)))
-            case ["rdok", count]:
-                for _ in range(min(count, len(self.reads))):
-                    self.reads.popleft()
+            case ["rdok", to, messages]:
+                with contextlib.suppress(ValueError):
+                    self.reads.remove(Read(to, tuple(messages)))
             case ["known", seq, message]:
                 self._remember(seq, message)
             case ["rc", seq, status, messages]:

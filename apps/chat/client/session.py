@@ -43,6 +43,7 @@ from apps.chat.native.frames import (
     Bye,
     Challenge,
     Deliver,
+    Done,
     Error,
     FrameError,
     Hello,
@@ -67,7 +68,7 @@ from apps.chat.native.frames import (
 )
 
 __all__ = [
-    "Ended", "Event", "Failed", "Identity", "LocalProtocolError", "ReadsTold", "Repeated", "Session", "Splitter", "State",
+    "Ended", "Event", "Failed", "Identity", "LocalProtocolError", "ReadTold", "Repeated", "Session", "Splitter", "State",
     "TokenRenewed",
 ]
 
@@ -145,15 +146,15 @@ class Repeated:
 
 
 @dataclass(frozen=True)
-class ReadsTold:
-    """The server has seen the first `count` pending read marks."""
+class ReadTold:
+    """The server has this read mark for good."""
 
-    count: int
+    read: Read
 
 
 Event = (
     Welcome | PinSent | Registered | Ready | Accepted | Refused | Deliver | Receipt | Backlog | BacklogEnd
-    | TokenRenewed | Failed | Ended | Repeated | ReadsTold
+    | TokenRenewed | Failed | Ended | Repeated | ReadTold
 )
 
 
@@ -219,8 +220,10 @@ class Session:
         self.received = received
         self._client = client
         self._known: OrderedDict[int, None] = OrderedDict.fromkeys(known)
-        self._reads: deque[Read] = deque(reads)
         self._ref = 0
+        self._reads: OrderedDict[int, Read] = OrderedDict()
+        for read in reads:
+            self._note_read(read)
         self._now = 0.0
         self._reset()
 
@@ -268,9 +271,11 @@ class Session:
             self._expected = min(self._held)
             self._done = self._expected - 1
             self._drain(events)
-        if self._in_flight and now >= self._resend_at:
+        if (self._in_flight or self._reads_sent) and now >= self._resend_at:
             self._resend_after = min(self._resend_after * 2, 60.0)
             self._in_flight.clear()
+            self._reads_sent.clear()
+            self._send_reads()
         self._pump()
         return events
 
@@ -285,7 +290,7 @@ class Session:
             times.append(self._ping_at)
         if self._held:
             times.append(self._gap_since + GAP_PATIENCE)
-        if self._in_flight:
+        if self._in_flight or self._reads_sent:
             times.append(self._resend_at)
         times.extend(at for at in self._paused.values() if at > self._now)
         return min(times)
@@ -323,10 +328,9 @@ class Session:
         self._advance()
 
     def read(self, to: str, messages: tuple[int, ...]) -> None:
-        """Tell `to` that these messages of theirs were read. Repeated after a cut until the server answers."""
-        self._reads.append(Read(to, messages))
-        if self.state is State.READY:
-            self._send_reads()
+        """Tell `to` that these messages of theirs were read. Repeated until the server answers: ReadTold."""
+        self._note_read(Read(to, messages))
+        self._send_reads()
 
     def logout(self) -> None:
         """End politely; the server answers with Bye. The resume token stays good."""
@@ -396,16 +400,15 @@ class Session:
         self._pump()
 
     def _pong(self, frame: Pong, events: list[Event]) -> None:
-        told = 0
-        while self._reads_sent and self._reads_sent[0] <= frame.ref:
-            self._reads_sent.popleft()
-            self._reads.popleft()
-            told += 1
-        if told:
-            events.append(ReadsTold(told))
         if frame.token and self.identity is not None:
             self.identity = Identity(self.identity.user, self.identity.device, self.identity.key, frame.token)
             events.append(TokenRenewed(frame.token))
+
+    def _did(self, frame: Done, events: list[Event]) -> None:
+        read = self._reads.pop(frame.ref, None)
+        self._reads_sent.discard(frame.ref)
+        if read is not None:
+            events.append(ReadTold(Read(read.to, read.messages)))
 
     def _pinged(self, frame: Ping, events: list[Event]) -> None:
         self._queue(Pong(frame.ref))
@@ -523,7 +526,7 @@ class Session:
         self._held: dict[int, Deliver | Receipt] = {}
         self._handed: deque[int] = deque()
         self._settled: set[int] = set()
-        self._reads_sent: deque[int] = deque()
+        self._reads_sent: set[int] = set()
         self._expected = 0
         self._done = self._acked = 0
         self._gap_since = self._heard = self._stage = 0.0
@@ -560,15 +563,22 @@ class Session:
         self._queue(Ping(self._ref))
         self._ping_at = self._now + self._ping_every
 
+    def _note_read(self, read: Read) -> None:
+        self._ref += 1
+        self._reads[self._ref] = Read(read.to, read.messages, self._ref)
+
     def _send_reads(self) -> None:
-        # Read has no answer of its own; the Pong of a ping sent behind it tells that the server saw it.
-        fresh = list(self._reads)[len(self._reads_sent):]
-        if not fresh:
+        if self.state is not State.READY:
             return
-        for read in fresh:
-            self._queue(read)
-        self._ping()
-        self._reads_sent.extend([self._ref] * len(fresh))
+        for ref, read in self._reads.items():
+            if ref not in self._reads_sent:
+                self._expect_answers()
+                self._reads_sent.add(ref)
+                self._queue(read)
+
+    def _expect_answers(self) -> None:
+        if not self._in_flight and not self._reads_sent:
+            self._resend_at = self._now + self._resend_after
 
     def _pump(self) -> None:
         if self.state is not State.READY:
@@ -578,8 +588,7 @@ class Session:
         room = SEND_WINDOW - len(self._in_flight)
         if room <= 0 or len(self.outbox) == len(self._in_flight):
             return
-        if not self._in_flight:
-            self._resend_at = self._now + self._resend_after
+        self._expect_answers()
         for message in self.outbox.values():
             if message.id in self._in_flight or message.to in self._paused:
                 continue
@@ -622,6 +631,7 @@ _TABLE: Final[dict[type, tuple[frozenset[State] | None, Callable[[Session, Any, 
     BacklogEnd: (_READY, Session._passed_on),
     Ping: (None, Session._pinged),
     Pong: (None, Session._pong),
+    Done: (None, Session._did),
     Error: (None, Session._error),
     Bye: (None, Session._bye),
 }
