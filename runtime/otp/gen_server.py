@@ -27,7 +27,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from greenlet import GreenletExit
 
@@ -44,7 +44,6 @@ from runtime.kernel import (
     Process,
     ProcessExit,
     Ref,
-    Request,
     call,
     cast,
     is_failure,
@@ -65,7 +64,6 @@ from .outcome import (
     Undefined,
 )  # fmt: skip
 from .proc_lib import Acknowledged, Failed, stop
-from .reports import ServerReport, emit
 from .requests import (
     Answer,
     Deadline,
@@ -77,6 +75,7 @@ from .requests import (
     send_request,
     wait_response,
 )  # fmt: skip
+from .server_state import UNLINKED, describe, fields, report_failure, set_fields, shown_status
 from .sys import SystemRequest, serve
 
 __all__ = [
@@ -152,8 +151,8 @@ class GenServer:
         By default: logs a warning and goes on.
         """
         _log.warning(
-            "%s: no handle_info for a message", _describe(self),
-            extra={"report": {"label": "no_handle_info", "module": _describe(self), "message": message}},
+            "%s: no handle_info for a message", describe(self),
+            extra={"report": {"label": "no_handle_info", "module": describe(self), "message": message}},
         )  # fmt: skip
 
     def handle_continue(self, value: Any) -> Any:
@@ -184,7 +183,7 @@ class GenServer:
             if process.control is not None and not _admit(self, process, message):
                 return
             kind = message.__class__
-            if kind is Call or kind is Request:
+            if kind is Call:
                 if message.process is None:  # its caller has gone: do not do the work
                     return
                 request = message.request
@@ -206,26 +205,26 @@ class GenServer:
             _failed(self, process, message, error)
 
     def system_get_state(self) -> dict[str, Any]:
-        return _fields(self)
+        return fields(self)
 
     def system_replace_state(self, change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-        new = change(_fields(self))
+        new = change(fields(self))
         if not isinstance(new, dict):
             raise TypeError(f"a GenServer's state is a dict of its fields, not {type(new).__qualname__}")
-        _set_fields(self, new)
+        set_fields(self, new)
         return dict(new)
 
     def system_code_change(self, module: Any, old_version: Any, extra: Any) -> None:
-        before = _fields(self)
+        before = fields(self)
         try:
             self.code_change(old_version, extra)
         except BaseException:
-            _set_fields(self, before)
+            set_fields(self, before)
             raise
 
     def system_status(self) -> dict[str, Any]:
         control = kernel.self_().control
-        status: dict[str, Any] = {"state": _status(self, state=_fields(self))["state"]}
+        status: dict[str, Any] = {"state": shown_status(self, state=fields(self))["state"]}
         if control is not None:
             status.update(hibernated=control.hibernated, held=len(control.held or ()))
         return status
@@ -299,10 +298,6 @@ class _Ended(ProcessExit):
     """The end of a server, its terminate and its reports done: passes through the callbacks' stack untouched."""
 
 
-_UNLINKED: Final = "_GenServer_unlinked"
-"""Field of a server started without a link: whoever started it is no parent whose exit would end it."""
-
-
 def _start(
     cls: type[GenServer], args: tuple[Any, ...], name: str | None, timeout: float | None,
     options: Mapping[str, Any] | None, *, link: bool,
@@ -310,7 +305,7 @@ def _start(
     proc_lib.claim_name(name)
     server = object.__new__(cls)
     if not link:
-        setattr(server, _UNLINKED, True)
+        setattr(server, UNLINKED, True)
     mark = kernel.receive_mark()
     # Nothing runs between the spawn and the first message, the start call: nobody can get in first.
     pid = kernel.spawn_callback(server, link=link, name=name, **(options or {}))
@@ -465,7 +460,7 @@ def _system(server: GenServer, process: Process, call: Call) -> None:
 
 
 def _is_parent(server: GenServer, process: Process, sender: Any) -> bool:
-    return sender.__class__ is Process and sender.number == process.parent and not hasattr(server, _UNLINKED)
+    return sender.__class__ is Process and sender.number == process.parent and not hasattr(server, UNLINKED)
 
 
 def _failed(server: GenServer, process: Process, message: Any, error: BaseException) -> NoReturn:
@@ -496,81 +491,8 @@ def _end(
         reason = exit_.reason
     except BaseException as error:  # noqa: BLE001 - a failing terminate gives the exit its reason
         reason = Crash(error)
-    finally:
-        if call is not None and value is not UNSET:
-            reply(call, value)
+    if call is not None and value is not UNSET:
+        reply(call, value)
     if is_failure(reason):
-        _report(server, process, reason, message, client)
+        report_failure(server, process, reason, message, client)
     raise _Ended(reason) from None
-
-
-def _report(server: GenServer, process: Process, reason: Any, message: Any, client: Process | None) -> None:
-    queued = proc_lib.queued(process)
-    shown = _status(server, state=_fields(server), message=_shown(message), reason=reason, messages=queued)
-    emit(
-        ServerReport(
-            name=process.name,
-            pid=process,
-            module=_describe(server),
-            reason=shown["reason"],
-            last_message=shown["message"],
-            state=shown["state"],
-            client=client,
-            client_name=client.name if client is not None else None,
-            client_stack=_stack(client),
-        )
-    )
-    emit(proc_lib.crash_report(process, shown["reason"], messages=shown["messages"]))
-
-
-def _shown(message: Any) -> Any:
-    """What a report calls the last message: the request itself, without its envelope."""
-    return message.request if isinstance(message, (Call, Cast)) else message
-
-
-def _stack(client: Process | None) -> str:
-    if client is None:
-        return ""
-    info = kernel.process_info(client, "current_stacktrace")
-    return "\n".join(info["current_stacktrace"]) if info is not None else ""
-
-
-def _status(server: GenServer, **status: Any) -> Mapping[str, Any]:
-    """Return `status` through the server's format_status; if that fails, nothing of it is shown."""
-    try:
-        shown = server.format_status(dict(status))
-        return {key: shown.get(key) for key in status}
-    except Exception as error:  # noqa: BLE001 - a hook that fails must neither leak nor hide the failure
-        text = f"{_describe(server)}.format_status crashed: {type(error).__qualname__}"
-        return dict.fromkeys(status, text) | ({"messages": (text,)} if "messages" in status else {})
-
-
-def _describe(server: GenServer) -> str:
-    kind = type(server)
-    return f"{kind.__module__}:{kind.__qualname__}"
-
-
-def _fields(server: GenServer) -> dict[str, Any]:
-    """The state: the object's fields by name, a shallow copy."""
-    fields = {
-        name: getattr(server, name)
-        for kind in type(server).__mro__
-        for name in _slots(kind)
-        if hasattr(server, name)
-    }
-    fields.update(getattr(server, "__dict__", {}))
-    fields.pop(_UNLINKED, None)
-    return fields
-
-
-def _set_fields(server: GenServer, fields: Mapping[str, Any]) -> None:
-    for name in _fields(server).keys() - fields.keys():
-        delattr(server, name)
-    for name, value in fields.items():
-        setattr(server, name, value)
-
-
-def _slots(kind: type) -> tuple[str, ...]:
-    slots = kind.__dict__.get("__slots__", ())
-    names = (slots,) if isinstance(slots, str) else tuple(slots)
-    return tuple(name for name in names if not name.startswith("__"))

@@ -32,7 +32,7 @@ from runtime.kernel import (
 
 from . import sys
 from .outcome import AlreadyStarted, Ignore, StartError
-from .reports import CrashReport, Neighbour, emit
+from .reports import CrashReport, Neighbour, emit, is_wanted
 
 __all__ = [
     "START", "Acknowledged", "Failed", "ancestors", "await_start", "claim_name", "crash_report", "init_ack", "init_fail",
@@ -256,7 +256,7 @@ def queued(process: Process) -> tuple[Any, ...]:
 
 def report_crash(process: Process, reason: Any) -> None:
     """Log a crash report if `reason` is a failure."""
-    if is_failure(reason):
+    if is_failure(reason) and is_wanted(CrashReport):
         emit(crash_report(process, reason))
 
 
@@ -361,7 +361,7 @@ def _neighbours(process: Process, links: Any) -> tuple[Neighbour, ...]:
 
 def _on_crash(process: Process, crash: Crash) -> None:
     """A crash that no behaviour has reported: a plain process, or a callback process of its own making."""
-    emit(crash_report(process, crash))
+    report_crash(process, crash)
 
 
 hooks.on_crash.append(_on_crash)

@@ -30,6 +30,7 @@ __all__ = [
     "ServerReport",
     "emit",
     "format_term",
+    "is_wanted",
     "render",
 ]
 
@@ -121,6 +122,11 @@ def emit(report: Report) -> None:
         logging.getLogger("evergreen.reports").warning(
             "a %s report could not be logged", report.label, exc_info=True
         )
+
+
+def is_wanted(kind: type[Report]) -> bool:
+    """Tell whether anybody would log a report of this kind: if not, do not even make it."""
+    return logging.getLogger(f"evergreen.{kind.label}").isEnabledFor(kind.level)
 
 
 def render(report: Report, depth: int = DEPTH, chars_limit: int = CHARS_LIMIT) -> str:

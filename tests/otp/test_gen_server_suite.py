@@ -7,6 +7,7 @@ from time import perf_counter
 import pytest
 
 from runtime.kernel import (
+    KILL,
     NOPROC,
     NORMAL,
     SHUTDOWN,
@@ -296,9 +297,14 @@ def test_stop8_timeout_while_the_server_is_busy(clock):
                 stop(pid, NORMAL, 0.5)
             return failure.value.reason, receive(0)
 
-        helper = in_helper(attempt)
+        def attempt_and_kill():
+            result = attempt()
+            exit(pid, KILL)
+            return *result, receive(0)
+
+        helper = in_helper(attempt_and_kill)
         clock.advance(1)
-        assert receive(0) == (helper, (TIMEOUT_REASON, TIMEOUT))
+        assert receive(0) == (helper, (TIMEOUT_REASON, TIMEOUT, TIMEOUT))
 
 
 def test_stop9_other_reason_than_asked_for():
@@ -471,8 +477,8 @@ def test_call_stop_reply_runs_terminate_first():
 
     class Orderly(Puppet):
         def terminate(self, reason):
-            order.append(("terminate", reason))
             yield_()
+            order.append(("terminate", reason))
 
     with running(Orderly) as pid:
         order.append(call(pid, returner(Stop(NORMAL, reply="bye"))))

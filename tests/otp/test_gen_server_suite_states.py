@@ -114,6 +114,26 @@ def test_handle_event_timeout_does_not_outlive_the_next_one(clock):
         assert [e for e in call(pid, "seen") if e[0] == "info"] == [("info", "new")]
 
 
+def test_handle_event_timeout_overtaken_does_not_disturb_the_next_one(clock):
+    """OTP A2: a zero time-out that lost to a queued message neither fires nor cancels what that message asked for."""
+
+    def start(_server):
+        send(self_(), wait_for((5.0, "new")))
+        return NoReply(timeout=0)
+
+    with running(Puppet, start) as pid:
+        clock.advance(10)
+        assert [e[1] for e in call(pid, "seen")][1:] == ["new"]
+
+
+def test_handle_event_timeout_overtaken_leaves_no_timer():
+    """Ours: cancelled and outlived time-outs hold no timer (the leak check looks)."""
+    with running(Puppet, wait_for(1000.0)) as pid:
+        cast(pid, wait_for((2000.0, "x")))
+        cast(pid, wait_for(3000.0))
+        stop(pid)
+
+
 def test_start_event_timeout_zero():
     """gen_server_SUITE start_event_timeout_zero, handle_event_timeout_zero: the plain 0 loses to queued messages, the
     action form fires before them."""
@@ -418,6 +438,22 @@ def test_error_format_status(reports):
     assert reports.of("server")[0].state["secret"] == "***"
     assert reports.of("server")[0].last_message == "redacted"
     assert reports.of("crash")[0].messages == "redacted"
+    assert "xyzzy" not in reports.texts()
+
+
+def test_error_format_status_redacts_the_reason(reports):
+    """gen_server_SUITE error_format_status: the reason too; whoever is linked or monitors gets the real one."""
+
+    class Discreet(Vault):
+        def format_status(self, status):
+            return dict.fromkeys(status, "redacted")
+
+    with running(Discreet, "xyzzy") as pid:
+        cast(pid, returner(Stop(("bad", "xyzzy"))))
+        settle()
+        assert pid.reason == ("bad", "xyzzy")
+    assert reports.labels() == ["server", "crash"]
+    assert reports.of("server")[0].reason == reports.of("crash")[0].reason == "redacted"
     assert "xyzzy" not in reports.texts()
 
 
