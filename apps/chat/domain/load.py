@@ -1,0 +1,102 @@
+"""Whether the node should take on more: one flag, looked at by the front doors before a login.
+
+A process samples once a second: memory of this process, mailboxes beyond their watermark, users. Above a mark new logins
+are refused with `busy` and a time to come back, spread so that they do not all come back at once; below 90 % of it they
+are welcome again. Those who are in are served in any case.
+
+Settings: [chat.load].
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from runtime.kernel import clock, hooks, self_, send_after
+from runtime.otp import GenServer
+
+__all__ = ["Load", "LoadSampler", "LoadSettings"]
+
+_log = logging.getLogger("chat.load")
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_SAMPLE: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSettings:
+    """`[chat.load]`. 0 switches a mark off."""
+
+    memory_max: int = 0
+    long_mailboxes_max: int = 50
+    retry_after: float = 10.0
+
+
+class Load:
+    """The flag and its reasons; written by the sampler, read by everybody."""
+
+    def __init__(self, settings: LoadSettings) -> None:
+        self.settings = settings
+        self.busy = False
+        self.why = ""
+        self.memory = 0
+        self.long_mailboxes = 0
+
+    def retry_after(self) -> float:
+        """Seconds after which to come back: spread over twice the setting."""
+        return self.spread(self.settings.retry_after)
+
+    @staticmethod
+    def spread(seconds: float) -> float:
+        """`seconds` to twice that, so that not all come back in the same moment."""
+        return round(seconds * (1.0 + random.random()), 3)
+
+    def sample(self) -> None:
+        """Look, and set the flag."""
+        settings = self.settings
+        self.memory = _resident()
+        ease = 0.9 if self.busy else 1.0
+        why = ""
+        if settings.memory_max and self.memory > settings.memory_max * ease:
+            why = f"memory {self.memory >> 20} MiB"
+        elif settings.long_mailboxes_max and self.long_mailboxes > settings.long_mailboxes_max * ease:
+            why = f"{self.long_mailboxes} long mailboxes"
+        if bool(why) is not self.busy:
+            self.busy, self.why = bool(why), why
+            words = f"new logins are refused: {why}" if why else "new logins are welcome again"
+            _log.warning("%s", words, extra={"alarm": "busy"})
+
+    def on_mailbox(self, process: Any, high: bool) -> None:
+        """Kernel hook: a mailbox passed its high watermark, or came back."""
+        self.long_mailboxes = max(0, self.long_mailboxes + (1 if high else -1))
+
+
+class LoadSampler(GenServer):
+    """Samples once a second."""
+
+    def init(self, load: Load) -> None:
+        self.load = load
+        self.started = clock.now()
+        hooks.on_mailbox.append(load.on_mailbox)
+        send_after(1.0, self_(), _SAMPLE)
+
+    def handle_info(self, message: Any) -> Any:
+        if message is not _SAMPLE:
+            return super().handle_info(message)
+        self.load.sample()
+        send_after(1.0, self_(), _SAMPLE)
+        return None
+
+    def terminate(self, reason: Any) -> None:
+        if self.load.on_mailbox in hooks.on_mailbox:
+            hooks.on_mailbox.remove(self.load.on_mailbox)
+
+
+def _resident() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE
+    except OSError:
+        return 0
