@@ -12,6 +12,10 @@ import pytest
 from runtime import kernel, testing
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "plain: runs outside a process (it drives processes or nodes from without)")
+
+
 @pytest.fixture
 def clock() -> Iterator[testing.VirtualClock]:
     """Virtual time: nothing times out until the test advances it."""
@@ -21,8 +25,8 @@ def clock() -> Iterator[testing.VirtualClock]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run the test function as a process, with a leak check around it (marker `outside`: plainly)."""
-    if pyfuncitem.get_closest_marker("outside") or inspect.iscoroutinefunction(pyfuncitem.obj):
+    """Run the test function as a process, with a leak check around it (marker `plain`: outside one)."""
+    if pyfuncitem.get_closest_marker("plain") or inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
 

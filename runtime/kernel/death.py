@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from greenlet import getcurrent
 
-from . import scheduler
+from . import hooks, scheduler
 from .identity import Pid, Ref, make_ref
 from .reasons import NOPROC, NORMAL
 from .scheduler import DEADQ, IO, Killed, Process, Worker, resolve, run_callback, self_, send
@@ -189,6 +189,8 @@ def _bury(p: Process, reason: Any) -> None:
         if scheduler.names.get(p.name) is p:
             del scheduler.names[p.name]
     del scheduler.table[p.number]
+    on_exit = getattr(p.behaviour, "on_exit", None)
+    control = p.control
     wait = p.wait
     p.q = DEADQ
     if p.cur:
@@ -208,6 +210,10 @@ def _bury(p: Process, reason: Any) -> None:
             if target.monitored_by:
                 target.monitored_by.pop(ref, None)
         p.monitors = None
+    if control is not None:
+        hooks.call([control.on_exit], p, reason)
+    if on_exit is not None:
+        hooks.call([on_exit], p, reason)  # what the process owned in the kernel's world (a socket) goes with it
 
 
 def _tell_monitors(p: Process, reason: Any) -> None:

@@ -72,7 +72,11 @@ class Behaviour(Protocol):
     """What a callback process runs: any object with `on_message`. Looked up at each message, so live code swaps it."""
 
     def on_message(self, process: Process, message: Any, /) -> None:
-        """Handle one message. May block. Raise ProcessExit(reason) to end the process."""
+        """Handle one message. May block. Raise ProcessExit(reason) to end the process.
+
+        A behaviour may also have `on_exit(process, reason)`: called once at death, of whatever cause, wherever that is
+        decided (also in the hub), to let go of what is not memory; it must not block, and it is no `terminate`.
+        """
 
 
 class _Sentinel:
@@ -140,7 +144,7 @@ DEADQ: Any = _DeadQueue()
 class Extra:
     """What few processes have: kept apart so that the others do not pay for it."""
 
-    __slots__ = ("alarmed", "initial_call", "label", "priority", "senders", "watermarks")
+    __slots__ = ("alarmed", "initial_call", "label", "priority", "push", "senders", "watermarks")
 
     def __init__(self) -> None:
         self.label: Any = None
@@ -149,13 +153,14 @@ class Extra:
         self.watermarks: tuple[int, int] | None = None
         self.alarmed = False
         self.senders: dict[Any, int] | None = None
+        self.push: Any = None  # the process's own push while a counting one stands in for it
 
 
 class Process(Pid):
     """A process of this node, and its own pid. Fields are the kernel's; look through `process_info`."""
 
     __slots__ = (
-        "__weakref__", "behaviour", "control", "cur", "exc", "extra", "g", "links", "monitored_by", "monitors", "name",
+        "__weakref__", "behaviour", "control", "cur", "exc", "extra", "g", "links", "lost", "monitored_by", "monitors", "name",
         "number", "parent", "pdict", "push", "q", "reason", "trap", "wait",
     )  # fmt: skip
 
@@ -172,6 +177,7 @@ class Process(Pid):
         self.monitors: dict[Ref, Any] | None = None
         self.monitored_by: dict[Any, Any] | None = None
         self.trap = False
+        self.lost = False  # its entry on the run queue was dropped while it was blocked
         self.reason: Any = None
         self.name: str | None = None
         self.pdict: dict[Any, Any] | None = None
@@ -407,7 +413,8 @@ def _drain(me: Worker) -> None:
                             _keep(p)
                         if p.g is not None:  # it blocked in gevent and came back; mail that came meanwhile
                             p.g = p.wait = None
-                            if p.q:
+                            if p.lost:
+                                p.lost = False
                                 p.push(p)
                     elif p.wait is None or (p.wait is RECV and p.q is not None):
                         p.g = None
@@ -421,6 +428,8 @@ def _drain(me: Worker) -> None:
                             g.throw(exc)
                         g = exc = None
                         running = True
+                    elif p.wait is not RECV:
+                        p.lost = True
                 suspensions = 0
                 if low:
                     push(low.popleft())
@@ -542,9 +551,10 @@ def suspend(p: Process, me: Any) -> None:
             hub_switch()
     finally:
         p.g = None
-    if p.q is not None and p.wait is not RECV:
-        p.push(p)  # mail came meanwhile; its entry was dropped
     p.wait = None
+    if p.lost:  # mail came meanwhile
+        p.lost = False
+        p.push(p)
 
 
 def defy(me: Worker, p: Process) -> None:

@@ -33,10 +33,7 @@ class _CountingMailbox(deque[Any]):
         self.senders = senders
 
     def append(self, message: Any) -> None:
-        sender = getattr(getcurrent(), "proc", None)
-        key = sender if sender is not None else "outside"
-        if key in self.senders or len(self.senders) < 1000:
-            self.senders[key] = self.senders.get(key, 0) + 1
+        _count(self.senders)
         deque.append(self, message)
 
 
@@ -49,9 +46,10 @@ def set_default_watermarks(high: int, low: int) -> None:
 
 def set_watermarks(pid: Process, high: int, low: int) -> None:
     """Set the watermarks (messages) of one process."""
+    marks = _checked(high, low)
     if pid.extra is None:
         pid.extra = Extra()
-    pid.extra.watermarks = _checked(high, low)
+    pid.extra.watermarks = marks
     _lower(high)
 
 
@@ -83,10 +81,12 @@ def check(p: Process, q: Any) -> Any:
             extra = p.extra = Extra()
         extra.alarmed = True
         extra.senders = {}
+        extra.push, p.push = p.push, _counting_push
         hooks.call(hooks.on_mailbox, p, True)
     elif length <= low:
         extra.alarmed = False
         extra.senders = None
+        p.push = extra.push
         hooks.call(hooks.on_mailbox, p, False)
         return q
     if p.q is not DEADQ and q.__class__ is not _CountingMailbox:
@@ -94,6 +94,23 @@ def check(p: Process, q: Any) -> Any:
         assert p_senders is not None
         return _CountingMailbox(q, p_senders)
     return q
+
+
+def _counting_push(p: Process) -> None:
+    """Stands in for `p.push` while the alarm is up: the first message to an empty mailbox is counted here."""
+    extra = p.extra
+    assert extra is not None
+    if extra.senders is not None and p.q.__class__ is list:
+        _count(extra.senders)
+        p.q = _CountingMailbox(p.q, extra.senders)  # and the rest of a burst by itself
+    extra.push(p)
+
+
+def _count(senders: dict[Any, int]) -> None:
+    sender = getattr(getcurrent(), "proc", None)
+    key = sender if sender is not None else "outside"
+    if key in senders or len(senders) < 1000:
+        senders[key] = senders.get(key, 0) + 1
 
 
 def _checked(high: int, low: int) -> tuple[int, int]:

@@ -1,0 +1,447 @@
+"""Death: links, monitors, exit signals, stubborn stacks. OTP process_SUITE and monitor_SUITE, and what is on top."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import gevent
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from runtime.kernel import (
+    KILL,
+    KILLED,
+    NOPROC,
+    NORMAL,
+    SHUTDOWN,
+    TIMEOUT,
+    Down,
+    Exit,
+    ProcessExit,
+    check_invariants,
+    exit,
+    hooks,
+    is_alive,
+    link,
+    monitor,
+    process_info,
+    receive,
+    register,
+    self_,
+    send,
+    sleep,
+    spawn,
+    spawn_callback,
+    spawn_link,
+    spawn_monitor,
+    trap_exit,
+    unlink,
+    whereis,
+)
+from runtime.kernel.signals import Action, Origin, decide
+from runtime.testing import settle
+
+
+def forever() -> None:
+    while True:
+        receive()
+
+
+def trapping_collector(to: Any) -> None:
+    trap_exit(True)
+    send(to, "trapping")
+    while True:
+        send(to, receive())
+
+
+REASONS = (NORMAL, SHUTDOWN, "boom", KILLED, KILL)
+
+
+@pytest.mark.parametrize("reason", REASONS)
+@pytest.mark.parametrize("trapping", [False, True])
+def test_t_exit_2_other(reason: str, trapping: bool) -> None:
+    """process_SUITE t_exit_2_other(_normal): what exit/2 from another process does, for each reason."""
+    me = self_()
+    pid, _ = spawn_monitor(trapping_collector, me) if trapping else spawn_monitor(forever)
+    if trapping:
+        assert receive() == "trapping"
+    settle()
+    exit(pid, reason)
+    action, carried = decide(Origin.EXIT, reason, trapping)
+    if action is Action.DIE:
+        assert receive()[1:] == (pid, carried)
+    else:
+        settle()
+        assert is_alive(pid)
+        assert receive(0) == (Exit(me, carried) if action is Action.MESSAGE else TIMEOUT)
+        exit(pid, KILL)
+        assert receive()[1:] == (pid, KILLED)
+
+
+@pytest.mark.parametrize("reason", REASONS)
+@pytest.mark.parametrize("trapping", [False, True])
+def test_a_linked_process_hears_of_the_end(reason: str, trapping: bool) -> None:
+    """OTP A1: the link rows of the table; `kill` as a link's reason is not special."""
+    me = self_()
+
+    def peer() -> None:
+        if trapping:
+            trap_exit(True)
+        dying = spawn_link(lambda: receive())
+        send(me, dying)
+        send(me, receive())
+
+    pid, ref = spawn_monitor(peer)
+    dying = receive()
+    dying_behaviour_end(dying, reason)
+    action, carried = decide(Origin.LINK, reason, trapping)
+    if action is Action.MESSAGE:
+        assert receive() == Exit(dying, carried)
+        assert receive() == Down(ref, pid, NORMAL)
+    elif action is Action.DIE:
+        assert receive() == Down(ref, pid, carried)
+    else:
+        settle()
+        assert is_alive(pid)
+        exit(pid, KILL)
+        assert receive().reason == KILLED
+
+
+def dying_behaviour_end(pid: Any, reason: Any) -> None:
+    """Make a process end by itself with `reason`, as exit/1 would (not by a signal)."""
+    from runtime.kernel import scheduler
+
+    scheduler.die(pid, reason)
+
+
+@pytest.mark.parametrize(("reason", "carried"), [(NORMAL, NORMAL), ("boom", "boom"), (KILL, KILLED)])
+def test_suicide_exit(reason: str, carried: str) -> None:
+    """process_SUITE normal_suicide_exit, abnormal_suicide_exit: exit(self(), R) ends the caller, also for normal."""
+    _, _ = spawn_monitor(lambda: (exit(self_(), reason), send(self_(), "not reached"), receive()))
+    assert receive().reason == carried
+
+
+def test_t_exit_2_catch() -> None:
+    """process_SUITE t_exit_2_catch: `except Exception` does not hold an exit signal to oneself back."""
+
+    def tries() -> None:
+        try:
+            exit(self_(), "die")
+        except Exception:  # noqa: BLE001 - that it does not catch is the point
+            raise AssertionError("caught") from None
+
+    spawn_monitor(tries)
+    assert receive().reason == "die"
+
+
+def test_exit_twice() -> None:
+    """process_SUITE exit_twice: the first reason counts."""
+    pid, _ = spawn_monitor(forever)
+    settle()
+    exit(pid, "first")
+    exit(pid, "second")
+    assert receive().reason == "first"
+
+
+def test_ways_of_dying() -> None:
+    """OTP A1: return is normal, exit(R) is R, an exception is a crash with text."""
+    spawn_monitor(lambda: None)
+    assert receive().reason == NORMAL
+
+    def leaves() -> None:
+        raise ProcessExit(("any", "term"))
+
+    spawn_monitor(leaves)
+    assert receive().reason == ("any", "term")
+
+
+def test_links_are_a_set_and_unlink_undoes_them() -> None:
+    """OTP A1: link twice is one link; one unlink removes it."""
+    pid = spawn(forever)
+    link(pid)
+    link(pid)
+    assert process_info(pid, "links") == {"links": [self_()]}
+    unlink(pid)
+    assert process_info(pid, "links") == {"links": []}
+    exit(pid, KILL)
+    link(self_())
+    assert process_info(self_(), "links") == {"links": []}
+
+
+def test_link_to_the_dead() -> None:
+    """OTP A1: Exit noproc as a message when trapping, else the caller ends with noproc."""
+    pid, _ = spawn_monitor(lambda: None)
+    receive()
+    trap_exit(True)
+    link(pid)
+    assert receive() == Exit(pid, NOPROC)
+    trap_exit(False)
+    spawn_monitor(lambda: link(pid))
+    assert receive().reason == NOPROC
+
+
+def test_mon_1_and_monitors_stack() -> None:
+    """monitor_SUITE mon_1: Down by pid and by name, noproc at once for the dead; two monitors give two Downs."""
+    pid = spawn(forever)
+    register("watched", pid)
+    first, second, named = monitor(pid), monitor(pid), monitor("watched")
+    exit(pid, "gone")
+    got = {receive() for _ in range(3)}
+    assert got == {Down(first, pid, "gone"), Down(second, pid, "gone"), Down(named, "watched", "gone")}
+    late = monitor(pid)
+    assert receive() == Down(late, pid, NOPROC)
+    nobody = monitor("nobody")
+    assert receive() == Down(nobody, "nobody", NOPROC)
+
+
+def test_named_down() -> None:
+    """monitor_SUITE named_down: the name is free when the Down arrives, so it can be taken at once."""
+    me = self_()
+
+    class Named:
+        def on_message(self, process: Any, message: Any) -> None:
+            raise ProcessExit("bye")
+
+    pid = spawn_callback(Named(), name="busy_name")
+    hooked: list[Any] = []
+
+    def watcher() -> None:
+        monitor(pid)
+        send(me, "watching")
+        receive()
+        hooked.append(whereis("busy_name"))
+        send(me, "done")
+
+    spawn(watcher)
+    assert receive() == "watching"
+    send(pid, "go")
+    assert receive() == "done"
+    assert hooked == [None]
+
+
+def test_list_cleanup() -> None:
+    """monitor_SUITE list_cleanup: monitors and monitored_by are empty again, whoever dies first."""
+    target = spawn(forever)
+    watcher = spawn(lambda: (monitor(target), receive()))
+    settle()
+    assert process_info(target, "monitored_by") == {"monitored_by": [watcher]}
+    assert process_info(watcher, "monitors") == {"monitors": [target]}
+    exit(watcher, KILL)
+    assert process_info(target, "monitored_by") == {"monitored_by": []}
+    monitor(target)
+    exit(target, KILL)
+    assert process_info(self_(), "monitors") == {"monitors": []}
+    receive()
+
+
+def test_a_chain_of_20000_links_falls_without_recursion() -> None:
+    """KERNEL-MEASURED 5: propagation is iterative."""
+
+    class Idle:
+        def on_message(self, process: Any, message: Any) -> None: ...
+
+    from runtime.kernel.death import connect
+
+    chain = [spawn_callback(Idle()) for _ in range(20_000)]
+    for a, b in itertools.pairwise(chain):
+        connect(a, b)
+    monitor(chain[-1])
+    exit(chain[0], "domino")
+    assert receive().reason == "domino"
+    assert not any(is_alive(p) for p in chain)
+
+
+def test_killing_an_idle_process_runs_no_code_of_it_but_on_exit() -> None:
+    """RUNTIME 1: death is a table transition; `on_exit` lets go of what is not memory."""
+    ended: list[Any] = []
+
+    class Port:
+        def on_message(self, process: Any, message: Any) -> None:
+            raise AssertionError("must not run")
+
+        def on_exit(self, process: Any, reason: Any) -> None:
+            ended.append((process, reason))
+
+    pid = spawn_callback(Port())
+    exit(pid, "closed")
+    assert ended == [(pid, "closed")]
+
+
+# ---------------------------------------------------------------------------------------------- stubborn processes
+
+
+@pytest.fixture
+def zombies() -> Any:
+    buried: list[Any] = []
+    hooks.on_zombie.append(buried.append)
+    yield buried
+    hooks.on_zombie.remove(buried.append)
+
+
+def _receives_for_ever() -> None:
+    while True:
+        try:
+            receive()
+        except BaseException:  # noqa: BLE001, S110 - the naughty child of the test
+            pass
+
+
+def _sleeps_for_ever() -> None:
+    while True:
+        try:
+            gevent.sleep(1000)
+        except BaseException:  # noqa: BLE001, S110 - the naughty child of the test
+            pass
+
+
+@pytest.mark.parametrize("body", [_receives_for_ever, _sleeps_for_ever])
+def test_a_stubborn_process_is_dead_at_once_and_its_stack_is_buried(body: Any, zombies: list[Any]) -> None:
+    """On top: `except BaseException` for ever: dead at once, name free, links and monitors told, an alarm names it."""
+    trap_exit(True)
+    pid = spawn_link(body)
+    ref = monitor(pid)
+    register("stubborn", pid)
+    settle()
+    exit(pid, KILL)
+    assert not is_alive(pid)
+    assert whereis("stubborn") is None
+    assert {receive(0), receive(0)} == {Exit(pid, KILLED), Down(ref, pid, KILLED)}
+    sleep(0.01)
+    assert zombies == [pid]
+    send(pid, "nothing happens")
+    trap_exit(False)
+
+
+def test_a_blocking_finally_does_not_hold_the_death_up() -> None:
+    """On top: links and monitors are told while the dead stack still unwinds; it can do nothing as a process."""
+    me, steps = self_(), []
+
+    def body() -> None:
+        try:
+            receive()
+        finally:
+            steps.append("finally")
+            send(me, "sent by a dead stack")
+            receive(0.001)
+            steps.append("not reached: the dead cannot block")
+
+    pid, ref = spawn_monitor(body)
+    settle()
+    exit(pid, "stop")
+    assert receive(0) == Down(ref, pid, "stop")
+    settle()
+    assert steps == ["finally"]
+    assert receive(0) == "sent by a dead stack"
+
+
+def test_a_process_killed_in_gevent_io_unwinds() -> None:
+    """A kill reaches a process that waits in gevent's own I/O, and leaves the worker usable."""
+    undone: list[str] = []
+
+    def body() -> None:
+        try:
+            gevent.sleep(1000)
+        finally:
+            undone.append("finally")
+
+    pid, _ = spawn_monitor(body)
+    sleep(0.001)
+    exit(pid, "enough")
+    assert receive().reason == "enough"
+    sleep(0.001)
+    assert undone == ["finally"]
+
+
+# ---------------------------------------------------------------------------------- random links against the table
+
+
+class Links(RuleBasedStateMachine):
+    """Random spawns, links, unlinks, traps, signals and monitors, against a model that knows only the table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pids: list[Any] = []
+        self.alive: set[int] = set()
+        self.trap: set[int] = set()
+        self.links: set[frozenset[int]] = set()
+        self.expected: dict[int, list[Any]] = {}
+
+    def teardown(self) -> None:
+        for pid in self.pids:
+            exit(pid, KILL)
+
+    @rule(trapping=st.booleans())
+    def spawn_one(self, trapping: bool) -> None:
+        pid = spawn_callback(_Keeps())
+        pid.trap = trapping
+        n = len(self.pids)
+        self.pids.append(pid)
+        self.alive.add(n)
+        self.expected[n] = []
+        if trapping:
+            self.trap.add(n)
+
+    @rule(data=st.data())
+    def link_two(self, data: st.DataObject) -> None:
+        from runtime.kernel.death import connect
+
+        if len(self.alive) >= 2:
+            a, b = data.draw(st.lists(st.sampled_from(sorted(self.alive)), min_size=2, max_size=2, unique=True))
+            connect(self.pids[a], self.pids[b])
+            self.links.add(frozenset((a, b)))
+
+    @rule(data=st.data())
+    def unlink_two(self, data: st.DataObject) -> None:
+        from runtime.kernel.death import disconnect
+
+        if self.links:
+            pair = data.draw(st.sampled_from(sorted(self.links, key=sorted)))
+            a, b = pair
+            disconnect(self.pids[a], self.pids[b])
+            self.links.discard(pair)
+
+    @rule(data=st.data(), reason=st.sampled_from(REASONS))
+    def signal(self, data: st.DataObject, reason: str) -> None:
+        if self.alive:
+            n = data.draw(st.sampled_from(sorted(self.alive)))
+            exit(self.pids[n], reason)
+            self._deliver(n, Origin.EXIT, reason)
+
+    def _deliver(self, n: int, origin: Origin, reason: Any) -> None:
+        if n not in self.alive:
+            return
+        action, carried = decide(origin, reason, n in self.trap)
+        if action is Action.MESSAGE:
+            self.expected[n].append(carried)
+        elif action is Action.DIE:
+            self.alive.discard(n)
+            peers = [next(iter(pair - {n})) for pair in self.links if n in pair]
+            self.links = {pair for pair in self.links if n not in pair}
+            for peer in peers:
+                self._deliver(peer, Origin.LINK, carried)
+
+    @invariant()
+    def agrees(self) -> None:
+        settle()
+        check_invariants()
+        for n, pid in enumerate(self.pids):
+            assert is_alive(pid) == (n in self.alive)
+            if n in self.alive:
+                assert sorted(pid.behaviour.reasons) == sorted(self.expected[n])
+
+
+class _Keeps:
+    def __init__(self) -> None:
+        self.reasons: list[Any] = []
+
+    def on_message(self, process: Any, message: Any) -> None:
+        self.reasons.append(message.reason)
+
+
+@pytest.mark.slow
+def test_random_links_and_signals_follow_the_table() -> None:
+    """OTP A1 under random use: who lives, who dies and what arrives follow from the exit-signal table alone."""
+    run_state_machine_as_test(Links, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))
