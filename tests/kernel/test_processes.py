@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -12,7 +14,6 @@ from runtime.kernel import (
     Call,
     CallError,
     Crash,
-    Deadlock,
     Down,
     NameTaken,
     NotAProcess,
@@ -553,12 +554,19 @@ def test_run_from_the_main_program() -> None:
     assert run(lambda: 5) == 5
     with pytest.raises(ZeroDivisionError):
         run(lambda: 1 / 0)
-    with pytest.raises(Deadlock):
-        run(forever)
     with pytest.raises(RuntimeError, match="why not"):
         run(lambda: exit(self_(), "why not"))
     for pid in processes():
         exit(pid, "kill")
+
+
+@pytest.mark.plain
+def test_run_names_a_deadlock() -> None:
+    """A script whose processes all wait for nothing ends with a clear error instead of hanging."""
+    script = "from runtime.kernel import receive, run\nrun(receive)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "Deadlock: every process waits" in done.stderr
 
 
 def test_thousands_of_nested_spawns_do_not_recurse() -> None:
