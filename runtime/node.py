@@ -31,6 +31,7 @@ from runtime.kernel import (
     Crash,
     Exit,
     Pid,
+    Process,
     exit,
     receive,
     self_,

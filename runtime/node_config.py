@@ -159,6 +159,10 @@ def load_node_config(path: str | Path | None, overrides: list[str]) -> tuple[Con
     except ConfigErrors as found:
         raise ConfigErrors(_once([*found.errors, *errors])) from None
     errors += _across(config)
+    for cls in classes:
+        own = config.only(key.name for key in getattr(cls, "schema", ()))
+        problems = cls.config_problems(own) if hasattr(cls, "config_problems") else {}
+        errors += [_wrong(config, name, text) for name, text in problems.items()]
     if errors:
         raise ConfigErrors(errors)
     return config, classes
@@ -226,8 +230,7 @@ def _across(config: Config) -> list[ConfigError]:
     errors = []
 
     def wrong(name: str, message: str) -> None:
-        origin = config.origin(name)
-        errors.append(ConfigError(origin, name, config[name], f"{name} = {config[name]!r} {message}"))
+        errors.append(_wrong(config, name, message))
 
     if config.integer("runtime.mailbox_low") >= config.integer("runtime.mailbox_high"):
         wrong("runtime.mailbox_low", "must be below runtime.mailbox_high")
@@ -243,6 +246,10 @@ def _across(config: Config) -> list[ConfigError]:
         if level not in levels:
             wrong("log.levels", f"gives {module} a level that is none of {', '.join(levels)}")
     return errors
+
+
+def _wrong(config: Config, name: str, message: str) -> ConfigError:
+    return ConfigError(config.origin(name), name, config[name], f"{name} = {config[name]!r} {message}")
 
 
 def _once(errors: list[ConfigError]) -> list[ConfigError]:

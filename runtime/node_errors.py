@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from runtime.certificates import CertificateError
+from runtime.config import ConfigErrors
 from runtime.kernel import Crash, Shutdown
 from runtime.node_identity import DirectoryError
 from runtime.otp.application import NotLoaded, NotStarted
@@ -53,6 +54,8 @@ def _sentence(cause: Any) -> str:
         return f"{cause}: stop that one first"
     if isinstance(cause, StoreError):
         return str(cause)
+    if isinstance(cause, ConfigErrors):
+        return "its configuration is wrong: " + "; ".join(error.message for error in cause.errors)
     if isinstance(cause, NotStarted | NotLoaded):
         return f"it needs application {cause.name}, which {cause.words}"
     if isinstance(cause, CertificateError | DirectoryError):

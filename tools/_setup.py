@@ -32,7 +32,7 @@ _PROBE = (
     "print('.'.join(map(str, sys.version_info[:3])))"
 )
 _NETWORK = re.compile(
-    r"name resolution|NewConnectionError|Network is unreachable|Connection refused|ConnectTimeout"
+    r"from versions: none|name resolution|NewConnectionError|Network is unreachable|Connection refused|ConnectTimeout"
     r"|Read timed out|No route to host|ProxyError|Max retries exceeded|CERTIFICATE_VERIFY_FAILED",
     re.IGNORECASE,
 )

@@ -36,6 +36,14 @@ class Application:
     start_phases: ClassVar[Sequence[tuple[str, Any]]] = ()
     hints: ClassVar[Sequence[tuple[str, str]]] = ()
 
+    @classmethod
+    def config_problems(cls, config: Config) -> Mapping[str, str]:
+        """Check what concerns several settings at once, before anything starts: {key: what is wrong with it}.
+
+        `tools/run --check` calls it too. Each text goes on after `key = value`: "must be below chat.x".
+        """
+        return {}
+
     def start(self, start_type: str, config: Config) -> Pid | tuple[Pid, Any]:
         """Start the top supervisor with a start_link and return its pid, or (pid, state). Called by the master.
 

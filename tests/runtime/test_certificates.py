@@ -11,6 +11,7 @@ import pytest
 from runtime import certificates
 from runtime.certificates import CertificateError
 
+pytestmark = pytest.mark.plain
 DAY = datetime.timedelta(days=1)
 
 

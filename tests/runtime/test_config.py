@@ -9,6 +9,7 @@ import pytest
 from runtime.config import Config, ConfigErrors, Key, load, load_files
 from runtime.node_config import KEYS, application_class, load_node_config
 
+pytestmark = pytest.mark.plain
 ETC = Path(__file__).resolve().parents[2] / "etc"
 SCHEMA = (
     Key("door.port", int, 7222, min=0, max=65535, doc="where it listens"),
