@@ -60,12 +60,16 @@ def describe(server: GenServer) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-def report_failure(server: GenServer, process: Process, reason: Any, message: Any, client: Process | None) -> None:
+def report_failure(
+    server: GenServer, process: Process, reason: Any, message: Any, client: Process | None
+) -> None:
     """Log the server report and the crash report of a server that ends; call it before the process dies."""
     if not (is_wanted(ServerReport) or is_wanted(CrashReport)):
         return
     queued = proc_lib.queued(process)
-    shown = shown_status(server, state=fields(server), message=_shown(message), reason=reason, messages=queued)
+    shown = shown_status(
+        server, state=fields(server), message=_shown(message), reason=reason, messages=queued
+    )
     emit(
         ServerReport(
             name=process.name,
