@@ -136,7 +136,7 @@ def restore(directory: str, path: str) -> Path | None:
 def compact(path: str) -> tuple[int, int]:
     """Rewrite the file without its free pages; returns bytes before and after. Refused while a writer runs."""
     _existing(path)
-    fd = lock(path, 5.0)
+    fd = lock(path, 0.0)
     try:
         place = Path(path)
         aside = place / "compacting"
