@@ -24,7 +24,6 @@ Source: OTP gen_server; gen_server_SUITE.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
@@ -75,15 +74,13 @@ from .requests import (
     send_request,
     wait_response,
 )  # fmt: skip
-from .server_state import UNLINKED, describe, fields, report_failure, set_fields, shown_status
+from .server_state import UNLINKED, fields, report_failure, report_unhandled, set_fields, shown_status
 from .sys import SystemRequest, serve
 
 __all__ = [
     "Answer", "CallError", "Deadline", "GenServer", "RequestIds", "abcast", "call", "cast", "check_response",
     "enter_loop", "multi_call", "receive_response", "reply", "send_request", "stop", "wait_response",
 ]  # fmt: skip
-
-_log = logging.getLogger("evergreen.gen_server")
 
 # --------------------------------------------------------------------------------------------------------- types
 
@@ -150,10 +147,7 @@ class GenServer:
 
         By default: logs a warning and goes on.
         """
-        _log.warning(
-            "%s: no handle_info for a message", describe(self),
-            extra={"report": {"label": "no_handle_info", "module": describe(self), "message": message}},
-        )  # fmt: skip
+        report_unhandled(self, message)
 
     def handle_continue(self, value: Any) -> Any:
         """Go on with what a callback put off by `continue_=value`, before any queued message. As handle_cast."""

@@ -12,6 +12,7 @@ Any message cancels either form; a system message (see `sys`) does not, and does
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final, NamedTuple
 
 __all__ = [
@@ -52,6 +53,8 @@ class _Next:
             seconds = timeout[0] if isinstance(timeout, tuple) else timeout
             if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0:
                 raise ValueError(f"timeout={timeout!r}: want seconds >= 0, (seconds, message) or None")
+            if seconds == math.inf:
+                timeout = None
         self.timeout = timeout
         self.hibernate = hibernate
         self.continue_ = continue_

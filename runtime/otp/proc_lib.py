@@ -146,12 +146,18 @@ def stop(dest: Any, reason: Any = NORMAL, timeout: float | None = None) -> None:
         raise ValueError(f"timeout={timeout!r}: want seconds >= 0 or None")
     deadline = None if timeout is None else kernel.clock.now() + timeout
     mark = kernel.receive_mark()
+    if isinstance(dest, tuple) and dest[1] == kernel.node():
+        dest = dest[0]
     pid = kernel.whereis(dest) if isinstance(dest, str) else dest
     if pid is None:
         raise CallError(NOPROC, dest)
     ref = kernel.monitor(pid)
     try:
-        sys.terminate(pid, reason, timeout)
+        try:
+            sys.terminate(pid, reason, timeout)
+        except CallError:
+            if kernel.is_alive(pid):
+                raise  # else it ended by itself meanwhile: the Down says how
         left = None if deadline is None else max(0.0, deadline - kernel.clock.now())
         down = kernel.receive_match(lambda m: m.__class__ is Down and m.ref is ref, left, mark)
     finally:

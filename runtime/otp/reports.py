@@ -28,6 +28,7 @@ __all__ = [
     "Neighbour",
     "Report",
     "ServerReport",
+    "UnhandledMessage",
     "emit",
     "format_term",
     "is_wanted",
@@ -74,6 +75,20 @@ class ServerReport(Report):
     client_name: Any = None
     client_stack: str = ""
     """Where that caller waits, as text; empty when it is gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnhandledMessage(Report):
+    """A server got a message and has no handle_info for it; it goes on. `message` as format_status shows it."""
+
+    label: ClassVar[str] = "gen_server"
+    level: ClassVar[int] = logging.WARNING
+    title: ClassVar[str] = "no handle_info for a message"
+
+    name: Any
+    pid: Any
+    module: str
+    message: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,14 +204,14 @@ def _term(value: Any, depth: int, budget: list[int]) -> str:
         return "..."
     if kind is str or kind is bytes:
         text = repr(value if len(value) <= budget[0] else value[: budget[0]])
-    elif isinstance(value, (Mapping, tuple, list, AbstractSet, deque)) or is_dataclass(value):
-        if depth <= 0:
-            text = "..."
-        else:
-            return _container(value, depth - 1, budget)
     else:
         try:
-            text = repr(value)
+            if isinstance(value, (Mapping, tuple, list, AbstractSet, deque)) or is_dataclass(value):
+                if depth > 0:
+                    return _container(value, depth - 1, budget)
+                text = "..."
+            else:
+                text = repr(value)
         except Exception as problem:  # noqa: BLE001 - a user's __repr__ may raise anything
             text = f"<{kind.__qualname__}: repr raised {type(problem).__name__}>"
     text = _cut(text, max(budget[0], 3))

@@ -9,12 +9,20 @@ from runtime import kernel
 from runtime.kernel import Call, Cast, Process
 
 from . import proc_lib
-from .reports import CrashReport, ServerReport, emit, is_wanted
+from .reports import CrashReport, ServerReport, UnhandledMessage, emit, is_wanted
 
 if TYPE_CHECKING:
     from .gen_server import GenServer
 
-__all__ = ["UNLINKED", "describe", "fields", "report_failure", "set_fields", "shown_status"]
+__all__ = [
+    "UNLINKED",
+    "describe",
+    "fields",
+    "report_failure",
+    "report_unhandled",
+    "set_fields",
+    "shown_status",
+]
 
 UNLINKED: Final = "_GenServer_unlinked"
 """Field of a server started without a link, and no part of its state: whoever started it is no parent whose exit
@@ -84,6 +92,14 @@ def report_failure(
         )
     )
     emit(proc_lib.crash_report(process, shown["reason"], messages=shown["messages"]))
+
+
+def report_unhandled(server: GenServer, message: Any) -> None:
+    """Log that the calling process, `server`, got a message that its class has no handle_info for."""
+    if is_wanted(UnhandledMessage):
+        me = kernel.self_()
+        shown = shown_status(server, message=message)["message"]
+        emit(UnhandledMessage(name=me.name, pid=me, module=describe(server), message=shown))
 
 
 # ----------------------------------------------------------------------------------------------------- internals

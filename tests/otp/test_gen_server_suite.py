@@ -329,6 +329,17 @@ def test_stop10_a_suspended_server_stops_too():
         assert receive(0) == ("terminate", "enough")
 
 
+@pytest.mark.parametrize("reason", [NORMAL, "other"])
+def test_stop_of_a_server_that_just_ends_by_itself(reason, clock):
+    """OTP proc_lib:stop: what counts is the reason it ended with, not whose doing it was."""
+    with running(Puppet) as pid:
+        cast(pid, lambda _: sleep(1) or Stop(reason))
+        settle()
+        helper = in_helper(lambda: stop(pid))
+        clock.advance(2)
+        assert receive(0) == (helper, None if reason == NORMAL else ("failed", reason))
+
+
 def test_stop_of_oneself_is_refused():
     """OTP proc_lib:stop: a process cannot wait for its own end."""
     with pytest.raises(CallError) as failure:

@@ -134,6 +134,13 @@ def test_handle_event_timeout_overtaken_leaves_no_timer():
         stop(pid)
 
 
+def test_infinite_timeout_is_none():
+    """Ours: an infinite time-out never comes, and arms nothing."""
+    with running(Puppet, wait_for(float("inf"))) as pid:
+        assert call(pid, returner(Reply(1, timeout=(float("inf"), "x")))) == 1
+        assert pid.control is None
+
+
 def test_start_event_timeout_zero():
     """gen_server_SUITE start_event_timeout_zero, handle_event_timeout_zero: the plain 0 loses to queued messages, the
     action form fires before them."""
@@ -182,6 +189,8 @@ def test_undef_handle_info_warns_and_lives(reports):
         assert is_alive(pid)
         assert reports.labels() == ["gen_server"]
         assert "handle_info" in reports.texts()
+        (report,) = reports.of("gen_server")
+        assert (report.pid, report.message) == (pid, "hello")
 
 
 def test_undef_in_handle_info_crashes():

@@ -394,7 +394,12 @@ def test_t_format_bad_reprs_do_no_harm():
         def __repr__(self):
             raise RuntimeError("x")
 
+    class Hollow(dict):
+        def items(self):
+            raise KeyError("x")
+
     assert "repr raised RuntimeError" in format_term({"bad": Bad()})
+    assert "repr raised KeyError" in format_term([Hollow(a=1)])
 
 
 def test_emit_survives_a_failing_handler(caplog):
