@@ -13,7 +13,9 @@ from runtime import kernel, testing
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "plain: runs outside a process (it drives processes or nodes from without)")
+    config.addinivalue_line(
+        "markers", "plain: runs outside a process (it drives processes or nodes from without)"
+    )
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from .inspect import (
     set_label,
 )
 from .loop import loop
+from .messages import MutableMessage, check_messages
 from .names import NameTaken, register, registered, unregister, whereis
 from .reasons import (
     CALLING_SELF,
@@ -77,9 +78,9 @@ from .watermarks import set_default_watermarks, set_watermarks, sweep, top_sende
 __all__ = [
     "CALLING_SELF", "KILL", "KILLED", "NOCONNECTION", "NOPROC", "NORMAL", "SHUTDOWN", "TIMEOUT", "TIMEOUT_REASON",
     "Alias", "BadName", "Behaviour", "Call", "CallError", "Cast", "Crash", "Deadlock", "Down", "Exit", "Hog",
-    "HogReport", "Killed", "Mark", "NameTaken", "NotAProcess", "Pid", "Process", "ProcessExit", "Ref", "RemotePid",
+    "HogReport", "Killed", "Mark", "MutableMessage", "NameTaken", "NotAProcess", "Pid", "Process", "ProcessExit", "Ref", "RemotePid",
     "Request", "Response", "Shutdown", "Timeout", "Timer", "alias", "blocking", "call", "cancel_timer", "cast",
-    "check_invariants", "check_response", "clock", "demonitor", "erase", "exit", "fail", "get", "hooks", "in_hub",
+    "check_invariants", "check_messages", "check_response", "clock", "demonitor", "erase", "exit", "fail", "get", "hooks", "in_hub",
     "is_alive", "is_failure", "link", "loop", "make_ref", "monitor", "node", "node_creation", "pid_from_wire", "post",
     "process_count", "process_info", "processes", "put", "read_timer", "receive", "receive_mark", "receive_match",
     "receive_response", "register", "registered", "reply", "request", "run", "self_", "send", "send_after",

@@ -17,7 +17,19 @@ from greenlet import getcurrent
 from . import clock, scheduler
 from .death import _remove_message
 from .reasons import CALLING_SELF, NOPROC, TIMEOUT_REASON
-from .scheduler import DEADQ, TIMEOUT, NotAProcess, Process, pending_calls, resolve, resume, self_, send, suspend
+from .scheduler import (
+    DEADQ,
+    TIMEOUT,
+    NotAProcess,
+    Process,
+    pending_calls,
+    resolve,
+    resume,
+    self_,
+    send,
+    suspend,
+)
+import contextlib
 
 __all__ = [
     "Call", "CallError", "Cast", "Request", "Response", "call", "cast", "check_response", "fail", "receive_response",
@@ -180,10 +192,8 @@ def fail(call: Call, reason: Any) -> None:
 
 def cast(dest: Any, request: Any) -> None:
     """Send a request that has no answer. Never blocks, never fails, whether or not anybody is there."""
-    try:
+    with contextlib.suppress(scheduler.BadName):
         send(dest, Cast(request))
-    except scheduler.BadName:
-        pass
 
 
 def request(dest: Any, request: Any, label: Any = None) -> Request:

@@ -99,10 +99,7 @@ def monitor(dest: Any) -> Ref:
     me = self_()
     ref = make_ref()
     label = dest
-    if isinstance(dest, str):
-        target = scheduler.names.get(dest)
-    else:
-        target = dest
+    target = scheduler.names.get(dest) if isinstance(dest, str) else dest
     if target is None or target.q is DEADQ:
         send(me, Down(ref, label, NOPROC))
         return ref
@@ -184,10 +181,8 @@ def die(p: Process, reason: Any) -> None:
 
 def _bury(p: Process, reason: Any) -> None:
     """Make `p` dead in every table, then throw into its stack if it has one."""
-    if p.name is not None:
-        # The name is free before anybody hears of the death (OTP monitor_SUITE named_down).
-        if scheduler.names.get(p.name) is p:
-            del scheduler.names[p.name]
+    if p.name is not None and scheduler.names.get(p.name) is p:
+        del scheduler.names[p.name]  # free before anybody hears of the death (OTP monitor_SUITE named_down)
     del scheduler.table[p.number]
     on_exit = getattr(p.behaviour, "on_exit", None)
     control = p.control
@@ -213,7 +208,9 @@ def _bury(p: Process, reason: Any) -> None:
     if control is not None:
         hooks.call([control.on_exit], p, reason)
     if on_exit is not None:
-        hooks.call([on_exit], p, reason)  # what the process owned in the kernel's world (a socket) goes with it
+        hooks.call(
+            [on_exit], p, reason
+        )  # what the process owned in the kernel's world (a socket) goes with it
 
 
 def _tell_monitors(p: Process, reason: Any) -> None:

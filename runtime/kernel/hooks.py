@@ -6,7 +6,6 @@ hook must be short, must not block and must not raise.
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -34,5 +33,4 @@ def call(hooks: list[Any], *args: Any) -> None:
         try:
             hook(*args)
         except Exception:  # noqa: BLE001 - an observer's fault must not become the observed process's
-            print(f"evergreen: hook {hook!r} failed:", file=sys.stderr)
             traceback.print_exc()

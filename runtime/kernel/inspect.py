@@ -104,19 +104,21 @@ def check_invariants() -> None:
         assert p.number == number, f"{p!r} is filed under {number}"
         assert p.q is not DEADQ, f"{p!r} is dead but in the table"
         for peer in p.links or ():
-            assert peer.links is not None and p in peer.links, f"{p!r} is linked to {peer!r}, but not back"
+            assert p in (peer.links or ()), f"{p!r} is linked to {peer!r}, but not back"
         for ref, target in (p.monitors or {}).items():
-            assert target.monitored_by is not None and ref in target.monitored_by, (
+            assert ref in (target.monitored_by or ()), (
                 f"{p!r} monitors {target!r} by {ref!r}, which does not know it"
             )
         for ref, watcher in (p.monitored_by or {}).items():
             if watcher is not None:
                 owner = watcher[0]
-                assert owner.monitors is not None and ref in owner.monitors, (
+                assert ref in (owner.monitors or ()), (
                     f"{p!r} believes to be monitored by {owner!r} ({ref!r}), which does not"
                 )
         if p.name is not None:
-            assert scheduler.names.get(p.name) is p, f"{p!r} has the name {p.name!r}, the table says otherwise"
+            assert scheduler.names.get(p.name) is p, (
+                f"{p!r} has the name {p.name!r}, the table says otherwise"
+            )
         if p.q is not None and p.g is None and not scheduler.running and p not in scheduler.ready:
             assert p in scheduler.low or scheduler.kicked, f"{p!r} has mail and is not on the run queue"
     for name, p in scheduler.names.items():
@@ -200,7 +202,7 @@ _READERS: dict[str, Any] = {
     "current_function": _current_function,
     "current_stacktrace": _stacktrace,
     "dictionary": lambda p: dict(p.pdict or {}),
-    "group_leader": lambda p: None,
+    "group_leader": lambda _: None,
     "initial_call": _initial_call,
     "label": lambda p: p.extra.label if p.extra is not None else None,
     "links": lambda p: sorted(p.links or ()),

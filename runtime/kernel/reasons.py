@@ -57,7 +57,9 @@ class Crash:
     def error(self) -> str:
         """The exception's class, as `module.Class` (builtins without their module)."""
         kind = type(self.exception)
-        return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        return (
+            kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        )
 
     @property
     def message(self) -> str:
@@ -88,11 +90,11 @@ class Crash:
 
 def is_failure(reason: Any) -> bool:
     """Tell whether `reason` is an abnormal end: anything but normal, shutdown and Shutdown(term)."""
-    return not (reason == NORMAL or reason == SHUTDOWN or reason.__class__ is Shutdown)
+    return not (reason in (NORMAL, SHUTDOWN) or reason.__class__ is Shutdown)
 
 
 def _places(trace: TracebackType | None) -> tuple[tuple[str, int, str], ...]:
-    places = []
+    places: list[tuple[str, int, str]] = []
     while trace is not None and len(places) < _MAX_FRAMES:
         code = trace.tb_frame.f_code
         if not code.co_filename.startswith(_HERE):  # the kernel's own frames tell the user nothing

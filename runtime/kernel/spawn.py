@@ -130,7 +130,9 @@ def run(fn: Callable[..., Any], *args: Any) -> Any:
     the loop. Raises Deadlock if `fn` waits and nothing is left that could wake it.
     """
     if getattr(getcurrent(), "proc", None) is not None:
-        raise RuntimeError("run() starts the first process from the main program; inside a process use spawn()")
+        raise RuntimeError(
+            "run() starts the first process from the main program; inside a process use spawn()"
+        )
     result: AsyncResult[Any] = AsyncResult()
 
     def main() -> None:
@@ -139,7 +141,7 @@ def run(fn: Callable[..., Any], *args: Any) -> Any:
         except ProcessExit as end:
             result.set(None) if end.reason == NORMAL else result.set_exception(_as_error(end.reason))
             raise
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - it is raised again, in the caller of run()
             trace = error.__traceback__
             result.set_exception(error, exc_info=(type(error), error, trace))
             raise ProcessExit("run failed") from None  # the caller of run() reports it; no crash report
@@ -149,7 +151,9 @@ def run(fn: Callable[..., Any], *args: Any) -> Any:
     try:
         return result.get()
     except LoopExit:
-        raise Deadlock("every process waits, and no timer, socket or other event is left to wake one") from None
+        raise Deadlock(
+            "every process waits, and no timer, socket or other event is left to wake one"
+        ) from None
 
 
 # ----------------------------------------------------------------------------------------------------- internals

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 from greenlet import getcurrent
@@ -36,7 +37,8 @@ class Timeout(NamedTuple):
 
 def send_after(seconds: float, dest: Any, message: Any) -> Timer:
     """Send `message` to `dest` (pid or name) in `seconds`. Never blocks. A name is looked up when the time comes;
-    a process that is gone by then gets nothing, and nobody an error."""
+    a process that is gone by then gets nothing, and nobody an error.
+    """
     timer = Timer(dest, _checked(seconds))
     timer.handle = clock.after(seconds, _fire, timer, message)
     return timer
@@ -91,10 +93,8 @@ def _checked(seconds: float) -> float:
 
 def _fire(timer: Timer, message: Any) -> None:
     timer.handle = None
-    try:
+    with suppress(scheduler.BadName):  # the name is free by now: as to a dead process
         send(timer.dest, message)
-    except scheduler.BadName:
-        pass  # the name is free by now: as to a dead process
 
 
 def _awake(token: list[Process | None]) -> None:

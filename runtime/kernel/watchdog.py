@@ -31,7 +31,7 @@ __all__ = ["Hog", "HogReport", "start_watchdog", "stop_watchdog"]
 TICK = 0.05
 
 
-class Hog(Exception):  # noqa: N818 - the name is the reason that the crash report shows
+class Hog(Exception):
     """Raised inside a callback that held the whole node for longer than `hog_kill` seconds."""
 
 
@@ -115,5 +115,9 @@ def _report(p: Process, held: float, frame: FrameType | None, killed: bool) -> N
     where = frame
     while where is not None and _in_kernel(where):
         where = where.f_back
-    function = "?" if where is None else f"{where.f_globals.get('__name__')}.{where.f_code.co_qualname}:{where.f_lineno}"
+    function = (
+        "?"
+        if where is None
+        else f"{where.f_globals.get('__name__')}.{where.f_code.co_qualname}:{where.f_lineno}"
+    )
     hooks.call(hooks.on_hog, HogReport(p, held, function, stack, killed))

@@ -130,7 +130,7 @@ def test_t_exit_2_catch() -> None:
     def tries() -> None:
         try:
             exit(self_(), "die")
-        except Exception:  # noqa: BLE001 - that it does not catch is the point
+        except Exception:
             raise AssertionError("caught") from None
 
     spawn_monitor(tries)
@@ -285,7 +285,7 @@ def _receives_for_ever() -> None:
     while True:
         try:
             receive()
-        except BaseException:  # noqa: BLE001, S110 - the naughty child of the test
+        except BaseException:
             pass
 
 
@@ -293,7 +293,7 @@ def _sleeps_for_ever() -> None:
     while True:
         try:
             gevent.sleep(1000)
-        except BaseException:  # noqa: BLE001, S110 - the naughty child of the test
+        except BaseException:
             pass
 
 
@@ -389,7 +389,9 @@ class Links(RuleBasedStateMachine):
         from runtime.kernel.death import connect
 
         if len(self.alive) >= 2:
-            a, b = data.draw(st.lists(st.sampled_from(sorted(self.alive)), min_size=2, max_size=2, unique=True))
+            a, b = data.draw(
+                st.lists(st.sampled_from(sorted(self.alive)), min_size=2, max_size=2, unique=True)
+            )
             connect(self.pids[a], self.pids[b])
             self.links.add(frozenset((a, b)))
 
@@ -444,4 +446,6 @@ class _Keeps:
 @pytest.mark.slow
 def test_random_links_and_signals_follow_the_table() -> None:
     """OTP A1 under random use: who lives, who dies and what arrives follow from the exit-signal table alone."""
-    run_state_machine_as_test(Links, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(
+        Links, settings=settings(max_examples=40, stateful_step_count=30, deadline=None)
+    )

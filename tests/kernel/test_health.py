@@ -53,7 +53,9 @@ def _blocks_the_thread() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("body", [_computes, _blocks_the_thread])
-def test_a_hog_is_reported_and_ended_and_the_node_lives(body: Any, hogs: list[HogReport], crashes: list[Any]) -> None:
+def test_a_hog_is_reported_and_ended_and_the_node_lives(
+    body: Any, hogs: list[HogReport], crashes: list[Any]
+) -> None:
     """RUNTIME 1: after hog_warn a report with stack, pid and function; after hog_kill an exception ends the process."""
     start_watchdog(hog_warn=0.1, hog_kill=0.3)
     pid, _ = spawn_monitor(body)
