@@ -134,6 +134,13 @@ def test_handle_event_timeout_overtaken_leaves_no_timer():
         stop(pid)
 
 
+def test_handle_event_timeout_of_a_killed_server_leaves_no_timer():
+    """OTP A1: a timer to a dead process disappears (the leak check looks)."""
+    with running(Puppet, wait_for(1000.0)) as pid:
+        exit(pid, KILL)
+        assert pid.reason == "killed"
+
+
 def test_infinite_timeout_is_none():
     """Ours: an infinite time-out never comes, and arms nothing."""
     with running(Puppet, wait_for(float("inf"))) as pid:
