@@ -15,7 +15,7 @@ from runtime.otp.restart_intensity import RestartIntensity
 from runtime.otp.supervisor import RESTARTING, Supervisor
 from runtime.testing import VirtualClock, settle
 from tests.support.crashers import (
-    FORMS, Later, Switch, child, end, pids, reason_of, stubborn, supervised, worker,
+    FORMS, Dynamic, Later, Switch, child, end, ending, pids, reason_of, stubborn, supervised, worker,
 )  # fmt: skip
 
 WORKER = ChildSpec("w", (worker, ()))
@@ -158,6 +158,12 @@ def test_a_living_child_that_signals_its_supervisor_is_not_taken_for_dead() -> N
     """Ours, where OTP starts a second one beside it: an Exit from a living child is a stranger's."""
     with supervised(SupFlags(), [WORKER]) as sup:
         pid = child(sup, "w")
+        kernel.send(sup, Exit(pid, "boom"))
+        settle()
+        assert pids(sup) == [pid]
+    sup = Dynamic.start(WORKER)
+    with ending(sup):
+        pid = Dynamic.add(sup, WORKER)
         kernel.send(sup, Exit(pid, "boom"))
         settle()
         assert pids(sup) == [pid]
@@ -316,3 +322,32 @@ def test_the_link_holds_while_a_stop_waits() -> None:
         kernel.exit(sup, "kill")
         settle()
         assert heard == ["shutdown", "killed"]
+
+
+def test_a_supervisor_killed_in_a_start_function_says_nothing_more(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """OTP.md A1: dead is dead: the start that was going on is no failed start, and nobody is told of one."""
+
+    def endless() -> Any:
+        kernel.sleep(10)
+
+    with supervised(SupFlags(), [WORKER]) as sup:
+        starting = Later(supervisor.start_child, sup, ChildSpec("endless", (endless, ())))
+        kernel.exit(sup, "kill")
+        settle()
+        with pytest.raises(kernel.CallError) as failed:
+            starting.result()
+        assert failed.value.reason == "killed"
+    switch = Switch()
+
+    def second_endless() -> Any:
+        return switch.start() if switch.attempts == 0 else endless()
+
+    with supervised(SupFlags(), [ChildSpec("endless", (second_endless, ()))]) as sup:
+        end(child(sup, "endless"))
+        kernel.exit(sup, "kill")
+        settle()
+    assert [r.report.context for r in caplog.records if r.name == "evergreen.supervisor"] == [
+        "child_terminated"
+    ]  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ from runtime.otp.child_spec import ChildSpec, SupFlags
 from runtime.otp.dynamic_supervisor import DynamicSupervisor
 from runtime.otp.outcome import StartError
 from runtime.otp.supervisor import Supervisor
+from runtime.otp.supervisor_report import SupervisorReport
 from runtime.testing import settle
 
 FAILURE = "boom"
@@ -201,6 +202,7 @@ class Later:
         self.done = False
 
         def body() -> None:
+            kernel.trap_exit(True)  # `fn` may be a start_link that fails
             try:
                 self.value = fn(*args)
             except Exception as error:  # handed to the test by `result`
@@ -237,6 +239,26 @@ def pids(sup: Pid) -> list[Any]:
 def ids(sup: Pid) -> list[Any]:
     """The children's ids in start order."""
     return [c.id for c in reversed(supervisor.which_children(sup))]
+
+
+def spec(id: Any, start: Callable[..., Any] = worker, *args: Any, **options: Any) -> ChildSpec:
+    """A child spec in short."""
+    return ChildSpec(id, (start, args), **options)
+
+
+class FromTable(Supervisor):
+    """What init returns can be changed from outside: for code_change."""
+
+    answer: Any = None
+
+    def init(self, *_args: Any) -> Any:
+        return type(self).answer
+
+
+def reports(caplog: Any, context: str) -> list[SupervisorReport]:
+    """The supervisor reports of one context that were logged."""
+    found = [getattr(record, "report", None) for record in caplog.records]
+    return [r for r in found if isinstance(r, SupervisorReport) and r.context == context]
 
 
 # ---------------------------------------------------------------- one behaviour, two forms
