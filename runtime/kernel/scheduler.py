@@ -233,7 +233,7 @@ class Worker(greenlet):  # type: ignore[misc]  # greenlet has no types
             if p.g is None:
                 p.g = self
                 p.wait = IO
-        if ready and not kicked:
+        if (ready or low) and not kicked:
             kicked = True
             run_callback(_kick)
 

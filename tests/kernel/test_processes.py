@@ -277,6 +277,13 @@ def test_low_priority_waits_and_high_priority_goes_first() -> None:
         spawn_opt(forever, priority="urgent")  # type: ignore[arg-type]
 
 
+def test_a_caller_and_its_server_of_low_priority_both_get_on() -> None:
+    """Low priority means later, never never: also when nobody else has anything to do."""
+    echo = spawn_callback(Echo(), priority="low")
+    assert [call(echo, n) for n in range(20)] == list(range(20))
+    end(echo)
+
+
 # ----------------------------------------------------------------------------------------------------- calls
 
 
