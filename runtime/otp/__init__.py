@@ -1,6 +1,7 @@
 """Behaviours: processes of known shape, and the trees that keep them alive. The public names, re-exported; no logic."""
 
-from . import proc_lib, reports, sys
+from . import application, proc_lib, reports, sys
+from .application import Application
 from .child_spec import BRUTAL_KILL, INFINITY, BadChildSpec, BadFlags, ChildSpec, SupFlags
 from .dynamic_supervisor import DynamicSupervisor
 from .gen_server import (
@@ -58,11 +59,11 @@ from .supervisor_errors import (
 )
 
 __all__ = [
-    "BRUTAL_KILL", "INFINITY", "RESTARTING", "AlreadyPresent", "AlreadyStarted", "Answer", "BadChildSpec", "BadFlags",
+    "BRUTAL_KILL", "INFINITY", "RESTARTING", "AlreadyPresent", "AlreadyStarted", "Answer", "Application", "BadChildSpec", "BadFlags",
     "BadReturnValue", "CallError", "ChildInfo", "ChildSpec", "Counts", "Deadline", "DynamicSupervisor", "Fail",
     "GenServer", "Ignore", "MaxChildren", "NoReply", "NotFound", "NotSupported", "Reply", "RequestIds", "Restarting",
     "Running", "StartChildError", "StartError", "Stop", "SupFlags", "Supervisor", "SupervisorError", "Undefined",
-    "abcast", "call", "cast", "check_childspecs", "check_response", "count_children", "delete_child", "enter_loop",
+    "abcast", "application", "call", "cast", "check_childspecs", "check_response", "count_children", "delete_child", "enter_loop",
     "get_childspec", "multi_call", "proc_lib", "receive_response", "reply", "reports", "restart_child", "send_request",
     "start_child", "stop", "sys", "terminate_child", "wait_response", "which_children",
 ]  # fmt: skip
