@@ -181,6 +181,8 @@ class ModelConnection:
             case Logout():
                 self.out.append(Bye("logout"))
                 self.closed = True
+            case Bye():
+                self.closed = True
             case _:
                 pass
 

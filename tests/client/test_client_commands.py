@@ -20,6 +20,7 @@ from apps.chat.client.profile import Profile
 from apps.chat.native.frames import Deliver
 from runtime import certificates
 from tests.client.model import ScriptedServer
+from tests.support.screen import Screen
 
 pytestmark = pytest.mark.plain
 
@@ -44,10 +45,12 @@ class Chat:
         self.directory = directory
         self.arguments = ["--profile", str(directory), "--ca", str(ca), "--server", f"127.0.0.1:{port}"]
 
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "apps.chat.client", *self.arguments, *arguments]
+
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "apps.chat.client", *self.arguments, *arguments]
         return subprocess.Popen(
-            command, stdin=options.get("stdin", subprocess.DEVNULL), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            self.command(*arguments), stdin=options.get("stdin", subprocess.DEVNULL), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def run(self, *arguments: str, code: int = 0, text: str | None = None) -> tuple[str, str]:
@@ -261,3 +264,40 @@ def test_the_key_is_never_printed(chat: Chat) -> None:
     assert key not in out + err
     assert key not in "".join(chat.run("whoami"))
     assert (chat.directory / "account.json").stat().st_mode & 0o077 == 0
+
+
+def test_the_screen_shows_marks_in_place_and_leaves_cleanly(chat: Chat, server: ScriptedServer) -> None:
+    chat.run("register", USER, "--pin", "12345")
+    chat.run("contacts", "add", "bob", "+33600000002")
+    screen = Screen(chat.command("chat", "bob"))
+    screen.wait(f" as {USER}")
+    screen.wait("bob>")
+    screen.type("hello there\r")
+    screen.wait("✓")
+    with server.lock:
+        message = server.model.message
+        server.model.push_receipt(USER, "+33600000002", "delivered", (message,))
+    server.poke()
+    screen.wait("✓✓")
+    with server.lock:
+        server.model.push(USER, b"and hello to you", "+33600000002")
+    server.poke()
+    screen.wait("and hello to you")
+    server.cut()
+    screen.wait("again in")
+    screen.type("/retry\r")
+    screen.wait("resumed as")
+    screen.type("/nonsense\r")
+    screen.wait("no command /nonsense")
+    screen.type("half a line\x03")
+    screen.type("\x04")
+    assert screen.close() == 0
+    assert server.model.reads
+
+
+def test_control_c_on_an_empty_line_leaves(chat: Chat, server: ScriptedServer) -> None:
+    chat.run("register", USER, "--pin", "12345")
+    screen = Screen(chat.command())
+    screen.wait("to whom?")
+    screen.type("\x03")
+    assert screen.close() == 0

@@ -193,7 +193,7 @@ class Client:
     def close(self) -> None:
         """Say goodbye, send what is queued (at most a second) and close."""
         if self._connection is not None:
-            self.session.logout()
+            self.session.leave()
             self._write()
             self._connection.finish()
             self._connection = None

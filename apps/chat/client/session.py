@@ -332,8 +332,13 @@ class Session:
         self._note_read(Read(to, messages))
         self._send_reads()
 
+    def leave(self) -> None:
+        """Say goodbye; the caller closes. The resume token stays good."""
+        if self.state is not State.OFFLINE:
+            self._queue(Bye("logout"))
+
     def logout(self) -> None:
-        """End politely; the server answers with Bye. The resume token stays good."""
+        """End the session for good: the server voids its resume tokens and answers with Bye."""
         if self.state is State.READY:
             self._queue(Logout())
 
