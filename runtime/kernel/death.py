@@ -42,6 +42,10 @@ class Down(NamedTuple):
     reason: Any
 
 
+Links = tuple[Process, ...] | set[Process] | None
+FEW = 4
+"""Links kept in a tuple; more make a set."""
+
 # ----------------------------------------------------------------------------------------------------------- API
 
 
@@ -138,20 +142,39 @@ def is_alive(pid: Pid) -> bool:
 
 def connect(a: Process, b: Process) -> None:
     """Link two living processes."""
-    if a.links is None:
-        a.links = set()
-    if b.links is None:
-        b.links = set()
-    a.links.add(b)
-    b.links.add(a)
+    a.links = _with(a.links, b)
+    b.links = _with(b.links, a)
 
 
 def disconnect(a: Process, b: Process) -> None:
     """Unlink two processes."""
     if a.links:
-        a.links.discard(b)
+        a.links = _without(a.links, b)
     if b.links:
-        b.links.discard(a)
+        b.links = _without(b.links, a)
+
+
+def _with(links: Links, p: Process) -> Links:
+    """Add a link. Most processes have one, to their supervisor: a tuple of one is 48 bytes, a set 216."""
+    if links is None:
+        return (p,)
+    if links.__class__ is tuple:
+        if p in links:
+            return links
+        if len(links) < FEW:
+            return (*links, p)
+        links = set(links)
+    links.add(p)  # type: ignore[union-attr]
+    return links
+
+
+def _without(links: Links, p: Process) -> Links:
+    if links.__class__ is tuple:
+        if len(links) == 1:  # type: ignore[arg-type]
+            return None if links[0] is p else links  # type: ignore[index]
+        return tuple(q for q in links if q is not p)  # type: ignore[union-attr]
+    links.discard(p)  # type: ignore[union-attr]
+    return links
 
 
 def die(p: Process, reason: Any) -> None:
@@ -165,7 +188,7 @@ def die(p: Process, reason: Any) -> None:
                 p.links = None
                 for peer in links:
                     if peer.links:
-                        peer.links.discard(p)
+                        peer.links = _without(peer.links, p)
                     action, carried = decide(Origin.LINK, reason, peer.trap)
                     if action is Action.MESSAGE:
                         send(peer, Exit(p, carried))

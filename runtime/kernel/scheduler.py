@@ -183,7 +183,7 @@ class Process(Pid):
         self.behaviour = behaviour
         self.control: Any = None
         self.push: Callable[[Process], None] = push
-        self.links: set[Process] | None = None
+        self.links: tuple[Process, ...] | set[Process] | None = None
         self.monitors: dict[Ref, Any] | None = None
         self.monitored_by: dict[Any, Any] | None = None
         self.trap = False
