@@ -18,7 +18,7 @@ SECTIONS: Final[dict[str, tuple[type[Any], dict[str, _Doc]]]] = {
     "chat.native": (
         NativeSettings,
         {
-            "host": ("", 1, 255, "Address to listen on. 0.0.0.0: all IPv4; ::: all."),
+            "host": ("", 1, 255, "Address to listen on. 0.0.0.0 means all IPv4, :: means all."),
             "port": ("", 0, 65535, "Port of the native protocol; 0: a free one, see the node's ready line."),
             "domain": ("", 1, 255, "The domain of the user ids here, as clients show it."),
             "max_frame": ("bytes", 4096, 16 * 2**20, "Largest frame. Media go by link."),
@@ -41,7 +41,7 @@ SECTIONS: Final[dict[str, tuple[type[Any], dict[str, _Doc]]]] = {
     "chat.login": (
         LoginSettings,
         {
-            "tries": ("", 1, 10**6, "Failed logins of an address, or of an account from one, before they are delayed."),
+            "tries": ("", 1, 10**6, "Failed logins as one user from one address before they are delayed; of an address as a whole: 20 times that."),
             "delay_first": ("seconds", 0.1, 3600, "The first delay; it doubles with each further failure."),
             "delay_max": ("seconds", 1, 86400, "The longest delay."),
             "token_valid": ("seconds", 60, 86400, "Age up to which a resume token is taken."),

@@ -75,6 +75,8 @@ class Door:
             login.token_valid - 2 * login.token_refresh,
         )
         self._tries = GrowingDelay(login.tries, login.delay_first, login.delay_max)
+        # Many people may share an address: it is delayed by far more failures, and a success shows that it is no robot.
+        self._address_tries = GrowingDelay(20 * login.tries, login.delay_first, login.delay_max)
         self._complaints = OncePerMinute()
 
     def __repr__(self) -> str:
@@ -84,18 +86,20 @@ class Door:
         """Seconds until a login as `user` from `host` may be tried."""
         now = clock.now()
         address = network_of(host)
-        return max(self._tries.wait(address, now), self._tries.wait((address, user), now))
+        return max(self._address_tries.wait(address, now), self._tries.wait((address, user), now))
 
     def login_failed(self, host: str, user: str) -> None:
         """Count a failure. Not per account alone: a stranger could lock its owner out."""
         now = clock.now()
         address = network_of(host)
         self._tries.failed((address, user), now)
-        self._tries.failed(address, now)
+        self._address_tries.failed(address, now)
 
     def login_succeeded(self, host: str, user: str) -> None:
-        """Forget the failures of this account from this address; those of the address fade by themselves."""
-        self._tries.succeeded((network_of(host), user))
+        """Forget the failures."""
+        address = network_of(host)
+        self._tries.succeeded((address, user))
+        self._address_tries.succeeded(address)
 
     def complain(self, host: str, code: str, text: str) -> None:
         """Log what a peer did wrong, once per address and minute."""
