@@ -158,22 +158,23 @@ def _with(links: Links, p: Process) -> Links:
     """Add a link. Most processes have one, to their supervisor: a tuple of one is 48 bytes, a set 216."""
     if links is None:
         return (p,)
-    if links.__class__ is tuple:
+    if isinstance(links, tuple):
         if p in links:
             return links
         if len(links) < FEW:
             return (*links, p)
         links = set(links)
-    links.add(p)  # type: ignore[union-attr]
+    links.add(p)
     return links
 
 
 def _without(links: Links, p: Process) -> Links:
-    if links.__class__ is tuple:
-        if len(links) == 1:  # type: ignore[arg-type]
-            return None if links[0] is p else links  # type: ignore[index]
-        return tuple(q for q in links if q is not p)  # type: ignore[union-attr]
-    links.discard(p)  # type: ignore[union-attr]
+    if isinstance(links, tuple):
+        if len(links) == 1:
+            return None if links[0] is p else links
+        return tuple(q for q in links if q is not p)
+    if links is not None:
+        links.discard(p)
     return links
 
 
