@@ -37,7 +37,7 @@ class Application:
     hints: ClassVar[Sequence[tuple[str, str]]] = ()
 
     @classmethod
-    def config_problems(cls, config: Config) -> Mapping[str, str]:
+    def config_problems(cls, config: Config) -> Mapping[str, str]:  # noqa: ARG003 - for those who override it
         """Check what concerns several settings at once, before anything starts: {key: what is wrong with it}.
 
         `tools/run --check` calls it too. Each text goes on after `key = value`: "must be below chat.x".

@@ -147,21 +147,33 @@ def test_no_private_attributes_of_another_packages_modules():
                 base = node.module or ""
                 if node.level:
                     up = package_of(path).split(".")
-                    base = ".".join([*up[: len(up) - node.level + 1], *([node.module] if node.module else [])])
+                    base = ".".join(
+                        [*up[: len(up) - node.level + 1], *([node.module] if node.module else [])]
+                    )
                 for alias in node.names:
                     target = resolved(base, alias.name)
                     if target != base and floor(target) is not None and room(target) != here:
                         modules[alias.asname or alias.name] = target
         for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            if (
+                isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name)
+                and node.value.id in modules
+            ):
                 if node.attr.startswith("_") and not node.attr.startswith("__"):
-                    wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}: {modules[node.value.id]}.{node.attr}")
+                    wrong.append(
+                        f"{path.relative_to(ROOT)}:{node.lineno}: {modules[node.value.id]}.{node.attr}"
+                    )
     # `runtime.testing` is the kernel's own instrument.
     assert [w for w in wrong if not w.startswith("runtime/testing.py")] == []
 
 
 def test_domain_imports_no_front_door():
-    wrong = [said(f) for f in ALL if under(f.source, "apps.chat.domain") and any(under(f.target, d) for d in FRONT_DOORS)]
+    wrong = [
+        said(f)
+        for f in ALL
+        if under(f.source, "apps.chat.domain") and any(under(f.target, d) for d in FRONT_DOORS)
+    ]
     assert wrong == []
 
 
@@ -188,7 +200,11 @@ def test_only_the_kernel_touches_greenlets():
 
 
 def test_nothing_is_monkey_patched():
-    wrong = [said(f) for f in ALL if f.target.startswith("gevent.monkey") or (f.target == "gevent" and f.name == "monkey")]
+    wrong = [
+        said(f)
+        for f in ALL
+        if f.target.startswith("gevent.monkey") or (f.target == "gevent" and f.name == "monkey")
+    ]
     assert wrong == []
 
 

@@ -27,7 +27,9 @@ def setup_module_at(root):
 @pytest.fixture
 def copy(tmp_path):
     """A repository with nothing but the tools and empty lock files: a set-up of it needs no network."""
-    shutil.copytree(ROOT / "tools", tmp_path / "tools", ignore=shutil.ignore_patterns("__pycache__", "benchmarks"))
+    shutil.copytree(
+        ROOT / "tools", tmp_path / "tools", ignore=shutil.ignore_patterns("__pycache__", "benchmarks")
+    )
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "requirements.lock").write_text("# nothing\n")
     (tmp_path / "etc" / "requirements-dev.lock").write_text("# nothing\n")
@@ -53,7 +55,9 @@ def test_every_tool_is_executable_and_thin():
 @pytest.mark.slow
 def test_first_set_up_says_what_it_does_and_the_second_start_does_nothing(copy):
     (copy / "module.py").write_text("import sys; print(sys.prefix, sys.argv[1:])")
-    (copy / "tools" / "own").write_text("from _setup import main\nimport sys\nmain('module', sys.argv[1:], paths=True)\n")
+    (copy / "tools" / "own").write_text(
+        "from _setup import main\nimport sys\nmain('module', sys.argv[1:], paths=True)\n"
+    )
     first = run(copy, "own", "a", "--b")
     assert first.returncode == 0, first.stderr
     assert first.stdout == f"{copy / '.venv'} ['a', '--b']\n"
@@ -74,10 +78,12 @@ def test_first_set_up_says_what_it_does_and_the_second_start_does_nothing(copy):
 def test_two_set_ups_at_once_become_one(copy):
     (copy / "module.py").write_text("print('here')")
     (copy / "tools" / "own").write_text("from _setup import main\nmain('module', [])\n")
-    with open(copy / ".venv.lock", "w") as lock:
+    with (copy / ".venv.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         command = [sys.executable, str(copy / "tools" / "own")]
-        pair = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in "ab"]
+        pair = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in "ab"
+        ]
         for process in pair:
             assert "waiting for it" in process.stderr.readline()
     said = [process.communicate(timeout=60) for process in pair]
@@ -89,7 +95,11 @@ def test_two_set_ups_at_once_become_one(copy):
 def test_unreachable_network_is_one_sentence_and_the_next_start_goes_on(copy):
     (copy / "etc" / "requirements.lock").write_text("evergreen-no-such-package==1.0\n")
     (copy / "tools" / "own").write_text("from _setup import main\nmain('module', [])\n")
-    blocked = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
+    blocked = {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_RETRIES": "0",
+    }
     blocked |= {"PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": ""}
     failed = run(copy, "own", **blocked)
     assert failed.returncode == 1
