@@ -115,6 +115,11 @@ class Config(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"<Config of {len(self._values)} settings>"  # values may be secrets: never in a log line
 
+    @property
+    def origins(self) -> Mapping[str, str]:
+        """Where the values come from that are not defaults."""
+        return self._origins
+
     def origin(self, name: str) -> str:
         """Where the value comes from: `default`, `command line`, or the file's name."""
         return self._origins.get(name, "default")

@@ -106,6 +106,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     try:
         config, classes = load_node_config(options.config, options.set)
+    except KeyboardInterrupt:
+        return 130
     except ConfigErrors as found:
         say(f"the configuration has {_count(len(found.errors), 'error')}:")
         for error in found.errors:
@@ -185,7 +187,7 @@ class _Init:
             self.services = start_services(node, [m for cls in self.classes for m in cls.migrations])
             self.directory.remember(self.identity)
             node.certificates = self._certificates(node.config)
-        except (StartError, CertificateError) as error:
+        except (StartError, CertificateError, DirectoryError) as error:
             return self._refuse("", error)
         self.controller = application.start_controller(self_())
         for cls in self.classes:

@@ -7,6 +7,7 @@ looked up beside the node's (see `runtime.otp.application`).
 from __future__ import annotations
 
 import importlib
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,16 @@ def application_class(name: str) -> type[Any]:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise ValueError(f"there is no module {error.name}, needed for {name!r}") from None
         raise ValueError(f"{module_name} needs the module {error.name}, which is not installed") from None
+    except Exception as error:  # noqa: BLE001 - its module may raise anything; the operator gets a sentence
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = (
+            f"{error.filename}:{error.lineno}"
+            if isinstance(error, SyntaxError)
+            else f"{where.filename}:{where.lineno}"
+        )
+        raise ValueError(
+            f"{module_name} cannot be imported: {type(error).__name__}: {error} ({place})"
+        ) from None
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
         raise ValueError(f"{module_name} has no class {class_name}")  # noqa: TRY004  (a mistake in a text)

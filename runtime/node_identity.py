@@ -100,7 +100,13 @@ class DataDirectory:
         return Identity(name, creation + 1, shards)
 
     def remember(self, identity: Identity) -> None:
-        """Write the identity down, durably, before anybody outside may hear of it."""
+        """Write the identity down, durably, before anybody outside may hear of it. Raises DirectoryError."""
+        try:
+            self._write(identity)
+        except OSError as error:
+            raise DirectoryError(f"{self.path / 'node.json'} cannot be written ({error.strerror})") from None
+
+    def _write(self, identity: Identity) -> None:
         file, temporary = self.path / "node.json", self.path / "node.json.new"
         with open(temporary, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
             json.dump(identity._asdict(), out)

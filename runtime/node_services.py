@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 from collections import deque
 from collections.abc import Callable
@@ -108,6 +110,11 @@ class Tuning:
         full = config.number("runtime.gc_full_every")
         gc.set_threshold(config.integer("runtime.gc_young"), 20, 10_000 if full else 50)
         set_levels(config.text("log.level"), config["log.levels"])
+        # One descriptor for each connection: take what the system allows.
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != hard:
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         janitor = kernel.whereis("janitor")
         if janitor is not None:
             kernel.cast(janitor, full)

@@ -78,9 +78,10 @@ def ensure(locks=RUN):
 
 
 def run_in_venv(arguments, locks=DEV):
-    """Run one program of the environment to its end and return its exit code (for tools with several steps)."""
+    """Run one module of the environment to its end and return its exit code (for tools with several steps)."""
     ensure(locks)
-    return subprocess.call([str(VENV / "bin" / arguments[0]), *arguments[1:]], cwd=str(ROOT))
+    # By `-m`: scripts in .venv/bin hold the path where it was made, and a repository may be moved.
+    return subprocess.call([str(VENV / "bin" / "python"), "-m", *arguments], cwd=str(ROOT))
 
 
 class SetupError(Exception):

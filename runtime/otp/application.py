@@ -56,7 +56,7 @@ def start_controller(node: Pid | None = None) -> Process:
 
 def load(application: type[Application], config: Mapping[str, Any] | None = None) -> None:
     """Make an application known, with its settings. Raises AlreadyLoaded."""
-    _ask(Load(application, dict(config or {}), dict(getattr(config, "_origins", {}))))
+    _ask(Load(application, _as_config(config)))
 
 
 def unload(name: str) -> None:
@@ -158,7 +158,7 @@ def change_config(config: Mapping[str, Mapping[str, Any]]) -> dict[str, Exceptio
     """
     failed: dict[str, Exception] = {}
     for app, changed, new, removed in _ask(
-        ChangeConfig({name: dict(values) for name, values in config.items()})
+        ChangeConfig({name: _as_config(values) for name, values in config.items()})
     ):
         try:
             app.config_change(changed, new, removed)
@@ -178,6 +178,10 @@ def _ask(request: Any) -> Any:
     if isinstance(answer, Exception):
         raise answer
     return answer
+
+
+def _as_config(values: Mapping[str, Any] | None) -> Config:
+    return values if isinstance(values, Config) else Config(values or {})
 
 
 def _infos() -> list[ApplicationInfo]:

@@ -32,8 +32,7 @@ _log = logging.getLogger("evergreen.application")
 
 class Load(NamedTuple):
     application: type[Application]
-    config: dict[str, Any]
-    origins: dict[str, str]
+    config: Config
 
 
 class Unload(NamedTuple):
@@ -61,7 +60,7 @@ class SetEnv(NamedTuple):
 
 
 class ChangeConfig(NamedTuple):
-    config: dict[str, dict[str, Any]]
+    config: dict[str, Config]
 
 
 class Infos(NamedTuple):
@@ -82,10 +81,9 @@ class _Overdue(NamedTuple):
 class _Loaded:
     """What the controller knows of one application."""
 
-    def __init__(self, app: Application, config: dict[str, Any], origins: dict[str, str]) -> None:
+    def __init__(self, app: Application, config: Config) -> None:
         self.app = app
         self.config = config
-        self.origins = origins
         self.status = "loaded"
         self.start_type: str | None = None
         self.master: Pid | None = None
@@ -132,7 +130,7 @@ class Controller(GenServer):
             return ValueError(f"{request.application.__qualname__} has no name")
         if name in self.loaded:
             return AlreadyLoaded(name)
-        self.loaded[name] = _Loaded(request.application(), request.config, request.origins)
+        self.loaded[name] = _Loaded(request.application(), request.config)
         return None
 
     def _unload(self, request: Unload, _sender: Call) -> Any:
@@ -287,5 +285,6 @@ class Controller(GenServer):
 
     def _env(self, name: str) -> Config:
         entry = self.loaded[name]
-        origins = entry.origins
-        return Config({**entry.app.env, **entry.config}, origins).merged(self.settings.get(name, {}))
+        return Config({**entry.app.env, **entry.config}, entry.config.origins).merged(
+            self.settings.get(name, {})
+        )

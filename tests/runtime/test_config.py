@@ -205,6 +205,43 @@ def test_rules_between_the_nodes_keys(overrides, message):
     assert message in str(caught.value)
 
 
+def test_application_checks_its_settings_against_each_other(tmp_path, monkeypatch):
+    (tmp_path / "careful_app.py").write_text(
+        "from runtime.config import Key\n"
+        "from runtime.otp.application import Application\n"
+        "class Careful(Application):\n"
+        "    name = 'careful'\n"
+        "    schema = (Key('careful.low', int, 1), Key('careful.high', int, 2))\n"
+        "    @classmethod\n"
+        "    def config_problems(cls, config):\n"
+        "        low, high = config['careful.low'], config['careful.high']\n"
+        "        return {} if low < high else {'careful.low': 'must be below careful.high'}\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = "node.applications=careful_app:Careful"
+    assert load_node_config(None, [own])[0]["careful.low"] == 1
+    with pytest.raises(ConfigErrors, match=r"careful\.low = 3 must be below careful\.high"):
+        load_node_config(None, [own, "careful.low=3"])
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (
+            "import no_such_module_anywhere",
+            "needs the module no_such_module_anywhere, which is not installed",
+        ),
+        ("def broken(:", "broken_app cannot be imported: SyntaxError: .*broken_app.py:1"),
+        ("1 / 0", "broken_app cannot be imported: ZeroDivisionError: .*broken_app.py:1"),
+    ],
+)
+def test_application_that_cannot_be_imported_is_said_in_a_sentence(tmp_path, monkeypatch, source, words):
+    (tmp_path / "broken_app.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ValueError, match=words):
+        application_class("broken_app:Broken")
+
+
 def test_hog_kill_may_be_off():
     config, classes = load_node_config(None, ["node.applications=[]", "runtime.hog_kill=0"])
     assert config.number("runtime.hog_kill") == 0
