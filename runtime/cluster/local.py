@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from runtime.cluster.contract import Callbacks, CallTimeout, NoRoute, Reply, Stale
+from runtime.cluster.contract import Callbacks, CallTimeout, Cluster, NoRoute, Reply, Stale
 from runtime.kernel import TIMEOUT, alias, receive_mark, receive_match, send, unalias
 
 __all__ = ["LocalCluster", "home_shard"]
@@ -185,3 +185,9 @@ class _Answer:
         if self.value is TIMEOUT:
             self.value = value
             send(self._to, self)
+
+
+if TYPE_CHECKING:
+
+    def _conforms(cluster: LocalCluster) -> Cluster:
+        return cluster

@@ -160,6 +160,9 @@ class Environment:
         self.env = lmdb.open(path, map_size=self._size, readahead=False, max_spare_txns=0)
         self._size = self.env.info()["map_size"]
         self.in_reserve = False
+        # A writer that was killed between writing its last commit and noting it in the lock file leaves the lock file
+        # one commit behind, and a read would miss that commit. Taking the write lock after a dead owner mends it.
+        self.env.begin(write=True).abort()
         self.env.reader_check()  # slots of readers that were killed would keep old pages alive for ever
         self.refill()
 

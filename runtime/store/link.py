@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from runtime.kernel import Call, Pid, fail, in_hub, loop, reply, send
+from runtime.kernel import Call, Pid, clock, fail, in_hub, loop, reply, send
 from runtime.store import hooks
 from runtime.store.contract import CommitFailed, Committed, Unavailable, Unknown
 from runtime.store.wire import (
@@ -58,15 +58,19 @@ _BUFFER: Final = 4 << 20  # wished for; what the system allows is taken
 class Link:
     """Carries requests to whichever writer is connected, and keeps the unanswered ones for the next writer.
 
-    Invariant: `ready` only between a writer's Opened and the loss of its socket; requests are accepted while not
-    `closed`, and every accepted request is answered exactly once (at the latest by `close`, with Unknown).
+    Invariant: `ready` only between a writer's Opened and the loss of its socket; every request that was accepted is
+    answered exactly once (at the latest by `close`, with Unknown).
+
+    `groups` counts the writer's replies, one for each transaction; `latency` is the time from sending to durable of the
+    last request looked at (one at a time, so that it costs nothing), in seconds.
     """
 
     def __init__(self, path: str, max_pending: int) -> None:
         self.path = path
         self.owner: Pid | None = None
         self.pipeline = Pipeline()
-        self.ready = self.closed = False
+        self.ready = False
+        self.accepting = True
         self.base = 0
         self.generation = 0
         self._max_pending = max_pending
@@ -75,13 +79,17 @@ class Link:
         self._frames = Frames()
         self._rest = memoryview(b"")
         self._scheduled = self._full = self._draining = False
+        self.groups = 0
+        self.latency = 0.0
+        self._probe = 0  # number of the request whose time is taken, 0: none
+        self._probe_sent = 0.0
 
     # --- API ---------------------------------------------------------------------------------------------------
 
     def submit(self, shard: int, token: int | None, body: Any, who: Any, tag: Any) -> None:
         """Take a request in. Raises Unavailable when the store is closed or too much is unanswered already."""
         pipeline = self.pipeline
-        if self.closed:
+        if not self.accepting:
             raise Unavailable(f"the store in {self.path} is closed")
         if len(pipeline.waiting) >= self._max_pending:
             raise Unavailable(f"{self._max_pending} commits wait already: the disk does not keep up")
@@ -113,8 +121,13 @@ class Link:
         self.pipeline.resend()
         self._flush()
 
+    def stalled(self) -> float:
+        """For how long the request looked at has waited, in seconds: the health of disk and writer."""
+        return clock.now() - self._probe_sent if self._probe else 0.0
+
     def drain(self) -> bool:
-        """Whether nothing is unanswered; if not, Drained comes to the owner when it is so."""
+        """Accept nothing more. True when nothing is unanswered; else Drained comes to the owner when it is so."""
+        self.accepting = False
         self._draining = bool(self.pipeline.waiting)
         return not self._draining
 
@@ -132,7 +145,7 @@ class Link:
 
     def close(self) -> None:
         """Disconnect for good; who still waits is told that the outcome is Unknown. Idempotent."""
-        self.closed = True
+        self.accepting = False
         self.disconnect()
         waiting = self.pipeline.waiting
         while waiting:
@@ -150,6 +163,9 @@ class Link:
         sock = self._sock
         if not self.ready or self._rest or sock is None:
             return
+        if not self._probe and self.pipeline.waiting:
+            self._probe = self.pipeline.answered + len(self.pipeline.waiting)
+            self._probe_sent = clock.now()
         while data := self.pipeline.take():
             try:
                 sent = sock.send(data)
@@ -200,6 +216,10 @@ class Link:
                 send(who, Committed(tag, base + seq))
             else:
                 self._answer(who, tag, base + seq if answer is None else answer)
+        self.groups += 1
+        if 0 < self._probe <= self.pipeline.answered:
+            self.latency = clock.now() - self._probe_sent
+            self._probe = 0
         if self.pipeline.full is not self._full:
             self._full = self.pipeline.full
             hooks.alarm("store_full", self._full, path=self.path)

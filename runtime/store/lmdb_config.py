@@ -32,7 +32,7 @@ class StoreConfig:
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """What the store looks like now. Sizes in bytes."""
+    """What the store looks like now. Sizes in bytes, durations in seconds."""
 
     path: str
     nshards: int
@@ -40,8 +40,15 @@ class StoreInfo:
     writer_pid: int
     writer_restarts: int
     pending: int
+    """Commits that are not answered yet."""
     answered: int
+    groups: int
+    """Transactions they were answered by: answered / groups is the size of a group."""
     version: int
+    latency: float
+    """From sending to durable, of one commit a moment ago."""
+    stalled: float
+    """How long a commit has waited that is still unanswered; seconds, when disk or writer hang."""
     full: bool
     map_size: int
     used: int

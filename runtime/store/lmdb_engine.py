@@ -22,12 +22,12 @@ import secrets
 import signal
 import subprocess
 import sys
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from runtime import kernel
 from runtime.kernel import NORMAL, TIMEOUT, Call, Exit, Pid, Process, ProcessExit, clock, receive_match, reply
 from runtime.store import hooks
-from runtime.store.contract import CorruptRecord, StoreCorrupt, StoreError, Unavailable
+from runtime.store.contract import CorruptRecord, ShardStore, Store, StoreCorrupt, StoreError, Unavailable
 from runtime.store.environment import last_backup
 from runtime.store.link import CALL, Drained, Gone, Link, Said
 from runtime.store.lmdb_config import StoreConfig, StoreInfo
@@ -48,7 +48,7 @@ from runtime.store.wire import Opened, Settings, error_from_wire
 
 __all__ = ["LmdbShard", "LmdbStore", "StoreConfig", "StoreInfo", "StoreServer", "open_store", "store_of"]
 
-_RESTARTS: Final = 3  # writers in a row that die young and without answering anything
+_RESTARTS: Final = 3  # in a row, of writers that died young and without answering anything
 _LIVED: Final = 10.0  # seconds
 _DRAIN: Final = 4.0  # seconds: less than a supervisor's usual patience of 5
 
@@ -107,6 +107,9 @@ class StoreServer:
             pending=len(link.pipeline.waiting),
             answered=link.pipeline.answered,
             version=link.base + link.pipeline.answered,
+            groups=link.groups,
+            latency=link.latency,
+            stalled=link.stalled(),
             full=link.pipeline.full,
             **self.reader.info(),
         )
@@ -140,13 +143,16 @@ class StoreServer:
         self._parent = call.caller
         self.link.owner = process
         self._guardian = kernel.spawn_callback(_Guardian(self), START, link=True, label="store guardian")
-        opened = self._launch()
+        try:
+            opened = self._launch()
+        except _DiedOpening as death:
+            raise _death(self.config.path, death.status, "the writer died opening it") from None
         self.reader.open()
         self.store = LmdbStore(self, process, opened.nshards)
         reply(call, None)
 
     def _launch(self) -> Opened:
-        """Start a writer and wait until it serves. Raises StoreError."""
+        """Start a writer and wait until it serves. Raises StoreError, _DiedOpening."""
         config = self.config
         theirs = self.link.connect(
             Settings(
@@ -162,7 +168,7 @@ class StoreServer:
         )
         with theirs:
             self.writer = subprocess.Popen(
-                [sys.executable, "-m", "runtime.store.writer", str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-P", "-m", "runtime.store.writer", str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=child_environment(),
@@ -177,7 +183,7 @@ class StoreServer:
             self.link.disconnect()
             raise Unavailable(f"the store in {config.path} was not open after {config.start_timeout:g} s")
         if isinstance(message, Gone):
-            raise self._died_opening()
+            raise _DiedOpening(self._reap())
         if not isinstance(message.answer, Opened):
             self.link.disconnect()
             raise error_from_wire(message.answer.error)
@@ -187,38 +193,29 @@ class StoreServer:
         self.link.opened(message.answer)
         return message.answer
 
-    def _died_opening(self) -> StoreError:
-        status = self._reap()
-        path = self.config.path
-        if -status in (signal.SIGBUS, signal.SIGSEGV, signal.SIGABRT):
-            why = f"the writer died by {signal.Signals(-status).name} reading it"
-            return StoreCorrupt(path, why, last_backup(path))
-        return Unavailable(f"the writer of the store in {path} ended with status {status} before it served")
-
     def _next_writer(self) -> None:
         status = self._reap()
-        self.restarts += 1
-        progress = self.link.pipeline.answered > self._answered or clock.now() - self._served_at > _LIVED
-        self._idle_deaths = 0 if progress else self._idle_deaths + 1
         path = self.config.path
-        hooks.alarm("store_writer", True, path=path, status=status, restarts=self.restarts)
-        if self._idle_deaths >= _RESTARTS:
-            # The same batches would be sent to the same end for ever.
-            self._fail(
-                StoreCorrupt(
-                    path,
-                    f"{_RESTARTS} writers died over it, the last with status {status}",
-                    last_backup(path),
-                )
-            )
-        try:
-            self._launch()
-        except StoreError as error:
-            self._fail(error)
+        progress = self.link.pipeline.answered > self._answered or clock.now() - self._served_at > _LIVED
+        self._idle_deaths = 0 if progress else self._idle_deaths
+        while True:
+            self.restarts += 1
+            self._idle_deaths += 1
+            hooks.alarm("store_writer", True, path=path, status=status, restarts=self.restarts)
+            if self._idle_deaths > _RESTARTS:
+                # The same batches would be sent to the same end for ever.
+                self._fail(_death(path, status, f"{self._idle_deaths} writers died over it"))
+            try:
+                self._launch()
+                break
+            except _DiedOpening as death:
+                status = death.status
+            except StoreError as error:
+                self._fail(error)
         hooks.alarm("store_writer", False, path=path, status=status, restarts=self.restarts)
 
     def _compact(self) -> None:
-        self._drain(None)
+        # No need to drain: what the writer had not answered is sent again to the next one.
         self.link.disconnect()
         self._reap()
         try:
@@ -228,6 +225,8 @@ class StoreServer:
                 self._launch()
             except StoreError as error:
                 self._fail(error)
+            except _DiedOpening as death:
+                self._fail(_death(self.config.path, death.status, "the writer died after compaction"))
             self.reader.open()
 
     def _fail(self, error: StoreError) -> NoReturn:
@@ -241,7 +240,7 @@ class StoreServer:
             reply(call, None)
         raise ProcessExit(reason)
 
-    def _drain(self, timeout: float | None) -> None:
+    def _drain(self, timeout: float) -> None:
         if self.link.ready and not self.link.drain():
             generation = self.link.generation
             receive_match(
@@ -293,6 +292,14 @@ def open_store(path: str, nshards: int = 64, **options: Any) -> LmdbStore:
 # --- internals -------------------------------------------------------------------------------------------------
 
 
+class _DiedOpening(Exception):
+    """The writer's process ended before it said anything."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 class _Guardian:
     """Cleans up after a server that was killed: nobody may wait for ever, and the writer must go."""
 
@@ -308,6 +315,12 @@ class _Guardian:
             raise ProcessExit(NORMAL)
 
 
+def _death(path: str, status: int, why: str) -> StoreError:
+    if -status in (signal.SIGBUS, signal.SIGSEGV, signal.SIGABRT):  # what a ruined tree does to who reads it
+        return StoreCorrupt(path, f"{why}, by {signal.Signals(-status).name}", last_backup(path))
+    return Unavailable(f"the store in {path}: {why}, with status {status}")
+
+
 def _wait(writer: subprocess.Popen[bytes]) -> int:
     try:
         return writer.wait(10.0)
@@ -315,3 +328,9 @@ def _wait(writer: subprocess.Popen[bytes]) -> int:
         # Stuck in the kernel, on a disk that does not answer: it cannot commit anything for us any more.
         writer.kill()
         return writer.wait()
+
+
+if TYPE_CHECKING:
+
+    def _conform(store: LmdbStore, shard: LmdbShard) -> tuple[Store, ShardStore]:
+        return store, shard

@@ -35,6 +35,8 @@ __all__ = [
     "command",
 ]
 
+_ROOT: Final = str(Path(__file__).resolve().parents[2])
+
 # --- types -----------------------------------------------------------------------------------------------------
 
 
@@ -191,14 +193,15 @@ def ask(pid: Pid, request: Any, timeout: float | None) -> Any:
 
 
 def child_environment() -> dict[str, str]:
-    # The child must find the packages that we run from, wherever it is started.
-    root = str(Path(__file__).resolve().parents[2])
-    path = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{path}" if path else root}
+    """The environment for a Python child that finds the same modules as we do, migrations included."""
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in [_ROOT, *sys.path]),
+    }
 
 
 def command(*arguments: str) -> str:
-    done = kernel.blocking(_run, [sys.executable, "-m", "runtime.store", *arguments])
+    done = kernel.blocking(_run, [sys.executable, "-P", "-m", "runtime.store", *arguments])
     if done.returncode:
         raise StoreError(done.stderr.strip() or f"status {done.returncode}")
     return str(done.stdout.strip())

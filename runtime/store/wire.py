@@ -126,8 +126,8 @@ class Frames:
 class Pipeline:
     """The node's end: numbers requests, keeps the unanswered ones, makes frames, matches answers.
 
-    Invariant: `waiting` holds the requests answered + 1 … answered + len(waiting), oldest first, and the newest
-    `unsent` of them are not in a frame yet.
+    Invariant: `waiting` holds the requests answered + 1 … answered + len(waiting), oldest first; `unsent` the newest
+    of them, encoded, that are in no frame yet.
     """
 
     __slots__ = ("answered", "full", "unsent", "waiting")
@@ -135,41 +135,33 @@ class Pipeline:
     def __init__(self) -> None:
         self.answered = 0
         self.full = False
-        self.unsent = 0
+        self.unsent: deque[bytes] = deque()
         self.waiting: deque[tuple[bytes, Any, Any]] = deque()  # encoded request, who waits, its tag
 
     def add(self, shard: int, token: int | None, body: Any, who: Any, tag: Any) -> None:
         """Append a request: the ops of a commit, or with token None the owner who opens the shard."""
         waiting = self.waiting
-        seq = self.answered + len(waiting) + 1
-        waiting.append((_encode((seq, shard, token, body)), who, tag))
-        self.unsent += 1
+        part = _encode((self.answered + len(waiting) + 1, shard, token, body))
+        waiting.append((part, who, tag))
+        self.unsent.append(part)
 
     def resend(self) -> None:
         """A new writer is there: all that is unanswered goes into the next frames."""
-        self.unsent = len(self.waiting)
+        self.unsent = deque(part for part, _, _ in self.waiting)
 
     def take(self) -> bytes:
         """The next frame, of at most about 1 MiB; b"" when nothing is unsent."""
-        if not self.unsent:
+        unsent = self.unsent
+        parts: list[bytes] = []
+        size = 0
+        while unsent and size < _FRAME:
+            part = unsent.popleft()
+            parts.append(part)
+            size += len(part)
+        if not parts:
             return b""
-        waiting = self.waiting
-        first = len(waiting) - self.unsent
-        if not first and len(waiting) < 32:  # the usual case: all fits
-            parts = [entry[0] for entry in waiting]
-            size = sum(map(len, parts))
-        else:
-            parts, size = [], 0
-            for at in range(first, len(waiting)):
-                part = waiting[at][0]
-                parts.append(part)
-                size += len(part)
-                if size >= _FRAME:
-                    break
-        self.unsent -= len(parts)
         # Written by hand, so that each request is encoded once, also when it is sent again.
-        head = _HEAD.pack(14 + size, 0xDD, len(parts) + 1, 0xCF, self.answered)
-        return head + b"".join(parts)
+        return _HEAD.pack(14 + size, 0xDD, len(parts) + 1, 0xCF, self.answered) + b"".join(parts)
 
     def answers(self, frame: bytes) -> Iterator[tuple[Any, Any, int, Answer | None]]:
         """Yield (who, tag, seq, answer) for each request that this reply answers; None: committed."""

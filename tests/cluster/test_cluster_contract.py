@@ -65,7 +65,9 @@ def test_send_hands_the_very_object_over(make_cluster, owner, dest):
     cluster.stop()
 
 
-@pytest.mark.parametrize("dest", ["shard:8", "shard:-1", "shard:", "shard:01", "node:n2", "n1", "", "queue:x"])
+@pytest.mark.parametrize(
+    "dest", ["shard:8", "shard:-1", "shard:", "shard:01", "node:n2", "n1", "", "queue:x"]
+)
 def test_no_route_is_said_at_once(make_cluster, owner, dest):
     cluster = make_cluster()
     cluster.start(owner)

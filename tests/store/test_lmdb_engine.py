@@ -48,27 +48,40 @@ def is_gone(pid):
     return False
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_200_batches_outstanding_when_the_writer_is_killed_are_each_applied_once(engine, alarms, seed):
-    """ABSENT would turn a batch that is applied twice into a conflict."""
-    rand = random.Random(seed)
+@pytest.mark.slow
+@pytest.mark.parametrize("rounds", [8, pytest.param(200, marks=pytest.mark.soak)])
+def test_200_batches_outstanding_when_the_writer_is_killed_are_each_applied_once(engine, alarms, rounds):
+    """ABSENT would turn a batch that is applied twice into a conflict; at which point it dies is left to chance.
+
+    The point that matters most is a few instructions wide: the commit is in the file, and not yet in the lock file.
+    """
+    rand = random.Random(rounds)
     with engine.store() as store:
         shard = store.open_shard(0, "me")
-        writer = store.info().writer_pid
-        for n in range(200):
-            shard.commit_request([Put("a", b"%03d" % n, b"x" * 300, ABSENT), Del("b", b"%d" % n)], n)
-            if n in (50, 100, 150):
-                kernel.sleep(rand.random() * 0.002)  # at which point of a commit it dies is left to chance
-        os.kill(writer, signal.SIGKILL)
-        answers = [receive() for _ in range(200)]
-        assert answers == [Committed(n, 2 + n) for n in range(200)]
-        assert [rec.key for rec in shard.scan("a")] == [b"%03d" % n for n in range(200)]
-        assert all(rec.version == 2 + n for n, rec in enumerate(shard.scan("a")))
-        info = store.info()
-        assert info.writer_pid != writer
-        assert (info.writer_restarts, info.pending) == (1, 0)
-        assert is_gone(writer)
-    assert [(name, raised) for name, raised, _ in alarms] == [("store_writer", True), ("store_writer", False)]
+        before = 1
+        for turn in range(rounds):
+            kind = f"k{turn}"
+            for n in range(200):
+                shard.commit_request([Put(kind, b"%03d" % n, b"x" * 300, ABSENT), Del("b", b"%d" % n)], n)
+                if n in (50, 100, 150):
+                    kernel.sleep(rand.random() * 0.002)
+            kernel.sleep(rand.random() * 0.002)
+            writer = store.info().writer_pid
+            os.kill(writer, signal.SIGKILL)
+            assert [receive() for _ in range(200)] == [Committed(n, before + 1 + n) for n in range(200)]
+            found = [(rec.key, rec.version) for rec in shard.scan(kind)]
+            assert found == [(b"%03d" % n, before + 1 + n) for n in range(200)]
+            before += 200
+            shard.commit([Put("turn", b"", b"")])  # the next writer serves
+            before += 1
+            info = store.info()
+            assert (info.writer_restarts, info.pending) == (turn + 1, 0)
+            assert info.writer_pid != writer
+            assert is_gone(writer)
+    assert [(name, raised) for name, raised, _ in alarms] == [
+        ("store_writer", True),
+        ("store_writer", False),
+    ] * rounds
 
 
 def test_blocking_commits_survive_the_writer_too(engine):
@@ -101,8 +114,8 @@ def test_writers_that_keep_dying_end_the_store_and_everybody_is_told(engine, ala
         assert answer.tag == "tag"
         if isinstance(answer, CommitFailed):  # else one of the writers was quicker than its killer
             assert isinstance(answer.error, Unknown)
-        assert isinstance(ended.reason, StoreCorrupt)
-        assert "restore" in str(ended.reason)
+        assert isinstance(ended.reason, Unavailable)
+        assert "writers died" in str(ended.reason)
         with pytest.raises(Unavailable):
             store.open_shard(0, "me")
     finally:
@@ -201,7 +214,7 @@ def test_compaction_while_commits_wait(engine):
         shard.commit([Del("a", b"%d" % n) for n in range(1, 50)])
         data = Path(engine.path, "data.mdb")
         before = data.stat().st_size
-        _, ref = spawn_monitor(store.compact)
+        spawn_monitor(store.compact)
         shard.commit_request([Put("a", b"meanwhile", b"v")], "tag")
         assert {type(receive()), type(receive())} == {Committed, kernel.Down}
         assert data.stat().st_size < before / 10
@@ -230,7 +243,7 @@ def four(store):
 @pytest.fixture
 def migrations(tmp_path, monkeypatch):
     Path(tmp_path, "store_migrations.py").write_text(MIGRATIONS)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
     return [f"store_migrations:{name}" for name in ("two", "three", "four")]
 
 
@@ -245,7 +258,10 @@ def test_migrations_run_once_in_order_whole_or_not_at_all(engine, migrations):
         assert shard.get("b", b"k").val == b"V"
         assert shard.get("b", b"k").version > version
         shard.commit([Put("b", b"k", b"as it is")])
-    with pytest.raises(MigrationFailed, match="four.*no such thing"), engine.store(migrations=tuple(migrations)):
+    with (
+        pytest.raises(MigrationFailed, match="four.*no such thing"),
+        engine.store(migrations=tuple(migrations)),
+    ):
         pass
     with engine.store(migrations=tuple(migrations[:2])) as store:
         shard = store.open_shard(0, "me")

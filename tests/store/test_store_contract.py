@@ -102,7 +102,9 @@ def test_a_conflict_aborts_its_whole_batch_and_no_other(engine):
         shard = store.open_shard(0, "me")
         shard.commit([Put("a", b"taken", b"v")])
         shard.commit_request([Put("a", b"1", b"v")], 1)
-        shard.commit_request([Put("a", b"2", b"v"), Put("a", b"taken", b"x", ABSENT), Put("a", b"3", b"v")], 2)
+        shard.commit_request(
+            [Put("a", b"2", b"v"), Put("a", b"taken", b"x", ABSENT), Put("a", b"3", b"v")], 2
+        )
         shard.commit_request([Put("a", b"4", b"v"), Put("a", b"2", b"w", ABSENT)], 3)
         one, two, three = receive(), receive(), receive()
         assert (type(one), one.tag) == (Committed, 1)
@@ -156,7 +158,12 @@ def test_shards_are_isolated(engine):
 def test_binary_and_empty_values_and_keys(engine):
     with engine.store() as store:
         shard = store.open_shard(0, "me")
-        values = {b"": b"", b"\0": b"\0", bytes(range(256)): bytes(range(256)) * 40, b"k" * 400: b"v" * 1_000_000}
+        values = {
+            b"": b"",
+            b"\0": b"\0",
+            bytes(range(256)): bytes(range(256)) * 40,
+            b"k" * 400: b"v" * 1_000_000,
+        }
         shard.commit([Put("ключ", key, val) for key, val in values.items()])
         assert {rec.key: rec.val for rec in shard.scan("ключ")} == values
         assert all(shard.get("ключ", key).val == val for key, val in values.items())
@@ -257,7 +264,9 @@ def test_answered_is_durable_after_kill_9_in_another_process(engine):
         shard = store.open_shard(1, "next")
         keys = [rec.key for rec in shard.scan("a", limit=10_000)]
         assert keys[: last + 1] == [b"%06d" % n for n in range(last + 1)]
-        assert keys == [rec.key for rec in shard.scan("b", limit=10_000)]  # batches are whole, answered or not
+        assert keys == [
+            rec.key for rec in shard.scan("b", limit=10_000)
+        ]  # batches are whole, answered or not
         assert all(rec.val == b"x" * 200 for rec in shard.scan("a", limit=10_000))
         assert shard.token == 2
 

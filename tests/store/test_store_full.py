@@ -88,7 +88,9 @@ def test_a_disk_that_takes_no_more_and_then_does_again(engine, full_alarms):
     """The operating system refuses (EFBIG, by a limit on the writer): the same path as ENOSPC."""
     with engine.store(reserve=0) as store:
         shard = store.open_shard(0, "me")
-        limit = Path(engine.path, "data.mdb").stat().st_size + (1 << 20) + 1000  # not a whole page: a write cut short
+        limit = (
+            Path(engine.path, "data.mdb").stat().st_size + (1 << 20) + 1000
+        )  # not a whole page: a write cut short
         resource.prlimit(store.info().writer_pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         done, errors = fill(shard)
         assert {type(error) for error in errors} == {StoreFull}
@@ -112,7 +114,9 @@ def test_a_disk_that_takes_no_more_and_then_does_again(engine, full_alarms):
 def small_disk(tmp_path):
     place = tmp_path / "disk"
     place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True
+    ).returncode:
         pytest.skip("mounting a file system is not permitted here")
     yield place
     subprocess.run(["umount", "-l", place], check=True)
@@ -128,7 +132,9 @@ def test_a_full_file_system_lives_on_its_ballast_and_recovers(engine, small_disk
         assert {type(error) for error in errors} == {StoreFull}
         assert keys(shard) == done
         assert full_alarms == [True]
-        for start in range(0, 100, 50):  # at random places, so that many pages are copied: the ballast is used
+        for start in range(
+            0, 100, 50
+        ):  # at random places, so that many pages are copied: the ballast is used
             shard.commit([Del("a", b"%06d" % n) for n in done[start : start + 50]])
         with pytest.raises(StoreFull):
             shard.commit([Put("b", b"k", BLOCK * 100)])

@@ -20,7 +20,10 @@ MARK = b"find me in the file"
 def command(*arguments):
     """Run the command line: status, output, error text."""
     done = subprocess.run(
-        [sys.executable, "-m", "runtime.store", *map(str, arguments)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "runtime.store", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -42,7 +45,12 @@ def flip(engine, what=MARK):
 def damaged(engine):
     with engine.store() as store:
         store.open_shard(3, "me").commit(
-            [Put("a", b"1", b"sound"), Put("a", b"2", MARK), Put("a", b"3", b"sound"), Put("b", b"2", b"sound")]
+            [
+                Put("a", b"1", b"sound"),
+                Put("a", b"2", MARK),
+                Put("a", b"3", b"sound"),
+                Put("b", b"2", b"sound"),
+            ]
         )
     flip(engine)
 

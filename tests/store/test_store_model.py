@@ -17,9 +17,7 @@ from runtime.store import ABSENT, ANY, Committed, Conflict, Del, Fenced, Put
 KEYS = st.sampled_from([b"", b"a", b"a\0", b"b", b"\xff"])
 KINDS = st.sampled_from(["k", "k2", "л"])
 EXPECT = st.sampled_from(["any", "absent", "right", "wrong"])
-OPS = st.lists(
-    st.tuples(st.booleans(), KINDS, KEYS, st.binary(max_size=20), EXPECT), min_size=1, max_size=5
-)
+OPS = st.lists(st.tuples(st.booleans(), KINDS, KEYS, st.binary(max_size=20), EXPECT), min_size=1, max_size=5)
 
 
 class Model(RuleBasedStateMachine):
@@ -44,7 +42,9 @@ class Model(RuleBasedStateMachine):
             # What `right` means is known only if nothing before it in this batch wrote the key.
             fresh = (kind, key) in after and after[kind, key] is not None and after[kind, key][1] is None
             found = ABSENT if after.get((kind, key)) is None else after[kind, key][1]
-            number = {"any": ANY, "absent": ABSENT, "right": ANY if fresh else found, "wrong": 1 << 40}[expect]
+            number = {"any": ANY, "absent": ABSENT, "right": ANY if fresh else found, "wrong": 1 << 40}[
+                expect
+            ]
             fails |= number != ANY and (fresh or number != found)
             out.append(Put(kind, key, val, number) if is_put else Del(kind, key, number))
             after[kind, key] = (val, None) if is_put else None
@@ -52,7 +52,9 @@ class Model(RuleBasedStateMachine):
 
     def settle(self, after, version):
         self.records = {
-            name: (rec[0], version if rec[1] is None else rec[1]) for name, rec in after.items() if rec is not None
+            name: (rec[0], version if rec[1] is None else rec[1])
+            for name, rec in after.items()
+            if rec is not None
         }
 
     @rule(ops=OPS)

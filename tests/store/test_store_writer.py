@@ -16,7 +16,16 @@ import pytest
 from runtime.store import ABSENT, ANY, Conflict, Fenced, layout
 from runtime.store.committer import Committer
 from runtime.store.environment import Environment
-from runtime.store.wire import Frames, Opened, Pipeline, Refused, Settings, decode, encode_frame, error_from_wire
+from runtime.store.wire import (
+    Frames,
+    Opened,
+    Pipeline,
+    Refused,
+    Settings,
+    decode,
+    encode_frame,
+    error_from_wire,
+)
 
 
 class RawWriter:
@@ -133,7 +142,9 @@ def test_what_arrives_during_a_commit_is_one_group(tmp_path):
         writer.hello()
         writer.ask([1, 0, None, "me"])
         writer.process.send_signal(signal.SIGSTOP)
-        writer.sock.sendall(b"".join(encode_frame([1, [seq, 0, 1, [put(b"%d" % seq)]]]) for seq in range(2, 102)))
+        writer.sock.sendall(
+            b"".join(encode_frame([1, [seq, 0, 1, [put(b"%d" % seq)]]]) for seq in range(2, 102))
+        )
         writer.process.send_signal(signal.SIGCONT)
         last, _, special = decode(writer.read())
         assert (last, special) == (101, {})
@@ -247,5 +258,3 @@ def test_the_longest_key_fits_into_the_tree(tmp_path):
     with closing(Environment(str(tmp_path), 4, 1, 1 << 20, 0, 0)) as environment:
         longest = layout.record_prefix(65_535, "k" * 32) + b"\xff" * 400
         assert len(longest) <= environment.env.max_key_size()
-
-
