@@ -17,8 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from runtime import kernel
-from runtime.kernel import NORMAL, Process, trap_exit
+from runtime.kernel import NORMAL, Process
 from runtime.otp import proc_lib
 from runtime.otp.child_spec import BadFlags, ChildSpec, SupFlags, to_spec
 from runtime.otp.dynamic_children import DynamicChildren
@@ -130,9 +129,7 @@ class _DynamicServer(SupervisorServer):
     def init(
         self, kind: type[DynamicSupervisor], flags: SupFlags, max_children: int | None, extra: tuple[Any, ...]
     ) -> None:
-        trap_exit(True)
-        kernel.put("$initial_call", f"{kind.__module__}:{kind.__qualname__}.start_link")
-        me = kernel.self_()
+        me = self.begin(kind)
         self.children = DynamicChildren(me, me.name or me, flags, max_children, extra)
 
     def code_change(self, old_version: Any, extra: Any) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 from runtime import kernel
-from runtime.kernel import SHUTDOWN, Call, Exit, Pid, fail
+from runtime.kernel import SHUTDOWN, Call, Exit, Pid, Process, fail
 from runtime.otp.child_spec import SpecError
 from runtime.otp.gen_server import GenServer
 from runtime.otp.outcome import NoReply, Stop
@@ -81,10 +81,20 @@ class Children(Protocol):
 
 
 class SupervisorServer(GenServer):
-    """The process of every supervisor. A subclass's `init` traps exits and sets `children`."""
+    """The process of every supervisor. A subclass's `init` calls `begin` and sets `children`."""
 
+    kind: type
+    """The public class that was started: what people look for in a report, rather than this one."""
     children: Any = None
     """The engine; None until init has come that far."""
+
+    def begin(self, kind: type) -> Process:
+        """Trap exits, and be known as a `kind`. Returns the own pid."""
+        kernel.trap_exit(True)
+        self.kind = kind
+        # As proc_lib notes it for a plain process.
+        kernel.put("$initial_call", f"{kind.__module__}:{kind.__qualname__}.init")
+        return kernel.self_()
 
     def handle_call(self, request: Any, sender: Call) -> Any:
         if request.__class__ is not Ask or request.operation not in _OPERATIONS:
@@ -122,6 +132,9 @@ class SupervisorServer(GenServer):
         if "state" in status:
             status["state"] = {"children": repr(self.children)}
         return status
+
+    def system_status(self) -> dict[str, Any]:
+        return {**super().system_status(), "module": f"{self.kind.__module__}:{self.kind.__qualname__}"}
 
 
 # ---------------------------------------------------------------- for the API's functions

@@ -29,8 +29,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from runtime import kernel
-from runtime.kernel import Process, Shutdown, trap_exit
+from runtime.kernel import Process, Shutdown
 from runtime.otp.child_spec import (
     BRUTAL_KILL,
     INFINITY,
@@ -201,20 +200,17 @@ class _Given(Supervisor):
 
 
 class _StaticServer(SupervisorServer):
-    """The process of a Supervisor. Fields: the user's object, the arguments of its init, and the children."""
+    """The process of a Supervisor. Fields: also the user's object, and the arguments of its init."""
 
     def init(self, kind: type[Supervisor], args: tuple[Any, ...]) -> Any:
-        trap_exit(True)
+        me = self.begin(kind)
         self.module = kind()
         self.args = args
-        # As proc_lib notes it for a plain process: reports then name the user's class, not this one.
-        kernel.put("$initial_call", f"{kind.__module__}:{kind.__qualname__}.init")
         given = self.module.init(*args)
         if given is None or given.__class__ is Ignore:
             return Ignore()
         if not isinstance(given, tuple) or len(given) != 2:
             return Stop(BadReturnValue(given))
-        me = kernel.self_()
         try:
             flags = to_flags(given[0])
             specs = check_specs(given[1], flags)
@@ -245,10 +241,6 @@ class _StaticServer(SupervisorServer):
                 "strategy", flags.strategy, "no change to or from simple_one_for_one in a running tree"
             )
         self.children.change(flags, given[1])
-
-    def system_status(self) -> dict[str, Any]:
-        kind = type(self.module)
-        return {**super().system_status(), "module": f"{kind.__module__}:{kind.__qualname__}"}
 
 
 def _refusal(error: SpecError) -> tuple[str, SpecError]:
