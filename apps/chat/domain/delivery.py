@@ -83,6 +83,9 @@ class _Seen(NamedTuple):
     batch: int  # durable once this batch is
 
 
+_Intent = tuple[Any, str, Outgoing, int]  # session, sender, send, round
+
+
 class _Batch:
     __slots__ = ("answers", "aside", "entries", "intents", "merge", "number", "ops", "release", "taken")
 
@@ -90,7 +93,7 @@ class _Batch:
         self.number = number
         self.ops: list[Op] = []
         self.entries: list[Entry] = []
-        self.intents: list[tuple[Any, str, Outgoing] | Receipts] = []  # to make the batch again
+        self.intents: list[_Intent | Receipts] = []  # to make the batch again
         self.answers: dict[Any, list[tuple[bytes, int, int]]] = {}
         self.taken: list[tuple[Any, int]] = []
         self.merge: dict[tuple[str, str], int] = {}  # (who, status) -> index in entries
@@ -168,9 +171,9 @@ class DeliveryQueue:
             self.out.append((m.session, Again(self.user)))
             return
         time = now_ms()
-        refused = [send.id for send in m.sends if not self._submit_one(m.session, m.sender, send, time)]
+        refused = [send.id for send in m.sends if not self._submit_one(m.session, m.sender, send, m.round, time)]
         if refused:
-            self.out.append((m.session, RefusedSends(self.user, refused, "queue_full", None)))
+            self.out.append((m.session, RefusedSends(self.user, refused, "queue_full", m.round)))
             if not self._noted_full:
                 self._noted_full = True
                 self.out.append((None, Note("queue_full", self.assigned)))
@@ -272,12 +275,13 @@ class DeliveryQueue:
         for intent in intents:
             if isinstance(intent, Receipts):
                 continue  # who sent them asks again
-            session, sender, send = intent
-            seen = self._recent.get((sender, send.id))
+            session, sender, send, round_ = intent
+            # It may be the repetition of one that is durable since long: that must not hear that nothing is kept.
+            seen = self._recent.get((sender, send.id)) or self._look_up(sender, send.id)
             if seen is not None:
                 self.out.append((session, Accepted(self.user, [(send.id, seen.message, seen.time)])))
             else:
-                self.out.append((session, RefusedSends(self.user, [send.id], "unavailable", RETRY)))
+                self.out.append((session, RefusedSends(self.user, [send.id], "unavailable", round_, RETRY)))
 
     # API: out
 
@@ -384,7 +388,7 @@ class DeliveryQueue:
 
     # internals: in
 
-    def _submit_one(self, session: Any, sender: str, send: Outgoing, time: int) -> bool:
+    def _submit_one(self, session: Any, sender: str, send: Outgoing, round_: int, time: int) -> bool:
         key = (sender, send.id)
         batch = self._open_batch()
         seen = self._recent.get(key)
@@ -411,7 +415,7 @@ class DeliveryQueue:
             batch.entries.append(entry)
             seen = _Seen(message, time, batch.number)
             self._remember(key, seen)
-        batch.intents.append((session, sender, send))
+        batch.intents.append((session, sender, send, round_))
         answer = (send.id, seen.message, seen.time)
         answers = batch.answers.get(session)
         if answers is None:
@@ -420,15 +424,15 @@ class DeliveryQueue:
             answers.append(answer)
         return True
 
-    def _replay(self, intents: Iterable[tuple[Any, str, Outgoing] | Receipts]) -> None:
+    def _replay(self, intents: Iterable[_Intent | Receipts]) -> None:
         time = now_ms()
         for intent in intents:
             if isinstance(intent, Receipts):
                 self.receipts(intent)
                 continue
-            session, sender, send = intent
-            if not self._submit_one(session, sender, send, time):
-                self.out.append((session, RefusedSends(self.user, [send.id], "queue_full", None)))
+            session, sender, send, round_ = intent
+            if not self._submit_one(session, sender, send, round_, time):
+                self.out.append((session, RefusedSends(self.user, [send.id], "queue_full", round_)))
 
     def _open_batch(self) -> _Batch:
         if len(self._open.ops) >= MAX_BATCH:

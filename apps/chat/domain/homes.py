@@ -117,7 +117,7 @@ class Homes:
         pid = self.find(user)
         if pid is None:
             if type(message) is not Claim and self.account(user) is None:
-                self._nobody(message)
+                self._nobody(user, message)
                 return
             pid = self._start(user)
         send(pid, message)
@@ -186,15 +186,15 @@ class Homes:
         self._shards[shard] = home
         return home.supervisor
 
-    def enter(self, user: str, pid: Process) -> bool:
-        """A user process begins; False if another one is there."""
-        if self.find(user) is not None:
-            return False
-        self._users[user] = pid
-        return True
+    def enter(self, user: str, pid: Process) -> Process | None:
+        """A user process begins. Returns the one that was entered before: alive, then this one must go; or crashed."""
+        before = self._users.get(user)
+        if before is None or not before.alive:
+            self._users[user] = pid
+        return before
 
     def leave(self, user: str, pid: Process) -> None:
-        """A user process ends."""
+        """A user process ends with nothing in flight. One that crashes stays entered: its successor must know."""
         if self._users.get(user) is pid:
             del self._users[user]
 
@@ -220,11 +220,11 @@ class Homes:
         return pid
 
     @staticmethod
-    def _nobody(message: Any) -> None:
+    def _nobody(user: str, message: Any) -> None:
         """Answer for a user who does not exist."""
         kind = type(message)
         if kind is Submit:
-            send(message.session, RefusedSends("", [one.id for one in message.sends], "no_such_user"))
+            send(message.session, RefusedSends(user, [one.id for one in message.sends], "no_such_user", message.round))
         elif kind is Receipts and type(message.reply) is not str:
             send(message.reply, Taken(message.ref))
         elif kind is Attach:

@@ -45,6 +45,8 @@ class Submit(Message, frozen=True):
     sends: Sequence[Outgoing]
     prev: bytes | None = None
     "client id of the sender's last send to this user that is still unanswered: it must be known, else Again"
+    round: int = 0
+    "grows when the session asks again; a refusal counts only for the latest, since an earlier one may yet be taken"
 
 
 class Accepted(Message, frozen=True):
@@ -61,6 +63,7 @@ class RefusedSends(Message, frozen=True):
     user: str
     ids: list[bytes]
     code: str
+    round: int
     retry_after: float | None = None
 
 

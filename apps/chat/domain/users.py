@@ -32,10 +32,10 @@ from apps.chat.domain.messages import (
     Submit,
     Taken,
 )
-from apps.chat.domain.records import ACCOUNT, Account
+from apps.chat.domain.records import ACCOUNT, CURSOR, Account
 from runtime.kernel import Down, Timeout, cancel_timer, clock, demonitor, monitor, self_, send, start_timer
 from runtime.otp import GenServer, Ignore, Stop
-from runtime.store import Committed, CommitFailed, Conflict, Fenced, Put, StoreFull, Unavailable
+from runtime.store import Committed, CommitFailed, Conflict, Del, Fenced, Put, StoreFull, Unavailable
 
 if TYPE_CHECKING:
     from apps.chat.domain.homes import HomeShard
@@ -60,8 +60,13 @@ class User(GenServer):
 
     def init(self, home: HomeShard, user: str) -> Any:
         me = self_()
-        if not home.homes.enter(user, me):
-            return Ignore()  # another start was quicker; `Homes` hands out that one
+        before = home.homes.enter(user, me)
+        if before is not None:
+            if before.alive:
+                return Ignore()  # another start was quicker; `Homes` hands out that one
+            # It crashed, maybe with a commit on its way: what is read must include that. Commits of a shard are applied
+            # in order, so one that has come back lets us see all before it.
+            home.store.commit([Del(CURSOR, b"\0barrier")])
         self.me = me
         self.user = user
         self.home = home
@@ -85,9 +90,6 @@ class User(GenServer):
         if self.queue.out:
             self._drain()
         return outcome
-
-    def terminate(self, reason: Any) -> None:
-        self.home.homes.leave(self.user, self.me)
 
     def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
         """Figures only: neither bodies nor ids of other people belong into reports."""

@@ -25,10 +25,11 @@ READS_MAX: Final = 256  # unconfirmed read marks; beyond, the oldest is left to 
 class _Unanswered:
     """Sends to one recipient, in order."""
 
-    __slots__ = ("sends", "since")
+    __slots__ = ("round", "sends", "since")
 
     def __init__(self, now: float) -> None:
         self.sends: dict[bytes, f.Send] = {}
+        self.round = 0
         self.since = now
 
 
@@ -71,7 +72,7 @@ class Outbox:
             for send in sends:
                 kept[send.id] = send
             self.waiting += len(kept) - before
-            self._homes.send(to, m.Submit(self._user, self._me, sends, prev))
+            self._homes.send(to, m.Submit(self._user, self._me, sends, prev, unanswered.round))
 
     def read(self, frame: f.Read, now: float) -> None:
         """Tell the author."""
@@ -90,6 +91,9 @@ class Outbox:
 
     def refused(self, message: m.RefusedSends, out: list[Any], now: float) -> None:
         """The user process, or whoever speaks for it, does not take these."""
+        unanswered = self._unanswered.get(message.user)
+        if unanswered is not None and message.round != unanswered.round:
+            return  # they have been asked for again since, and may be taken yet
         retry, text = message.retry_after is not None, f.CODES.get(message.code, "")
         out.extend([f.Refused(id, message.code, text, retry, message.retry_after) for id in message.ids])
         self._answered(message.user, message.ids, now)
@@ -104,7 +108,9 @@ class Outbox:
         unanswered = self._unanswered.get(user)
         if unanswered is not None:
             unanswered.since = now
-            self._homes.send(user, m.Submit(self._user, self._me, list(unanswered.sends.values())))
+            unanswered.round += 1
+            sends = list(unanswered.sends.values())
+            self._homes.send(user, m.Submit(self._user, self._me, sends, None, unanswered.round))
 
     def tick(self, now: float) -> None:
         """Ask again for what has waited too long."""
