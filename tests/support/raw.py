@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
 from typing import Any
@@ -72,6 +73,12 @@ class Raw:
     def framed(self, *payloads: bytes) -> None:
         """Send payloads, each with its length in front."""
         self.raw(b"".join(len(payload).to_bytes(4, "big") + payload for payload in payloads))
+
+    def half_close(self) -> None:
+        """We have said all (TCP's FIN); what the server still says can be read."""
+        # Not tls.shutdown(): that forgets the TLS layer, and what follows would be read as it is on the wire.
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.tls.fileno())) as twin:
+            twin.shutdown(socket.SHUT_WR)
 
     def receive(self) -> Any:
         """The next frame, or None at the end of the connection. Raises TimeoutError."""
