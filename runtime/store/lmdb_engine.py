@@ -120,6 +120,8 @@ class StoreServer:
         request = call.request
         try:
             if isinstance(request, Commit):
+                if call.process is None:
+                    return  # it was given up before it was sent: applied now, it would overtake what came after
                 self.link.submit(request.shard, request.token, request.ops, call, CALL)
             elif isinstance(request, Open):
                 self.link.submit(request.shard, None, request.owner, call, CALL)

@@ -9,6 +9,7 @@ No gevent here: one thread, blocking calls.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -23,8 +24,8 @@ from runtime.store.wire import Frames, Opened, Refused, Settings, decode, encode
 
 __all__ = ["main"]
 
-_READ: Final = 1 << 20
-_GROUP: Final = 8 << 20  # bytes of requests in one transaction: bounds how long the first waits for the last
+_READ: Final = 1 << 18
+_GROUP: Final = 1 << 20  # bytes of requests in one transaction: bounds how long the first waits for the last
 _PR_SET_PDEATHSIG: Final = 1
 EXIT_DISK: Final = 74  # EX_IOERR
 
@@ -50,6 +51,8 @@ def main(fd: int, parent: int) -> int:
             sock.sendall(encode_frame(Refused(error_to_wire(Unavailable(str(error))))))
             return 0
         sock.sendall(encode_frame(opened))
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)  # a group is thousands of short-lived tuples without cycles
         return _serve(sock, frames, committer, parent)
 
 
