@@ -10,10 +10,11 @@ from typing import Any
 
 from runtime.kernel import CallError, Crash, Process, Shutdown, blocking, call, clock, exit, spawn_callback
 from runtime.kernel import KILL, TIMEOUT_REASON
-from runtime.net.connection import AWAIT_UP, Connection, TLSConnection
+from runtime.net.connection import Connection, TLSConnection
 from runtime.net.options import Options
 from runtime.net.prelude import ConnectStep, Prelude, TLSStep
 from runtime.net.protocol import Protocol
+from runtime.net.stream import AWAIT_UP
 from runtime.net.reasons import HANDSHAKE_TIMEOUT
 from runtime.net.tls import ClientTLS, cached_client_context
 

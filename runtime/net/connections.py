@@ -40,7 +40,7 @@ from runtime.kernel import (
     trap_exit,
     whereis,
 )
-from runtime.net.connection import Connection, Drain
+from runtime.net.stream import Drain, Stream
 from runtime.net.limits import address_key
 from runtime.net.reasons import Failure
 
@@ -98,7 +98,7 @@ class Connections:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.table: set[Connection] = set()
+        self.table: set[Any] = set()
         self.by_address: dict[str, int] = {}
         self.socket: socket.socket | None = None
         self.accepted = self.refused = self.failed = 0
@@ -112,13 +112,13 @@ class Connections:
 
     # any stack
 
-    def add(self, conn: Connection) -> None:
+    def add(self, conn: Stream) -> None:
         """Count a new connection."""
         self.table.add(conn)
         self.accepted += 1
         self.count(conn._host, 1)
 
-    def rename(self, conn: Connection, host: str, port: int) -> None:
+    def rename(self, conn: Stream, host: str, port: int) -> None:
         """A PROXY header told who `conn` really is."""
         self.count(conn._host, -1)
         conn._host, conn._port = host, port
@@ -133,7 +133,7 @@ class Connections:
         else:
             self.by_address.pop(key, None)
 
-    def gone(self, conn: Connection, reason: Any) -> None:
+    def gone(self, conn: Stream, reason: Any) -> None:
         """A connection is closed."""
         if conn not in self.table:
             return
@@ -145,7 +145,7 @@ class Connections:
         if self._is_draining and not self.table:
             send(self._pid, "drained")
 
-    def note(self, conn: Connection, text: str) -> None:
+    def note(self, conn: Stream, text: str) -> None:
         """Log what a peer did wrong, once per address and minute."""
         now = clock.now()
         notes, key = self._notes, address_key(conn._host)

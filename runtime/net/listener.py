@@ -15,8 +15,6 @@ import errno
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -38,14 +36,15 @@ from runtime.kernel import (
     trap_exit,
     unlink,
 )
-from runtime.net.alarms import Alarms, NetAlarm
+from runtime.net.alarms import Alarms
 from runtime.net.connection import Connection, ConnectionInfo, TLSConnection
 from runtime.net.connections import Adopt, Connections, DrainAll, ListenError, owner_of
 from runtime.net.limits import AddressRates, Rate, TokenBucket, address_key
-from runtime.net.options import Options
+from runtime.net.listener_config import ListenerConfig, ListenerInfo
 from runtime.net.prelude import Prelude, ProxyStep, TLSStep
+from runtime.net.stream import Stream
 from runtime.net.protocol import resolve
-from runtime.net.tls import CertificateError, ServerContexts, TLSConfig
+from runtime.net.tls import CertificateError, ServerContexts
 
 __all__ = [
     "ListenError", "Listener", "ListenerConfig", "ListenerInfo", "connections", "info", "port", "reload_certificates",
@@ -61,61 +60,6 @@ _NO_ROOM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
 # types
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListenerConfig(Options):
-    """A listener and the limits of its connections (see Options). `name` is unique in the node.
-
-    - `accept_rate`: connections per second (a number, or Rate with a burst); `address_rate`: the same per address.
-    - `max_connections`, `per_address`: at the same time. IPv6 addresses count by their /64.
-    - `proxy_protocol`: every connection begins with a PROXY v2 header; `proxy_trusted`: networks that may send one,
-      all others are refused.
-    - `drain_timeout`: seconds for the connections at an orderly stop; the supervisor's `shutdown` must be longer.
-    - `on_alarm`: called at the first crossing of a limit, and when it is over for `alarm_cooldown` seconds.
-    """
-
-    name: str
-    host: str = "127.0.0.1"
-    port: int = 0
-    tls: TLSConfig | None = None
-    backlog: int = 1024
-    max_connections: int | None = None
-    per_address: int | None = None
-    accept_rate: float | Rate | None = None
-    address_rate: float | Rate | None = None
-    proxy_protocol: bool = False
-    proxy_trusted: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
-    drain_timeout: float = 4.0
-    alarm_cooldown: float = 60.0
-    on_alarm: Callable[[NetAlarm], None] | None = None
-
-    def __post_init__(self) -> None:
-        Options.__post_init__(self)
-        for key in ("max_connections", "per_address"):
-            value = getattr(self, key)
-            if value is not None and value < 1:
-                raise ValueError(f"{key} must be at least 1 or None, not {value!r}")
-        if not 0 <= self.port <= 65535:
-            raise ValueError(f"port must be 0 to 65535, not {self.port!r}")
-
-
-@dataclass(frozen=True, slots=True)
-class ListenerInfo:
-    """A look at a listener. Counts are since its connections' owner started; they survive a crash of the listener."""
-
-    name: str
-    host: str
-    port: int
-    protocol: str
-    is_tls: bool
-    is_accepting: bool
-    connections: int
-    addresses: int
-    accepted: int
-    refused: int
-    failed: int
-    alarms: tuple[str, ...]
 
 
 class _Request:
@@ -328,7 +272,11 @@ class Listener:
                     self._pause(_DESCRIPTORS_RETRY)
                     return
                 continue  # this client is gone already (ECONNABORTED and its kin); the next one
-            self._admit(sock, address)
+            try:
+                self._admit(sock, address)
+            except Exception:
+                sock.close()
+                raise
             if self._rate is not None and (wait := self._rate.spend(clock.now())):
                 self._alarms.crossed(
                     "accept_rate",
@@ -379,7 +327,7 @@ class Listener:
             return False
         return True
 
-    def _admit_behind_proxy(self, conn: Connection, host: str, port: int) -> bool:
+    def _admit_behind_proxy(self, conn: Stream, host: str, port: int) -> bool:
         self._owner.rename(conn, host, port)
         return self._has_room(host, 0)
 

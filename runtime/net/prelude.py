@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtime.kernel import Call
-    from runtime.net.connection import Connection
+    from runtime.net.stream import Stream
 
 __all__ = ["READ", "WRITE", "ConnectStep", "Prelude", "PreludeFailed", "ProxyStep", "TLSStep", "queue"]
 
@@ -61,7 +61,7 @@ class ConnectStep:
     def __init__(self) -> None:
         self._begun = False
 
-    def run(self, conn: Connection) -> int | None:
+    def run(self, conn: Stream) -> int | None:
         if not self._begun:
             self._begun = True
             return WRITE
@@ -80,11 +80,11 @@ class ProxyStep:
     is_heavy = False
     waits_for_peer = True
 
-    def __init__(self, admit: Callable[[Connection, str, int], bool]) -> None:
+    def __init__(self, admit: Callable[[Stream, str, int], bool]) -> None:
         self._admit = admit  # takes the address that the header names, and tells whether it is within limits
         self._head = bytearray()
 
-    def run(self, conn: Connection) -> int | None:
+    def run(self, conn: Stream) -> int | None:
         try:
             while missing := proxy.needed(self._head):
                 try:
@@ -125,7 +125,7 @@ class TLSStep:
     def waits_for_peer(self) -> bool:
         return self._server_side
 
-    def run(self, conn: Connection) -> int | None:
+    def run(self, conn: Stream) -> int | None:
         plain = conn._socket
         try:
             if not isinstance(plain, ssl.SSLSocket):
@@ -152,11 +152,11 @@ class TLSStep:
         return None
 
 
-_waiting: deque[Connection] = deque()
+_waiting: deque[Stream] = deque()
 _timer: Any = None
 
 
-def queue(conn: Connection) -> None:
+def queue(conn: Stream) -> None:
     """Let `conn` go on with a heavy step when its turn comes."""
     _waiting.append(conn)
     if len(_waiting) == 1:
