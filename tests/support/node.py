@@ -4,13 +4,12 @@
         person = node.register(tmp_path / "anna")   # a client's Profile, registered and logged in once
         node.kill(); node.start()                   # -9, and again on the same directory
 
-Everything the node says on stdout is kept in `lines` (PINs come from there), stderr in `log_file`.
+Everything the node says on stdout is kept in `lines` and `out_file` (PINs come from there), stderr in `log_file`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -57,6 +56,7 @@ class Node:
         self.config = config or ROOT / "etc" / "node.toml"
         self.lines: list[str] = []
         self.log_file = directory.parent / f"{directory.name}.log"
+        self.out_file = directory.parent / f"{directory.name}.out"
         self.ready: dict[str, Any] = {}
         self.starts = 0
         self.process: subprocess.Popen[str] | None = None
@@ -137,8 +137,6 @@ class Node:
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.kill()
-        for pid in self._orphans:
-            with_suppressed_kill(pid)
 
     def children(self) -> list[int]:
         """The pids of the node's own child processes (the store's writer is one)."""
@@ -187,8 +185,6 @@ class Node:
 
     # internals
 
-    _orphans: tuple[int, ...] = ()
-
     def _gone(self) -> None:
         assert self.process is not None
         self.process.wait(30)
@@ -201,6 +197,8 @@ class Node:
         assert process.stdout is not None
         for line in process.stdout:
             text = line.rstrip("\n")
+            with self.out_file.open("a") as out:
+                out.write(line)
             with self._changed:
                 self.lines.append(text)
                 if text.startswith("{"):
@@ -232,13 +230,6 @@ def close_client(client: Client) -> None:
     """Close a client of `Node.client` and its profile."""
     client.close()
     client.profile.close()
-
-
-def with_suppressed_kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _answer(client: Client, wanted: type, timeout: float) -> Any:
