@@ -56,6 +56,7 @@ def main(module, arguments, locks=RUN, paths=False):
         raise SystemExit(130) from None
     if paths and Path.cwd() != ROOT:
         arguments = [absolute(argument) for argument in arguments]
+    os.environ["EVERGREEN_CWD"] = str(Path.cwd())  # for commands that take paths of the user's by themselves
     os.chdir(ROOT)
     sys.stdout.flush()
     os.execv(python, [python, "-m", module, *arguments])
@@ -96,6 +97,8 @@ def say(text):
 
 
 def absolute(argument):
+    if argument.startswith("--config="):
+        return "--config=" + str(Path(argument[9:]).resolve())
     name, separator, rest = argument.partition("::")
     if not name.startswith("-") and Path(name).exists():
         return str(Path(name).resolve()) + separator + rest

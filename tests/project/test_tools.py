@@ -110,6 +110,31 @@ def test_unreachable_network_is_one_sentence_and_the_next_start_goes_on(copy):
     assert run(copy, "own").stdout == "here\n"
 
 
+@pytest.mark.slow
+def test_paths_mean_what_they_mean_where_the_user_stands(copy, tmp_path):
+    (copy / "module.py").write_text(
+        "import os, sys; print(os.getcwd(), os.environ['EVERGREEN_CWD'], sys.argv[1:])"
+    )
+    (copy / "tools" / "own").write_text(
+        "from _setup import main\nimport sys\nmain('module', sys.argv[1:], paths=True)\n"
+    )
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "my.toml").write_text("")
+    command = [
+        sys.executable,
+        str(copy / "tools" / "own"),
+        "my.toml",
+        "--config=my.toml",
+        "my.toml::test",
+        "--other",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=there)
+    own = there / "my.toml"
+    wanted = [str(own), f"--config={own}", f"{own}::test", "--other"]
+    assert done.stdout == f"{copy} {there} {wanted}\n", done.stderr
+
+
 def test_python_that_is_too_old_is_said_in_a_sentence(tmp_path, monkeypatch):
     module = setup_module_at(ROOT)
     old = tmp_path / "python3"
