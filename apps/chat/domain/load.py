@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from runtime.kernel import clock, hooks, self_, send_after
+from runtime.kernel import cancel_timer, hooks, self_, send_after
 from runtime.otp import GenServer
 
 __all__ = ["Load", "LoadSampler", "LoadSettings"]
@@ -79,18 +79,19 @@ class LoadSampler(GenServer):
 
     def init(self, load: Load) -> None:
         self.load = load
-        self.started = clock.now()
         hooks.on_mailbox.append(load.on_mailbox)
-        send_after(1.0, self_(), _SAMPLE)
+        self.timer = send_after(1.0, self_(), _SAMPLE)
 
     def handle_info(self, message: Any) -> Any:
         if message is not _SAMPLE:
             return super().handle_info(message)
         self.load.sample()
-        send_after(1.0, self_(), _SAMPLE)
+        self.timer = send_after(1.0, self_(), _SAMPLE)
         return None
 
-    def terminate(self, reason: Any) -> None:
+    def on_exit(self, process: Any, reason: Any) -> None:
+        """Kernel: the process is dead, of whatever cause."""
+        cancel_timer(self.timer)
         if self.load.on_mailbox in hooks.on_mailbox:
             hooks.on_mailbox.remove(self.load.on_mailbox)
 

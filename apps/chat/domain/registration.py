@@ -21,12 +21,14 @@ from typing import Any, Final, NamedTuple
 from apps.chat.domain.gateways import Gateway, PinMessage, deliver
 from apps.chat.domain.limits import Allowance, GrowingDelay, network_of
 from apps.chat.domain.settings import RegistrationSettings
-from runtime.kernel import Call, clock, send_after, spawn
+from runtime.kernel import Call, cancel_timer, clock, self_, send_after, spawn
 from runtime.otp import GenServer
 
 __all__ = ["Asked", "Denied", "PinBook", "Registrar", "normalise"]
 
 _log = logging.getLogger("chat.registration")
+_SWEEP: Final = object()
+_SWEEP_EVERY: Final = 60.0
 _PREFIX_DIGITS: Final = 3  # a prefix is the number without its last three digits: a block as operators sell them
 
 
@@ -122,10 +124,6 @@ class PinBook:
         return f"<PinBook of {len(self._pins)}>"
 
 
-class _Sweep:
-    """Time to forget old PINs."""
-
-
 class Registrar(GenServer):
     """Answers ("ask", number, host) with Asked or Denied, and ("check", number, digits, host) with None or Denied.
 
@@ -136,7 +134,8 @@ class Registrar(GenServer):
         self.settings = settings
         self.gateways = gateways
         self.book = PinBook(settings)
-        send_after(60.0, self._me(), _Sweep())
+        self.me = self_()
+        self.timer = send_after(_SWEEP_EVERY, self.me, _SWEEP)
 
     def handle_call(self, request: Any, sender: Call) -> Any:
         now = clock.now()
@@ -152,20 +151,18 @@ class Registrar(GenServer):
         return self.book.check(number, digits, host, now)
 
     def handle_info(self, message: Any) -> Any:
-        if isinstance(message, _Sweep):
+        if message is _SWEEP:
             self.book.sweep(clock.now())
-            send_after(60.0, self._me(), message)
+            self.timer = send_after(_SWEEP_EVERY, self.me, _SWEEP)
             return None
         return super().handle_info(message)
 
     def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
         return {**status, "state": {"pins": len(self.book)}, "message": "…", "messages": []}
 
-    @staticmethod
-    def _me() -> Any:
-        from runtime.kernel import self_
-
-        return self_()
+    def on_exit(self, process: Any, reason: Any) -> None:
+        """Kernel: the process is dead. Its timer goes with it."""
+        cancel_timer(self.timer)
 
 
 def normalise(number: str) -> str | None:

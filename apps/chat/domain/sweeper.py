@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from apps.chat.domain import records
 from apps.chat.domain.ids import now_ms
 from apps.chat.domain.records import DEDUPE
-from runtime.kernel import self_, send_after
+from runtime.kernel import cancel_timer, self_, send_after
 from runtime.otp import GenServer
 from runtime.store import Del, StoreError
 
@@ -38,7 +38,7 @@ class Sweeper(GenServer):
         self.todo: list[HomeShard] = []
         self.at = b""
         self.deleted = 0
-        send_after(PASS / 10, self_(), _STEP)
+        self.timer = send_after(PASS / 10, self_(), _STEP)
 
     def handle_info(self, message: Any) -> Any:
         if message is not _STEP:
@@ -50,8 +50,12 @@ class Sweeper(GenServer):
         except StoreError as error:
             _log.warning("sweeping was put off: %s", error)
             self.todo, more = [], False
-        send_after(PAUSE if more or self.todo else PASS, self_(), _STEP)
+        self.timer = send_after(PAUSE if more or self.todo else PASS, self_(), _STEP)
         return None
+
+    def on_exit(self, process: Any, reason: Any) -> None:
+        """Kernel: the process is dead. Its timer goes with it."""
+        cancel_timer(self.timer)
 
     def step(self) -> bool:
         """Look at the next records; True while this shard has more."""

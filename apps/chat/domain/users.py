@@ -91,6 +91,12 @@ class User(GenServer):
             self._drain()
         return outcome
 
+    def on_exit(self, process: Any, reason: Any) -> None:
+        """Kernel: the process is dead, of whatever cause. Its timer goes with it."""
+        timer = getattr(self, "timer", None)
+        if timer is not None:
+            cancel_timer(timer)
+
     def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
         """Figures only: neither bodies nor ids of other people belong into reports."""
         return {**status, "state": self.queue.info() if hasattr(self, "queue") else {}, "message": "…", "messages": []}
