@@ -70,6 +70,7 @@ class WebhookGateway:
         self._secret = secret.encode()
 
     def send(self, message: PinMessage, timeout: float) -> None:
+        import urllib.error
         import urllib.request
 
         body = json.dumps({"type": "pin", "to": message.number, "pin": message.digits, "text": message.text}).encode()
@@ -81,9 +82,12 @@ class WebhookGateway:
             "X-Evergreen-Signature": f"sha256={mac}",
         }
         request = urllib.request.Request(self._url, body, headers)  # noqa: S310 - the operator's URL, checked at start
-        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
-            if answer.status // 100 != 2:
-                raise OSError(f"the webhook answered {answer.status}")
+        try:
+            with urllib.request.urlopen(request, timeout=timeout):  # noqa: S310 - raises for all but 2xx
+                pass
+        except urllib.error.HTTPError as error:
+            with error:  # it holds the connection
+                raise OSError(f"the webhook answered {error.code}") from None
 
 
 class AppriseGateway:
