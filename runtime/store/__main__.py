@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
+import traceback
 
 from runtime.store import maintenance
-from runtime.store.contract import StoreError
+from runtime.store.contract import StoreCorrupt, StoreError
+from runtime.store.environment import last_backup
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,12 +36,30 @@ def main(arguments: list[str] | None = None) -> int:
     )
     command.add_argument("backup", help="the backup's directory")
     command.add_argument("path", help="the store's directory; what is there is kept beside it")
-    options = parser.parse_args(arguments)
-    try:
-        return _run(options)
-    except (StoreError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+    return _apart(parser.parse_args(arguments))
+
+
+def _apart(options: argparse.Namespace) -> int:
+    # In a child, because a damaged page may make LMDB end the process that reads it; the advice must come out.
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            status = _run(options)
+        except (StoreError, OSError) as error:
+            sys.stderr.write(f"{error}\n")
+        except BaseException:  # noqa: BLE001 - the child must end here, whatever it was
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status < 0:
+        path = options.backup if options.command == "restore" else options.path
+        why = f"reading it ended by {signal.Signals(-status).name}"
+        sys.stderr.write(f"{StoreCorrupt(path, why, last_backup(path))}\n")
         return 1
+    return status
 
 
 def _run(options: argparse.Namespace) -> int:

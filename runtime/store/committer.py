@@ -18,7 +18,7 @@ Invariant: `self.last`, `self.answers` and `self.tokens` change only after the t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import lmdb
 import msgspec
@@ -41,6 +41,8 @@ __all__ = ["Committer"]
 
 Request = Sequence[Any]  # [seq, shard, token, ops] or [seq, shard, None, owner]
 _Overlay = dict[bytes, tuple[int, bytes] | None]
+
+_DAMAGED: Final = -1
 
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.decode
@@ -142,8 +144,10 @@ class Committer:
             if current is None:
                 current = self.tokens[shard] = self._stored_token(txn, shard)
             if token is None:
-                tokens[shard] = answers[seq] = current + 1
-                overlay[layout.token_key(shard)] = (self.base + seq, _encode([current + 1, body]))
+                # A damaged token record is mended here: versions have grown by each open, so they exceed any token.
+                new = self.base + seq if current == _DAMAGED else current + 1
+                tokens[shard] = answers[seq] = new
+                overlay[layout.token_key(shard)] = (self.base + seq, _encode([new, body]))
             elif token != current:
                 answers[seq] = error_to_wire(Fenced(shard, token, current))
             else:
@@ -194,7 +198,10 @@ class Committer:
         raw = txn.get(full)
         if raw is None:
             return 0
-        token: int = _decode(unpack(full, raw)[1])[0]
+        try:
+            token: int = _decode(unpack(full, raw)[1])[0]
+        except Damaged:
+            return _DAMAGED  # no owner has this token: everyone is fenced until the shard is opened anew
         return token
 
     def _write(

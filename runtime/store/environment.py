@@ -24,16 +24,28 @@ import lmdb
 import msgspec
 
 from runtime.store import layout
-from runtime.store.contract import NewerSchema, ShardCountMismatch, StoreCorrupt, StoreFull, StoreLocked
+from runtime.store.contract import (
+    NewerSchema,
+    ShardCountMismatch,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreLocked,
+    Unavailable,
+)
 from runtime.store.layout import FORMAT, MAX_SHARDS, META_SCHEMA, Damaged
 
-__all__ = ["DiskFault", "Environment", "Meta", "lock", "read_meta", "walk"]
+__all__ = ["DiskFault", "Environment", "Meta", "broken", "last_backup", "lock", "read_meta", "walk"]
 
 # --- types -----------------------------------------------------------------------------------------------------
 
 
 class DiskFault(Exception):
-    """The disk failed in a way that leaves the state of the last write unknown: the process must end."""
+    """A write failed in a way that leaves its outcome unknown, or the tree is damaged: the process must end."""
+
+    def __init__(self, text: str, *, is_damage: bool) -> None:
+        super().__init__(text)
+        self.is_damage = is_damage
 
 
 class Meta(msgspec.Struct, array_like=True):
@@ -49,7 +61,22 @@ _FULL: Final = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EFBIG, e
 _MARGIN: Final = 1 << 20
 
 
+_DAMAGE: Final = (
+    lmdb.CorruptedError,
+    lmdb.PageNotFoundError,
+    lmdb.InvalidError,
+    lmdb.PanicError,
+    lmdb.VersionMismatchError,
+)
+
 # --- API -------------------------------------------------------------------------------------------------------
+
+
+def broken(path: str, error: lmdb.Error) -> StoreError:
+    """What an error of LMDB's means to who reads: StoreCorrupt when the file is at fault, else Unavailable."""
+    if isinstance(error, _DAMAGE):
+        return StoreCorrupt(path, str(error), last_backup(path))
+    return Unavailable(f"the store in {path}: {error}")
 
 
 def lock(path: str, timeout: float) -> int:
@@ -57,7 +84,7 @@ def lock(path: str, timeout: float) -> int:
 
     Raises StoreLocked with the owner's pid.
     """
-    Path(path).mkdir(parents=True, exist_ok=True)
+    Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(Path(path, "writer.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + timeout
     while True:
@@ -101,7 +128,9 @@ def read_meta(path: str) -> Meta | None:
                 # which ends this process (the writer) and is reported as damage by the node.
                 for _ in walk(env):
                     pass
-    except (lmdb.Error, Damaged, msgspec.DecodeError) as error:
+    except lmdb.Error as error:
+        raise broken(path, error) from None
+    except (Damaged, msgspec.DecodeError) as error:
         raise StoreCorrupt(path, str(error), backup) from None
     return meta
 
@@ -133,7 +162,14 @@ class Environment:
     """
 
     def __init__(
-        self, path: str, nshards: int, schema: int, map_initial: int, max_size: int, reserve: int
+        self,
+        path: str,
+        nshards: int,
+        schema: int,
+        map_initial: int,
+        max_size: int,
+        reserve: int,
+        check_upto: int = 0,
     ) -> None:
         """Open, or make a new one. Raises StoreCorrupt, NewerSchema, ShardCountMismatch; then nothing was touched."""
         self.path = path
@@ -157,13 +193,15 @@ class Environment:
         want = max(map_initial, size + size // 4, 1 << 20)
         self._size = min(want, self._max) if self._max else want
         # readahead off: records are read one here, one there, and a cold store must not push the node's pages out.
-        self.env = lmdb.open(path, map_size=self._size, readahead=False, max_spare_txns=0)
+        self.env = lmdb.open(path, map_size=self._size, mode=0o600, readahead=False, max_spare_txns=0)
         self._size = self.env.info()["map_size"]
         self.in_reserve = False
         # A writer that was killed between writing its last commit and noting it in the lock file leaves the lock file
         # one commit behind, and a read would miss that commit. Taking the write lock after a dead owner mends it.
         self.env.begin(write=True).abort()
         self.env.reader_check()  # slots of readers that were killed would keep old pages alive for ever
+        if size <= check_upto:
+            self._try_every_page()
         self.refill()
 
     def close(self) -> None:
@@ -199,7 +237,7 @@ class Environment:
             size, limit = Path(self.path, _DATA).stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)[0]
             full = space.f_bavail * space.f_frsize < _MARGIN or 0 <= limit <= size + _MARGIN
         if not full:
-            raise DiskFault(text) from error
+            raise DiskFault(text, is_damage=isinstance(error, _DAMAGE)) from error
         if reserve and self._ballast.exists():
             self._ballast.unlink()
             self.in_reserve = True
@@ -221,6 +259,16 @@ class Environment:
         self.in_reserve = False
         return True
 
+    def _try_every_page(self) -> None:
+        # A damaged page may make LMDB abort the process that reads it. Better here, where the node is told and refuses
+        # to start with advice, than in the node. Records are not verified: one that is damaged harms nobody else.
+        try:
+            with self.env.begin() as txn, txn.cursor() as cursor:
+                for _ in cursor.iternext(values=False):
+                    pass
+        except lmdb.Error as error:
+            raise broken(self.path, error) from None
+
 
 # --- internals -------------------------------------------------------------------------------------------------
 
@@ -230,7 +278,7 @@ def _make(path: str, meta: Meta) -> None:
     aside = Path(path, "making")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
-    env = lmdb.open(str(aside), map_size=1 << 20)
+    env = lmdb.open(str(aside), map_size=1 << 20, mode=0o600)
     with contextlib.closing(env), env.begin(write=True) as txn:
         txn.put(META_SCHEMA, layout.pack(META_SCHEMA, 0, msgspec.msgpack.encode(meta)))
     (aside / _DATA).rename(Path(path, _DATA))

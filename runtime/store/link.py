@@ -6,6 +6,7 @@ what the socket does not take waits, and grows into the next frame.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from typing import Any, Final
@@ -141,6 +142,10 @@ class Link:
         self._watchers = []
         sock, self._sock = self._sock, None
         if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(
+                    socket.SHUT_RDWR
+                )  # the end of the stream, whoever else has inherited the descriptor
             sock.close()
 
     def close(self) -> None:

@@ -22,6 +22,8 @@ class StoreConfig:
     """Refuse writes beyond this size (StoreFull); 0: no limit but the disk's."""
     reserve: int = 4 << 20
     """Space kept back, so that deletes go on when the disk or `max_size` is full."""
+    check_upto: int = 256 << 20
+    """A file of at most this size is read page by page at each start (0.1 s per 100 MB); 0: never."""
     start_timeout: float = 60.0
     """Opening, waiting for the last owner, and migrations together."""
     lock_timeout: float = 10.0

@@ -12,7 +12,7 @@ it is stopped. Handles are bound to one life of the server: under a supervisor, 
 If the server itself is killed, its guardian, a process linked to it, tells everyone who waits and closes the socket,
 at whose end the writer stops; a writer's lock keeps the next server's writer waiting until then.
 
-Config keys: [store] path, shards, map_initial, max_size, reserve, start_timeout, max_pending (see StoreConfig).
+Its configuration is lmdb_config.StoreConfig.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from runtime.store.lmdb_handles import (
 )
 from runtime.store.reader import Reader
 from runtime.store.wire import Opened, Settings, error_from_wire
+from runtime.store.writer import EXIT_DAMAGE
 
 __all__ = ["LmdbShard", "LmdbStore", "StoreConfig", "StoreInfo", "StoreServer", "open_store", "store_of"]
 
@@ -166,6 +167,7 @@ class StoreServer:
                 max_size=config.max_size,
                 reserve=config.reserve,
                 lock_timeout=config.lock_timeout,
+                check_upto=0 if self.store else config.check_upto,
             )
         )
         with theirs:
@@ -318,6 +320,8 @@ class _Guardian:
 
 
 def _death(path: str, status: int, why: str) -> StoreError:
+    if status == EXIT_DAMAGE:
+        return StoreCorrupt(path, why, last_backup(path))
     if -status in (signal.SIGBUS, signal.SIGSEGV, signal.SIGABRT):  # what a ruined tree does to who reads it
         return StoreCorrupt(path, f"{why}, by {signal.Signals(-status).name}", last_backup(path))
     return Unavailable(f"the store in {path}: {why}, with status {status}")

@@ -21,8 +21,8 @@ import lmdb
 import msgspec
 
 from runtime.store import layout
-from runtime.store.contract import CorruptRecord, StoreCorrupt, StoreError
-from runtime.store.environment import Meta, last_backup, lock, read_meta, walk
+from runtime.store.contract import CorruptRecord, StoreError
+from runtime.store.environment import Meta, broken, lock, read_meta, walk
 from runtime.store.layout import META_SESSION, RECORDS
 
 __all__ = ["CheckReport", "backup", "check", "compact", "restore", "stat"]
@@ -68,7 +68,7 @@ def check(path: str) -> CheckReport:
                     elif full in bad:
                         report.damaged_meta.append(full)
     except lmdb.Error as error:
-        raise StoreCorrupt(path, str(error), last_backup(path)) from None
+        raise broken(path, error) from None
     return report
 
 
@@ -84,17 +84,18 @@ def backup(path: str, directory: str, *, damaged_too: bool = False) -> CheckRepo
         raise StoreError(f"{target} exists already: a backup is made into a new directory")
     aside = target.with_name(target.name + ".partial")
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    aside.mkdir(mode=0o700, parents=True)
     try:
         try:
             with contextlib.closing(_open(path)) as env:
                 env.copy(str(aside), compact=True)
         except lmdb.Error as error:
-            raise StoreCorrupt(path, str(error), last_backup(path)) from None
+            raise broken(path, error) from None
         report = check(str(aside))
         if not report.is_sound and not damaged_too:
             raise StoreError(f"the store in {path} has damaged records, no backup was kept:\n{report.text()}")
         (aside / "lock.mdb").unlink(missing_ok=True)
+        (aside / _DATA).chmod(0o600)
         _sync(aside / _DATA)
         aside.rename(target)
         _sync(target.parent)
@@ -125,7 +126,7 @@ def restore(directory: str, path: str) -> Path | None:
             kept = place.with_name(
                 f"{place.name}.before-restore-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
             )
-            kept.mkdir()
+            kept.mkdir(mode=0o700)
             (place / _DATA).rename(kept / _DATA)
         _swap_in(new, place)
     finally:
@@ -141,7 +142,7 @@ def compact(path: str) -> tuple[int, int]:
         place = Path(path)
         aside = place / "compacting"
         shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
+        aside.mkdir(mode=0o700)
         try:
             with contextlib.closing(_open(path)) as env:
                 env.copy(str(aside), compact=True)
@@ -154,7 +155,7 @@ def compact(path: str) -> tuple[int, int]:
             after = (aside / _DATA).stat().st_size
             _swap_in(aside / _DATA, place)
         except lmdb.Error as error:
-            raise StoreCorrupt(path, str(error), last_backup(path)) from None
+            raise broken(path, error) from None
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     finally:
@@ -204,6 +205,7 @@ def _open(path: str) -> lmdb.Environment:
 def _swap_in(data: Path, place: Path) -> None:
     # The lock file knows the old file's transactions; readers that still have both open go on with the old pair.
     (place / "lock.mdb").unlink(missing_ok=True)
+    data.chmod(0o600)
     data.rename(place / _DATA)
     _sync(place)
 

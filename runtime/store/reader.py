@@ -12,8 +12,8 @@ from typing import Any
 import lmdb
 
 from runtime.store import layout
-from runtime.store.contract import MAX_SCAN, CorruptRecord, Rec, StoreCorrupt, Unavailable
-from runtime.store.environment import last_backup
+from runtime.store.contract import MAX_SCAN, CorruptRecord, Rec, Unavailable
+from runtime.store.environment import broken
 from runtime.store.layout import Damaged, unpack
 
 __all__ = ["Reader"]
@@ -47,7 +47,7 @@ class Reader:
         try:
             raw = txn.get(full)
         except lmdb.Error as error:
-            raise self._broken(error) from error
+            raise broken(self.path, error) from error
         finally:
             txn.abort()
         if raw is None:
@@ -94,7 +94,7 @@ class Reader:
                     if len(found) == limit:
                         break
         except lmdb.Error as error:
-            raise self._broken(error) from error
+            raise broken(self.path, error) from error
         finally:
             txn.abort()
         return found
@@ -119,16 +119,9 @@ class Reader:
             env.set_mapsize(0)
             return env.begin()
         except lmdb.Error as error:
-            raise self._broken(error) from error
+            raise broken(self.path, error) from error
 
     def _damaged(self, shard: int, kind: str, key: bytes) -> CorruptRecord:
         error = CorruptRecord(shard, kind, key)
         self._damage(error)
         return error
-
-    def _broken(self, error: lmdb.Error) -> Exception:
-        if isinstance(
-            error, lmdb.CorruptedError | lmdb.PageNotFoundError | lmdb.InvalidError | lmdb.PanicError
-        ):
-            return StoreCorrupt(self.path, str(error), last_backup(self.path))
-        return Unavailable(f"reading the store in {self.path} failed: {error}")

@@ -49,6 +49,7 @@ class Settings(msgspec.Struct):
     max_size: int
     reserve: int
     lock_timeout: float
+    check_upto: int = 0
 
 
 class Opened(msgspec.Struct, tag=True):

@@ -16,18 +16,22 @@ import socket
 import sys
 from typing import Any, Final
 
+import lmdb
+
 from runtime.store.committer import Committer
-from runtime.store.contract import StoreError, Unavailable
-from runtime.store.environment import DiskFault, Environment, lock
+from runtime.store.contract import StoreCorrupt, StoreError, Unavailable
+from runtime.store.environment import DiskFault, Environment, broken, last_backup, lock
+from runtime.store.layout import Damaged
 from runtime.store.migrate import migrate, schema_of
 from runtime.store.wire import Frames, Opened, Refused, Settings, decode, encode_frame, error_to_wire
 
-__all__ = ["main"]
+__all__ = ["EXIT_DAMAGE", "EXIT_DISK", "main"]
 
 _READ: Final = 1 << 18
 _GROUP: Final = 1 << 20  # bytes of requests in one transaction: bounds how long the first waits for the last
 _PR_SET_PDEATHSIG: Final = 1
 EXIT_DISK: Final = 74  # EX_IOERR
+EXIT_DAMAGE: Final = 65  # EX_DATAERR
 
 
 def main(fd: int, parent: int) -> int:
@@ -47,6 +51,15 @@ def main(fd: int, parent: int) -> int:
         except StoreError as error:
             sock.sendall(encode_frame(Refused(error_to_wire(error))))
             return 0
+        except lmdb.Error as error:
+            sock.sendall(encode_frame(Refused(error_to_wire(broken(settings.path, error)))))
+            return 0
+        except Damaged as error:
+            refusal = StoreCorrupt(
+                settings.path, f"record {error.key!r} is damaged", last_backup(settings.path)
+            )
+            sock.sendall(encode_frame(Refused(error_to_wire(refusal))))
+            return 0
         except (OSError, ValueError) as error:
             sock.sendall(encode_frame(Refused(error_to_wire(Unavailable(str(error))))))
             return 0
@@ -60,7 +73,13 @@ def _open(settings: Settings) -> tuple[Committer, Opened]:
     lock(settings.path, settings.lock_timeout)
     schema = schema_of(settings.migrations)
     environment = Environment(
-        settings.path, settings.nshards, schema, settings.map_initial, settings.max_size, settings.reserve
+        settings.path,
+        settings.nshards,
+        schema,
+        settings.map_initial,
+        settings.max_size,
+        settings.reserve,
+        settings.check_upto,
     )
     committer = Committer(environment, settings.session)
     if environment.meta.schema < schema:
@@ -95,7 +114,7 @@ def _serve(sock: socket.socket, frames: Frames, committer: Committer, parent: in
                 reply = committer.commit(requests, confirmed)
             except DiskFault as error:
                 sys.stderr.write(f"store writer: {error}\n")
-                return EXIT_DISK
+                return EXIT_DAMAGE if error.is_damage else EXIT_DISK
             sock.sendall(encode_frame(reply))
 
 

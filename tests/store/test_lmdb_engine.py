@@ -25,7 +25,9 @@ from runtime.store import (
     Unknown,
     hooks,
 )
+from runtime.otp import ChildSpec, GenServer, SupFlags, Supervisor
 from runtime.store.lmdb_engine import StoreConfig, StoreServer, open_store, store_of
+from runtime.testing import until
 
 
 @pytest.fixture
@@ -279,6 +281,57 @@ def test_a_newer_schema_is_refused_and_nothing_is_touched(engine, migrations):
         pass
     assert (caught.value.found, caught.value.known) == (3, 2)
     assert (data.read_bytes(), data.stat().st_mtime_ns) == before
+
+
+def test_under_a_supervisor_the_store_comes_back_and_who_uses_it_starts_anew(engine):
+    config = StoreConfig(path=engine.path, nshards=8)
+    tokens = []
+
+    class User(GenServer):
+        def init(self):
+            self.shard = store_of("store").open_shard(0, "user")
+            tokens.append(self.shard.token)
+            self.shard.commit([Put("a", b"%d" % self.shard.token, b"v")])
+
+    supervisor = Supervisor.start_link_with(
+        SupFlags(strategy="rest_for_one", intensity=3, period=5.0),
+        [ChildSpec("store", (StoreServer.start_link, (config,))), ChildSpec("user", (User.start_link, ()))],
+    )
+    trap_exit(True)
+    _, ref = kernel.whereis("store"), kernel.monitor("store")
+    exit(kernel.whereis("store"), "kill")
+    assert receive().ref is ref
+    until(lambda: len(tokens) == 2)
+    assert tokens == [1, 2]
+    exit(supervisor, "shutdown")
+    assert receive() == Exit(supervisor, "shutdown")
+    with engine.store() as store:
+        assert [rec.key for rec in store.open_shard(0, "me").scan("a")] == [b"1", b"2"]
+
+
+def test_a_commit_that_hangs_is_seen(engine):
+    with engine.store() as store:
+        shard = store.open_shard(0, "me")
+        shard.commit([Put("a", b"k", b"v")])
+        assert 0 < store.info().latency < 10
+        assert store.info().stalled == 0
+        os.kill(store.info().writer_pid, signal.SIGSTOP)
+        with pytest.raises(Unknown):
+            shard.commit([Put("a", b"k", b"w")], timeout=0.02)
+        assert store.info().stalled >= 0.02
+        os.kill(store.info().writer_pid, signal.SIGCONT)
+        shard.commit([Put("a", b"l", b"v")])
+        assert store.info().stalled == 0
+
+
+def test_nobody_else_may_read_the_files(engine, tmp_path):
+    with engine.store() as store:
+        store.open_shard(0, "me").commit([Put("a", b"k", b"v")])
+        store.backup(str(tmp_path / "backup"))
+        store.compact()
+    for place in (Path(engine.path), tmp_path / "backup"):
+        assert place.stat().st_mode & 0o077 == 0
+        assert all(file.stat().st_mode & 0o077 == 0 for file in place.iterdir() if file.name.endswith(".mdb"))
 
 
 def test_a_start_that_fails_leaves_the_caller_alive_and_no_process(engine):

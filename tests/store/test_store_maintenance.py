@@ -11,7 +11,8 @@ import pytest
 
 from runtime import kernel
 from runtime.kernel import receive_match, self_, send, spawn_monitor
-from runtime.store import Committed, CorruptRecord, Put, StoreCorrupt, StoreError, hooks
+from runtime.store import Committed, CorruptRecord, Put, StoreCorrupt, StoreError, Unknown, hooks
+from runtime.store.lmdb_engine import open_store
 from runtime.store.maintenance import check, restore
 
 MARK = b"find me in the file"
@@ -170,6 +171,76 @@ def test_a_ruined_file_is_refused_with_the_command_that_helps(engine, tmp_path, 
     assert command(*words.split()[3:])[0] == 0
     with engine.store() as store:
         assert len(store.open_shard(0, "me").scan("a")) == 100
+
+
+def ruin_page(engine):
+    """Zero the page of the tree in which one of many records lies."""
+    with engine.store() as store:
+        shard = store.open_shard(3, "me")
+        shard.commit([Put("a", b"%03d" % n, MARK if n == 150 else b"x" * 500) for n in range(300)])
+    path = Path(engine.path, "data.mdb")
+    data = path.read_bytes()
+    at = data.rindex(MARK) // 4096 * 4096
+    path.write_bytes(data[:at] + bytes(4096) + data[at + 4096 :])
+
+
+def test_a_ruined_page_is_found_at_start_and_by_every_command(engine, tmp_path):
+    """LMDB may abort the process that reads it: that is the writer, or the command's child, never the node."""
+    ruin_page(engine)
+    with pytest.raises(StoreCorrupt, match="python -m runtime.store restore"), engine.store():
+        pass
+    for arguments in (
+        ["check", engine.path],
+        ["backup", engine.path, tmp_path / "b"],
+        ["compact", engine.path],
+    ):
+        status, _, error = command(*arguments)
+        assert status == 1
+        assert "python -m runtime.store restore" in error
+
+
+@pytest.mark.slow
+def test_a_ruined_page_ends_the_store_with_advice_when_it_is_written_to(engine):
+    """Reading it is refused too; everything else is served until then."""
+    kernel.trap_exit(True)
+    ruin_page(engine)
+    store = open_store(engine.path, 8, check_upto=0)
+    shard = store.open_shard(3, "me")
+    assert shard.get("a", b"000")
+    with pytest.raises(StoreCorrupt):
+        shard.get("a", b"150")
+    shard.commit([Put("a", b"000", b"still served")])
+    with pytest.raises(Unknown):
+        shard.commit([Put("a", b"150", b"x")])
+    ended = receive_match(lambda m: isinstance(m, kernel.Exit) and m.sender is store.pid)
+    assert isinstance(ended.reason, StoreCorrupt)
+    assert "python -m runtime.store restore" in str(ended.reason)
+
+
+def test_a_damaged_token_fences_everyone_and_the_next_open_mends_it(engine):
+    with engine.store() as store:
+        store.open_shard(3, "a very long name of an owner")
+        before = store.open_shard(3, "a very long name of an owner").token
+    flip(engine, b"a very long name of an owner")
+    with engine.store() as store:
+        shard = store.open_shard(3, "next")
+        assert shard.token > before
+        shard.commit([Put("a", b"k", b"v")])
+    assert check(engine.path).is_sound
+
+
+@pytest.mark.parametrize("what", [b"\x00session", b"\x00schema"])
+def test_a_damaged_meta_record_is_refused_at_start(engine, what):
+    with engine.store() as store:
+        store.open_shard(3, "me")
+    path = Path(engine.path, "data.mdb")
+    data = bytearray(path.read_bytes())
+    at = -1
+    while (at := data.find(what, at + 1)) >= 0:
+        data[at + len(what) + 8] ^= 1  # within the version, which the checksum covers
+    path.write_bytes(data)
+    with pytest.raises(StoreCorrupt, match="python -m runtime.store restore"), engine.store():
+        pass
 
 
 @pytest.mark.slow
