@@ -301,3 +301,14 @@ def test_control_c_on_an_empty_line_leaves(chat: Chat, server: ScriptedServer) -
     screen.wait("to whom?")
     screen.type("\x03")
     assert screen.close() == 0
+
+
+def test_the_first_start_on_a_terminal_registers(chat: Chat, server: ScriptedServer) -> None:
+    screen = Screen(chat.command())
+    screen.wait("Your number")
+    screen.type("+33 6 12 34 56 78\r")
+    screen.wait("PIN:")
+    screen.type("12345\r")
+    screen.wait(f" as {USER}")
+    screen.type("\x04")
+    assert screen.close() == 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,13 @@ def test_kill_9_of_the_node_again_and_again(tmp_path: Path, seed: int) -> None:
     with Node(tmp_path / "var") as node, Traffic(node, tmp_path, 6, seed=seed) as traffic:
         traffic.connect()
         for n in range(30):
-            traffic.load(rng.randrange(1, 1500), 60)
+            if n % 2:
+                traffic.load(rng.randrange(1, 1500), 60)
+            else:
+                end = time.monotonic() + rng.random()
+                traffic.is_sending = True
+                traffic.run(lambda end=end: time.monotonic() > end)  # type: ignore[misc]
+                traffic.is_sending = False
             node.kill()
             if n % 3 == 0:
                 for _ in range(5):
@@ -35,3 +44,25 @@ def test_kill_9_of_the_node_again_and_again(tmp_path: Path, seed: int) -> None:
             traffic.quiesce(60)
             traffic.verify()
         assert node.starts >= 31
+
+
+def test_kill_9_of_the_stores_writer_again_and_again(tmp_path: Path) -> None:
+    """The writer alone dies, also while it comes up; the node stays, and so does what was accepted."""
+    rng = random.Random(3)
+    with Node(tmp_path / "var") as node, Traffic(node, tmp_path, 6) as traffic:
+        traffic.connect()
+        for n in range(30):
+            traffic.load(rng.randrange(1, 400), 60)
+            for pid in node.children():
+                os.kill(pid, signal.SIGKILL)
+            if n % 4 == 3:
+                traffic.run(node.children)
+                traffic.load(rng.randrange(1, 5), 60)
+                for pid in node.children():
+                    os.kill(pid, signal.SIGKILL)
+            traffic.load(20, 60)
+            traffic.quiesce(60)
+            traffic.verify()
+        assert node.starts == 1
+        assert node.process is not None
+        assert node.process.poll() is None

@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> int:
     except CertificateProblem as error:
         _say(f"chat: {error}")
         return USAGE
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):
         _say("")
         return INTERRUPTED
     except BrokenPipeError:
@@ -121,28 +121,35 @@ def _register(options: argparse.Namespace, directory: Path) -> int:
                 f"this profile is {profile.account.user} already. Register it anew with --again, "
                 "or use another --profile DIR",
             )
-        number = resolve(profile, options.number)
-        profile.account.user = profile.account.key = profile.account.token = ""
-        with _client(options, profile) as client:
-            deadline = time.monotonic() + options.timeout
-            _until(client, deadline, lambda news: isinstance(news.event, Welcome))
-            pin = options.pin
-            if pin is None:
-                client.ask_pin(number)
-                sent = _answer(client, deadline, PinSent, "pin").event
-                assert isinstance(sent, PinSent)
-                _say(f"A PIN is on its way to {number}; it is good for {sent.expires_in / 60:.0f} minutes.")
-                pin = _ask_for_pin(client, sent.expires_in)
-            deadline = time.monotonic() + options.timeout
-            if client.session.state is not State.GREETED:
-                _until(client, deadline, lambda news: isinstance(news.event, Welcome))
-            client.register(number, pin.strip(), options.device)
-            _answer(client, deadline, Registered, "register")
-            _ready(client, deadline)
+        _sign_up(options, profile, resolve(profile, options.number))
         _say(f"You are {profile.account.user} on this device. The key is in {directory} (keep it to yourself).")
         if options.json:
             _json({"user": profile.account.user, "device": profile.account.device})
     return DONE
+
+
+def _sign_up(options: argparse.Namespace, profile: Profile, number: str) -> None:
+    """Register `number` on this profile: ask for the PIN, have it typed, and log in once."""
+    profile.account.user = profile.account.key = profile.account.token = ""
+    pin = getattr(options, "pin", None)
+    timeout = getattr(options, "timeout", 30.0)
+    with _client(options, profile) as client:
+        deadline = time.monotonic() + timeout
+        _until(client, deadline, lambda news: isinstance(news.event, Welcome))
+        if pin is None:
+            client.ask_pin(number)
+            sent = _answer(client, deadline, PinSent, "pin").event
+            assert isinstance(sent, PinSent)
+            _say(f"A PIN is on its way to {number}; it is good for {sent.expires_in / 60:.0f} minutes.")
+            _say("(A development node prints it on its own terminal.)")
+            pin = _ask_for_pin(client, sent.expires_in)
+        deadline = time.monotonic() + timeout
+        if client.session.state is not State.GREETED:  # it was cut while the PIN was on its way
+            client.hurry()
+            _until(client, deadline, lambda news: isinstance(news.event, Welcome))
+        client.register(number, pin.strip(), getattr(options, "device", socket.gethostname()[:64]))
+        _answer(client, deadline, Registered, "register")
+        _ready(client, deadline)
 
 
 def _login(options: argparse.Namespace, directory: Path) -> int:
@@ -281,7 +288,13 @@ def _interactive(options: argparse.Namespace, directory: Path) -> int:
         for warning in profile.warnings:
             _say(f"chat: {warning}")
         if not profile.account.key:
-            raise Trouble(NOT_REGISTERED, _WELCOME.format(server=f"{profile.account.host}:{profile.account.port}"))
+            if not (sys.stdin.isatty() and sys.stdout.isatty()):
+                raise Trouble(NOT_REGISTERED, _WELCOME.format(server=f"{profile.account.host}:{profile.account.port}"))
+            print("Welcome. Nobody is registered in this profile yet.")
+            number = input("Your number, with country code (+33612345678): ").strip()
+            if not number:
+                raise Trouble(NOT_REGISTERED, _WELCOME.format(server=f"{profile.account.host}:{profile.account.port}"))
+            _sign_up(options, profile, resolve(profile, number))
         client = Client(profile, ca=options.ca, insecure=options.insecure)
         try:
             return Terminal(client).run(getattr(options, "with_", None))
