@@ -36,7 +36,7 @@ from runtime.store import *
 from runtime.store.lmdb_engine import open_store
 def main():
     shard = open_store({self.path!r}, 8).open_shard(1, "other")
-    {body}
+    {body.strip()}
 kernel.run(main)
 """
         return ["-c", program]
