@@ -11,6 +11,9 @@ from runtime.net.framing import guess
 from runtime.net.protocol import resolve
 from runtime.net.reasons import BAD_FRAME, PEER_CLOSED, exit_reason
 from runtime.net.stream import (
+    AT_END,
+    TLS_WRITES_FIRST,
+    TOLD,
     ASKED,
     AWAIT_UP,
     BUSY,
@@ -141,7 +144,7 @@ class Connection(Stream):
             unhandled=self._unread,
             unfinished=len(self._tail or b""),
             write_queue=self._queued,
-            is_reading=self._state == OPEN and not self._paused and not self._ended,
+            is_reading=self._state == OPEN and not self._paused,
             is_stalled=bool(self._stalled),
         )
 
@@ -253,9 +256,9 @@ class Connection(Stream):
 
     def _tell_closed(self, reason: Any) -> None:
         """Call the protocol's `closed`, once."""
-        if self._told:
+        if self._marks & TOLD:
             return
-        self._told = True
+        self._marks |= TOLD
         if self._state == OPEN and self._queued and not self._stalled:
             self._flush()
         if self._closing is None:
@@ -284,19 +287,19 @@ class TLSConnection(Connection):
             while size < READ_SIZE or self._socket.pending():
                 data = read(READ_SIZE)
                 if not data:
-                    self._ended = True
+                    self._paused |= AT_END
                     break
                 parts.append(data)
                 size += len(data)
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLWantWriteError:  # a key update that the kernel has no room for
-            self._ask = True
+            self._marks |= TLS_WRITES_FIRST
             self._arm_writing()
         except OSError:
             if not parts:
                 raise
-            self._ended = True  # what came whole before the failure still counts
+            self._paused |= AT_END  # what came whole before the failure still counts
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _send(self, data: Any) -> int:

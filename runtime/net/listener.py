@@ -15,6 +15,7 @@ import errno
 import ipaddress
 import logging
 import socket
+import sys
 from time import monotonic
 from typing import Any
 
@@ -288,7 +289,7 @@ class Listener:
                 return
 
     def _admit(self, sock: socket.socket, address: Any) -> None:
-        host = address[0].removeprefix("::ffff:")
+        host = sys.intern(address[0].removeprefix("::ffff:"))  # one string for all clients behind one address
         config = self.config
         try:
             if config.proxy_protocol:

@@ -31,6 +31,8 @@ class Protocol:
     connection reads no more than its limit, and nobody else waits. An exception in one ends this connection only.
     """
 
+    __slots__ = ()  # so that a protocol may have slots of its own; without them it simply has fields
+
     framing: ClassVar[Framing] = Raw()
     """How the input is cut; see runtime.net.framing. Read at each use, so live code may replace it."""
 

@@ -40,13 +40,15 @@ class Wheel:
     __slots__ = ("_buckets", "_due", "_heap", "_timer")
 
     def __init__(self) -> None:
-        self._buckets: dict[int, set[Any]] = {}
+        self._buckets: dict[
+            int, tuple[int, set[Any]]
+        ] = {}  # the number again: one object for all in the bucket
         self._heap: list[int] = []
         self._timer: Any = None
         self._due = 0  # the bucket that the timer is armed for
 
     def __len__(self) -> int:
-        return sum(map(len, self._buckets.values()))
+        return sum(len(bucket) for _, bucket in self._buckets.values())
 
     def due(self, item: _Timed, when: float) -> None:
         """See to it that `item` is asked at `when` (clock.now() seconds) or before. O(1); usually does nothing."""
@@ -63,24 +65,24 @@ class Wheel:
         if number:
             bucket = self._buckets.get(number)
             if bucket is not None:
-                bucket.discard(item)
+                bucket[1].discard(item)
                 if not self._timer_is_needed():
                     self._disarm()
 
     def _put(self, item: _Timed, number: int) -> None:
         bucket = self._buckets.get(number)
         if bucket is None:
-            bucket = self._buckets[number] = set()
+            bucket = self._buckets[number] = (number, set())
             heappush(self._heap, number)
-        bucket.add(item)
-        item._bucket = number
+        item._bucket = bucket[0]
+        bucket[1].add(item)
         if self._timer is None or number < self._due:
             self._arm(number)
 
     def _timer_is_needed(self) -> bool:
         # Empty buckets at the head go at once, so that a node without connections holds no timer.
         heap, buckets = self._heap, self._buckets
-        while heap and not buckets[heap[0]]:
+        while heap and not buckets[heap[0]][1]:
             del buckets[heappop(heap)]
         return bool(heap)
 
@@ -102,7 +104,7 @@ class Wheel:
         left = _SLICE
         try:
             while left and self._timer_is_needed() and self._heap[0] <= present:
-                bucket = self._buckets[self._heap[0]]
+                _, bucket = self._buckets[self._heap[0]]
                 while bucket and left:
                     left -= 1
                     item = bucket.pop()
