@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from apps.chat.native import frames as f
 from apps.chat.native.dialogue import ENDED, READY, Dialogue, code_of
-from runtime.kernel import Timeout, clock, self_, start_timer
+from runtime.kernel import Timeout, Timer, cancel_timer, clock, self_, start_timer
 from runtime.net.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ class Session(Protocol):
         self.framing = door.framing  # type: ignore[misc] # the limit is a setting, one object for all connections
         self.dialogue: Dialogue | None = None
         self.is_ready = False
-        self.is_ticking = False
-        self.is_shaped = False  # paused for a time, because the peer is too fast
+        self.ticking: Timer | None = None
+        self.shaped: Timer | None = None  # paused for a time, because the peer is too fast
         self.is_swamped = False  # paused until answers come
 
     # callbacks
@@ -45,22 +45,21 @@ class Session(Protocol):
         assert dialogue is not None
         dialogue.receive(frames, clock.now())
         self._settle(conn, dialogue)
-        if dialogue.wait > 0 and not self.is_shaped and dialogue.state is not ENDED:
-            self.is_shaped = True
+        if dialogue.wait > 0 and self.shaped is None and dialogue.state is not ENDED:
             conn.pause()
-            start_timer(dialogue.wait, self_(), "shaped")
+            self.shaped = start_timer(dialogue.wait, self_(), None)
 
     def info(self, conn: Connection, message: Any) -> None:
         dialogue = self.dialogue
         assert dialogue is not None
         now = clock.now()
         if not dialogue.told(message, now) and message.__class__ is Timeout:
-            if message.message == "shaped":
-                self.is_shaped = False
+            if message.ref is self.shaped:
+                self.shaped = None
                 if not self.is_swamped:
                     conn.resume()
-            elif message.message == "tick":
-                self.is_ticking = False
+            elif message.ref is self.ticking:
+                self.ticking = None
                 dialogue.tick(now)
         self._settle(conn, dialogue)
 
@@ -82,6 +81,9 @@ class Session(Protocol):
     def closed(self, conn: Connection, reason: Any) -> None:
         if self.dialogue is not None:
             self.dialogue.lost()
+        for timer in (self.ticking, self.shaped):
+            if timer is not None:
+                cancel_timer(timer)
 
     # internals
 
@@ -103,11 +105,10 @@ class Session(Protocol):
                 self.is_swamped = swamped
                 if swamped:
                     conn.pause()
-                elif not self.is_shaped:
+                elif self.shaped is None:
                     conn.resume()
-        if not self.is_ticking and dialogue.is_waiting:
-            self.is_ticking = True
-            start_timer(_TICK, self_(), "tick")
+        if self.ticking is None and dialogue.is_waiting:
+            self.ticking = start_timer(_TICK, self_(), None)
 
     @staticmethod
     def _write(conn: Connection, dialogue: Dialogue) -> None:
