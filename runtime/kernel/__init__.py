@@ -70,6 +70,7 @@ from .spawn import (
     spawn_opt,
     unalias,
 )
+from .terms import BadTerm, RemoteCrash, decode_term, encode_term
 from .threads import blocking, in_hub, post
 from .timers import Timeout, Timer, cancel_timer, read_timer, send_after, sleep, start_timer
 from .watchdog import Hog, HogReport, start_watchdog, stop_watchdog
@@ -77,10 +78,10 @@ from .watermarks import set_default_watermarks, set_watermarks, sweep, top_sende
 
 __all__ = [
     "CALLING_SELF", "KILL", "KILLED", "NOCONNECTION", "NOPROC", "NORMAL", "SHUTDOWN", "TIMEOUT", "TIMEOUT_REASON",
-    "Alias", "BadName", "Behaviour", "Call", "CallError", "Cast", "Crash", "Deadlock", "Down", "Exit", "Hog",
-    "HogReport", "Killed", "Mark", "MutableMessage", "NameTaken", "NotAProcess", "Pid", "Process", "ProcessExit", "Ref", "RemotePid",
+    "Alias", "BadName", "BadTerm", "Behaviour", "Call", "CallError", "Cast", "Crash", "Deadlock", "Down", "Exit", "Hog",
+    "HogReport", "Killed", "Mark", "MutableMessage", "NameTaken", "NotAProcess", "Pid", "Process", "ProcessExit", "Ref", "RemoteCrash", "RemotePid",
     "Request", "Response", "Shutdown", "Timeout", "Timer", "alias", "blocking", "call", "cancel_timer", "cast",
-    "check_invariants", "check_messages", "check_response", "clock", "demonitor", "erase", "exit", "fail", "get", "hooks", "in_hub",
+    "check_invariants", "check_messages", "check_response", "clock", "decode_term", "demonitor", "encode_term", "erase", "exit", "fail", "get", "hooks", "in_hub",
     "is_alive", "is_failure", "link", "loop", "make_ref", "monitor", "node", "node_creation", "pid_from_wire", "post",
     "process_count", "process_info", "processes", "put", "read_timer", "receive", "receive_mark", "receive_match",
     "receive_response", "register", "registered", "reply", "request", "run", "self_", "send", "send_after",
