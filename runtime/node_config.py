@@ -59,6 +59,7 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("runtime.mailbox_high", int, 10_000, "messages", 1, 10**9, doc="a longer mailbox raises an alarm"),
     Key("runtime.mailbox_low", int, 1_000, "messages", 0, 10**9, doc="and a shorter one clears it"),
+    Key("runtime.check_messages", bool, False, doc="refuse messages that their sender could still change"),
     Key("runtime.gc_young", int, 50_000, "objects", 700, 10**8, doc="new objects before a young collection"),
     Key(
         "runtime.gc_full_every",

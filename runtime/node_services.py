@@ -106,6 +106,7 @@ class Tuning:
         kernel.set_default_watermarks(
             config.integer("runtime.mailbox_high"), config.integer("runtime.mailbox_low")
         )
+        kernel.check_messages(config.flag("runtime.check_messages"))
         # A full collection looks at every object there is: with a schedule of ours, Python's own is put off.
         full = config.number("runtime.gc_full_every")
         gc.set_threshold(config.integer("runtime.gc_young"), 20, 10_000 if full else 50)
@@ -121,6 +122,7 @@ class Tuning:
 
     def undo(self) -> None:
         kernel.stop_watchdog()
+        kernel.check_messages(False)
         gc.set_threshold(*self._gc_before)
         for listeners, listener in self._hooks:
             listeners.remove(listener)
