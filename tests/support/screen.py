@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import fcntl
 import os
@@ -33,6 +34,7 @@ class Screen:
         self.cells = [[" "] * COLUMNS for _ in range(ROWS)]
         self.row = self.column = 0
         self._rest = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     @property
     def text(self) -> str:
@@ -65,7 +67,7 @@ class Screen:
         data = b""
         with contextlib.suppress(OSError):
             data = os.read(self.master, 65536)
-        self._draw(data.decode("utf-8", "replace"))
+        self._draw(self._decoder.decode(data))
         return bool(data)
 
     def _draw(self, data: str) -> None:

@@ -64,6 +64,15 @@ class News:
     entry: Entry | None = None
 
 
+_SHORT = {
+    "restarting": "the node restarts",
+    "busy": "the server is busy",
+    "internal": "the server had a fault",
+    "idle": "the server heard nothing from us",
+    "slow_reader": "we read too slowly",
+}
+"""What a person needs to know of a passing trouble; the server's own sentence is for logs."""
+
 # API
 
 
@@ -250,7 +259,7 @@ class Client:
         if event.final:
             self._stop(news, event.code, event.text)
         else:
-            self._lost(news, event.text or event.code, event.retry_after)
+            self._lost(news, _SHORT.get(event.code) or event.text or event.code, event.retry_after)
 
     def _lost(self, news: list[News], why: str, retry_after: float | None = None) -> None:
         self._drop()
