@@ -83,7 +83,7 @@ class Node:
 
 
 class _Booted(NamedTuple):
-    names: list[str]
+    names: tuple[str, ...]
 
 
 class _BootFailed(NamedTuple):
@@ -231,7 +231,7 @@ class _Init:
     def _is_vital(self, pid: Pid) -> bool:
         return pid is self.services or pid is self.controller
 
-    def _show(self, names: list[str]) -> None:
+    def _show(self, names: tuple[str, ...]) -> None:
         node = self.node
         made = node.certificates
         try:
@@ -313,7 +313,7 @@ def _boot(init: Pid, names: list[str]) -> None:
     except application.NotLoaded as error:
         send(init, _BootFailed(error.name, error))
     else:
-        send(init, _Booted([info.name for info in reversed(application.which_applications())]))
+        send(init, _Booted(tuple(info.name for info in reversed(application.which_applications()))))
 
 
 # Internals

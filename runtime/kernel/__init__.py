@@ -47,6 +47,7 @@ from .reasons import (
 )
 from .receive import Mark, receive, receive_mark, receive_match
 from .scheduler import (
+    INTERPRETER_EXITS,
     TIMEOUT,
     BadName,
     Behaviour,
@@ -77,7 +78,7 @@ from .watchdog import Hog, HogReport, start_watchdog, stop_watchdog
 from .watermarks import set_default_watermarks, set_watermarks, sweep, top_senders
 
 __all__ = [
-    "CALLING_SELF", "KILL", "KILLED", "NOCONNECTION", "NOPROC", "NORMAL", "SHUTDOWN", "TIMEOUT", "TIMEOUT_REASON",
+    "CALLING_SELF", "INTERPRETER_EXITS", "KILL", "KILLED", "NOCONNECTION", "NOPROC", "NORMAL", "SHUTDOWN", "TIMEOUT", "TIMEOUT_REASON",
     "Alias", "BadName", "BadTerm", "Behaviour", "Call", "CallError", "Cast", "Crash", "Deadlock", "Down", "Exit", "Hog",
     "HogReport", "Killed", "Mark", "MutableMessage", "NameTaken", "NotAProcess", "Pid", "Process", "ProcessExit", "Ref", "RemoteCrash", "RemotePid",
     "Request", "Response", "Shutdown", "Timeout", "Timer", "alias", "blocking", "call", "cancel_timer", "cast",

@@ -117,6 +117,10 @@ class Killed(ProcessExit):
     """Thrown into the stack of a process that is already dead, to unwind it. Nothing it does can revive the process."""
 
 
+INTERPRETER_EXITS: tuple[type[BaseException], ...] = (Killed, KeyboardInterrupt, GreenletExit)
+"""What passes through a callback but is no failure of its own: whoever catches everything must raise these again."""
+
+
 class NotAProcess(RuntimeError):
     """A call that only a process can make was made outside one."""
 

@@ -46,7 +46,7 @@ STATES = ("preparing", "open", "flushing", "lingering", "closed")
 # Why nothing is read: bits of `_paused`.
 STARTING, BUSY, ASKED, AT_END = 1, 2, 4, 8
 # Bits of `_marks` (one field: each would cost 8 bytes a connection).
-IS_CROWDED, IS_DIRTY, TLS_WRITES_FIRST, TOLD = 1, 2, 4, 8
+IS_CROWDED, IS_DIRTY, TLS_WRITES_FIRST, TOLD, SENDS_SEVERAL = 1, 2, 4, 8, 16
 
 READ_SIZE = 64 * 1024
 _FLUSH_SLICE = 128  # connections flushed before the loop may poll again

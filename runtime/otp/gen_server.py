@@ -28,10 +28,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from greenlet import GreenletExit
-
 from runtime import kernel
 from runtime.kernel import (
+    INTERPRETER_EXITS,
     NORMAL,
     TIMEOUT,
     Call,
@@ -316,7 +315,7 @@ def _begin(server: GenServer, process: Process, call: Call) -> None:
     try:
         result = server.init(*args)
     except BaseException as error:
-        if isinstance(error, (Killed, KeyboardInterrupt, GreenletExit)):
+        if isinstance(error, INTERPRETER_EXITS):
             raise
         reason = error.reason if isinstance(error, ProcessExit) else Crash(error)
         proc_lib.report_crash(process, reason)
@@ -459,7 +458,7 @@ def _is_parent(server: GenServer, process: Process, sender: Any) -> bool:
 
 def _failed(server: GenServer, process: Process, message: Any, error: BaseException) -> NoReturn:
     """A callback raised: turn it into an end with terminate and reports."""
-    if isinstance(error, (Killed, _Ended, KeyboardInterrupt, GreenletExit)):
+    if isinstance(error, (*INTERPRETER_EXITS, _Ended)):
         raise error  # dead already, done already, or the interpreter's own business
     reason = error.reason if isinstance(error, ProcessExit) else Crash(error)
     _end(server, process, reason, message)
