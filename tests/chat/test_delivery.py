@@ -60,8 +60,8 @@ class Bench:
 
     def confirm(self) -> None:
         for receipts in self.take(m.Receipts):
-            self.queue.taken(receipts.ref)
-        self.step()
+            self.queue.taken(receipts.ref, self.now)
+        self.wait(0.6)
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
@@ -74,7 +74,7 @@ def test_no_more_than_the_window_is_in_flight() -> None:
     bench.attach()
     bench.send(*range(1, 11))
     assert [seq for seq, _ in bench.delivered()] == [1, 2, 3, 4]
-    bench.queue.ack("device", 2)
+    bench.queue.ack("device", 2, bench.now)
     bench.step()
     assert [seq for seq, _ in bench.delivered()] == [5, 6]
     assert len(bench.queue._window) == 4
@@ -102,7 +102,7 @@ def test_the_unacknowledged_is_sent_again_in_order_with_growing_delays() -> None
         assert [seq for seq, _ in bench.delivered()] == [1, 2, 3]
     for gap, base in zip(gaps, [2, 4, 8, 16, 16, 16], strict=True):
         assert base <= gap <= base * 1.26
-    bench.queue.ack("device", 3)
+    bench.queue.ack("device", 3, bench.now)
     bench.confirm()
     bench.step()
     bench.confirm()
@@ -113,7 +113,7 @@ def test_entries_go_only_when_their_receipts_are_durable() -> None:
     bench = Bench()
     bench.attach()
     bench.send(1)
-    bench.queue.ack("device", 1)
+    bench.queue.ack("device", 1, bench.now)
     bench.step()
     assert bench.shard.keys("queue")
     (receipts,) = bench.take(m.Receipts)
@@ -121,8 +121,12 @@ def test_entries_go_only_when_their_receipts_are_durable() -> None:
     bench.wait(5.1)
     (again,) = bench.take(m.Receipts)
     assert again == receipts
-    bench.queue.taken(receipts.ref)
+    bench.queue.taken(receipts.ref, bench.now)
     bench.step()
+    assert bench.shard.keys("queue"), "it waits for company"
+    due = bench.queue.deadline()
+    assert due is not None
+    bench.wait(due - bench.now)
     assert not bench.shard.keys("queue")
 
 
@@ -132,7 +136,7 @@ def test_numbers_never_come_twice_even_after_an_empty_queue_and_a_restart() -> N
         bench.attach()
         bench.send(round_)
         assert [seq for seq, _ in bench.delivered()] == [round_]
-        bench.queue.ack("device", round_)
+        bench.queue.ack("device", round_, bench.now)
         bench.step()
         bench.confirm()
         assert not bench.shard.keys("queue")
@@ -182,7 +186,7 @@ def test_what_is_taken_and_never_acknowledged_is_set_aside_not_deleted() -> None
     assert [records.seq_of(key) for key in bench.shard.keys("queue")] == [2]
     bench.attach("good")
     assert [seq for seq, _ in bench.delivered()] == [2]
-    bench.queue.ack("good", 2)
+    bench.queue.ack("good", 2, bench.now)
     bench.step()
     bench.confirm()
     assert bench.restart().queue.info()["acked"] == 2
@@ -194,7 +198,7 @@ def test_an_acknowledgement_takes_back_the_count() -> None:
     for n in range(1, 5):
         device = f"device{n}"
         bench.attach(device)
-        bench.queue.ack(device, n)
+        bench.queue.ack(device, n, bench.now)
         bench.step()
         bench.confirm()
         bench.queue.detach(device, bench.now)
@@ -212,7 +216,7 @@ def test_a_full_queue_refuses_and_tells_the_operator_once() -> None:
     bench.send(6, size=20)
     assert len(bench.shard.keys("queue")) == 3
     bench.attach()
-    bench.queue.ack("device", 3)
+    bench.queue.ack("device", 3, bench.now)
     bench.step()
     bench.send(7, size=100)
     assert len(bench.take(m.RefusedSends)) == 1, "one was refused before, none now"

@@ -159,7 +159,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     @rule(back=st.integers(0, 3))
     def acknowledge(self, back: int) -> None:
         if self.session is not None:
-            self.queue.ack(self.session, min(self.device.received, self.device.sent) - back)
+            self.queue.ack(self.session, min(self.device.received, self.device.sent) - back, self.now)
             self.flush()
 
     @rule(n=st.integers(0, 3), lost=st.booleans())
@@ -167,7 +167,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         refs, self.to_confirm = self.to_confirm[:n], self.to_confirm[n:]
         if not lost:
             for ref in refs:
-                self.queue.taken(ref)
+                self.queue.taken(ref, self.now)
         self.flush()
 
     @rule(applied=st.booleans())

@@ -24,8 +24,9 @@ lately is in `_recent` and never comes so far.
 memory and is read again when there is room.
 
 *Acknowledged.* Entries up to a number: the senders' user processes are sent Receipts first; only when they confirm
-(`taken`) are the entries deleted, with the cursor, in one batch (`_Release`). A crash in between leaves the entries, and
-their receipts are sent twice at worst, which changes nothing for who reads them.
+(`taken`) are the entries deleted, with the cursor, in one batch (`_Release`): the next one that comes by, or one of its own
+a little later, so that a busy user's deletes cost no commit. A crash in between leaves the entries, and their receipts are
+sent twice at worst, which changes nothing for who reads them.
 
 *Silence.* Nothing acknowledged for a while: all that is unacknowledged is sent again, in order, with back-off. A device
 that took the head of the queue and vanished `takes_max` times in a row, with no acknowledgement in between, has its
@@ -56,9 +57,9 @@ from apps.chat.domain.messages import (
     Submit,
     Taken,
 )
-from apps.chat.domain.records import ASIDE, CURSOR, DEDUPE, QUEUE, Cursor, Entry, Envelope, ReceiptEntry, Seen
+from apps.chat.domain.records import ASIDE, CURSOR, DEDUPE, QUEUE, Cursor, Entry, Envelope, ReceiptEntry
 from apps.chat.domain.settings import DeliverySettings
-from runtime.store import ABSENT, Conflict, CorruptRecord, Del, Op, Put, ShardStore, StoreError
+from runtime.store import ABSENT, ANY, Conflict, CorruptRecord, Del, Op, Put, ShardStore, StoreError
 
 __all__ = ["DeliveryQueue", "Note"]
 
@@ -66,7 +67,9 @@ __all__ = ["DeliveryQueue", "Note"]
 
 MAX_BATCH: Final = 2_000  # operations after which the next batch is begun; the store takes 10,000
 MAX_RELEASES: Final = 256  # acknowledged groups waiting for their receipts before delivery slows down
+RELEASE_AFTER: Final = 0.5  # seconds until acknowledged entries are deleted, if no other batch takes that along before
 RETRY: Final = 5.0  # seconds until unconfirmed receipts are sent again, and until a refused commit is tried again
+FAR: Final = float("inf")
 RECEIPT_IDS: Final = 256  # message ids in one receipt entry
 
 
@@ -77,12 +80,8 @@ class Note(NamedTuple):
     seq: int
 
 
-class _Seen(NamedTuple):
-    message: int
-    time: int
-    batch: int  # durable once this batch is
-
-
+_Seen = tuple[int, int, int]  # message id, time, number of the batch: durable once that is
+_tuple = tuple.__new__  # makes a Put in half the time of its class: two for each message
 _Intent = tuple[Any, str, Outgoing, int]  # session, sender, send, round
 
 
@@ -149,9 +148,9 @@ class DeliveryQueue:
         self._recent: dict[tuple[str, bytes], _Seen] = {}
         self._checking = False
         self._hold_until = 0.0
+        self._release_at = FAR
         # out
         self._window: deque[Entry] = deque()
-        self._ack_wanted = 0
         self._releases: list[_Release] = []
         self._refs: dict[int, _Release] = {}
         self._ref = random.getrandbits(48)  # a confirmation meant for a predecessor must not fit
@@ -204,23 +203,25 @@ class DeliveryQueue:
         batch.entries.append(entry)
         batch.ops.append(Put(QUEUE, records.queue_key(self._prefix, self.assigned), records.encode(entry)))
 
-    def taken(self, ref: int) -> None:
-        """A sender's user process has our receipts durable."""
+    def taken(self, ref: int, now: float) -> None:
+        """A sender's user process has our receipts durable. What that lets go is deleted with the next batch, or soon."""
         release = self._refs.pop(ref, None)
         if release is not None:
+            self._now = now
             release.waiting.pop(ref, None)
+            self._settle_releases()
 
     # API: commit
 
     def flush(self, now: float) -> list[Op] | None:
         """Do what has gathered; return operations to be committed now, or None. Call again after `committed`."""
         self._now = now
-        self._take_ack()
         if self._flying is not None or now < self._hold_until:
             return None
-        self._settle_releases()
         batch = self._waiting[0]
-        self._add_release(batch)
+        self._settle_releases()
+        if batch.ops or now >= self._release_at:
+            self._add_release(batch)
         if not batch.ops:
             if batch.answers or batch.taken:
                 self._rotate()
@@ -254,6 +255,8 @@ class DeliveryQueue:
         self._now = now
         assert self._flying is not None
         batches = [self._flying, *self._waiting]
+        if self._flying.release is not None:
+            self._cursor_dirty, self._aside_wanted, self._release_at = True, self._flying.aside, now
         self._flying = None
         self._waiting.clear()
         self._number += 1
@@ -262,7 +265,7 @@ class DeliveryQueue:
         self.assigned, self.total = self.durable, self._durable_total
         # Forget first, then add again: a repeated id must not find the failed attempt of itself.
         done = self._done
-        self._recent = {key: seen for key, seen in self._recent.items() if seen.batch <= done}
+        self._recent = {key: seen for key, seen in self._recent.items() if seen[2] <= done}
         intents = [intent for batch in batches for intent in batch.intents]
         if isinstance(error, Conflict):
             self._checking = True
@@ -279,7 +282,7 @@ class DeliveryQueue:
             # It may be the repetition of one that is durable since long: that must not hear that nothing is kept.
             seen = self._recent.get((sender, send.id)) or self._look_up(sender, send.id)
             if seen is not None:
-                self.out.append((session, Accepted(self.user, [(send.id, seen.message, seen.time)])))
+                self.out.append((session, Accepted(self.user, [(send.id, seen[0], seen[1])])))
             else:
                 self.out.append((session, RefusedSends(self.user, [send.id], "unavailable", round_, RETRY)))
 
@@ -311,22 +314,23 @@ class DeliveryQueue:
         if session is None or session is not self.session:
             return
         self.session = None
-        self._take_ack()
         if self.sent > self.acked:
             # It had the head of the queue in its hands and did not say so.
             self._takes += 1
             self._high_sent = max(self._high_sent, self.sent)
             self._cursor_dirty = True
+            self._release_at = now
             self._aside_wanted = self._takes >= self._settings.takes_max
         self._window.clear()
         self.loaded = self.sent = self.acked
         self._resends = 0
         self._resend_at = None
 
-    def ack(self, session: Any, upto: int) -> None:
+    def ack(self, session: Any, upto: int, now: float) -> None:
         """The device holds all up to `upto`. Lower or repeated: nothing. From a session of before: nothing."""
-        if session is self.session and self._ack_wanted < upto <= self.sent:
-            self._ack_wanted = upto
+        if session is self.session and self.acked < upto <= self.sent:
+            self._now = now
+            self._take_ack(upto)
 
     def tick(self, now: float) -> None:
         """Send again what has waited too long for its acknowledgement or confirmation."""
@@ -349,6 +353,8 @@ class DeliveryQueue:
         if self._releases:
             retry = self._releases[0].retry_at
             due = retry if due is None or retry < due else due
+        if self._release_at != FAR and self._flying is None and (due is None or self._release_at < due):
+            due = self._release_at
         if self._hold_until > self._now and (due is None or self._hold_until < due):
             due = self._hold_until
         return due
@@ -359,6 +365,7 @@ class DeliveryQueue:
             self.session is None
             and self._flying is None
             and not self._releases
+            and self._release_at == FAR
             and not self._cursor_dirty
             and len(self._waiting) == 1
             and not self._open.intents
@@ -409,14 +416,16 @@ class DeliveryQueue:
             self._message = message
             entry = Envelope(message, sender, send.kind, body, time, total)
             prefix = self._prefix
-            batch.ops.append(Put(QUEUE, records.queue_key(prefix, seq), records.encode(entry)))
-            seen_key = records.dedupe_key(prefix, sender, send.id)
-            batch.ops.append(Put(DEDUPE, seen_key, records.encode(Seen(message, time)), ABSENT))
+            key_, seen_key = prefix + seq.to_bytes(8, "big"), b"%b%b\0%b" % (prefix, sender.encode(), send.id)
+            batch.ops += (
+                _tuple(Put, (QUEUE, key_, records.encode(entry), ANY)),
+                _tuple(Put, (DEDUPE, seen_key, records.encode((message, time)), ABSENT)),
+            )
             batch.entries.append(entry)
-            seen = _Seen(message, time, batch.number)
+            seen = (message, time, batch.number)
             self._remember(key, seen)
         batch.intents.append((session, sender, send, round_))
-        answer = (send.id, seen.message, seen.time)
+        answer = (send.id, seen[0], seen[1])
         answers = batch.answers.get(session)
         if answers is None:
             batch.answers[session] = [answer]
@@ -454,7 +463,7 @@ class DeliveryQueue:
         if len(recent) > self._settings.recent:
             oldest = next(iter(recent))
             # One that is not durable yet must stay: without it a repetition would be refused by our own Put.
-            if recent[oldest].batch <= self._done:
+            if recent[oldest][2] <= self._done:
                 del recent[oldest]
 
     def _look_up(self, sender: str, client_id: bytes) -> _Seen | None:
@@ -462,7 +471,7 @@ class DeliveryQueue:
         if record is None:
             return None
         found = records.read_seen(record.val)
-        seen = _Seen(found.message, found.time, 0)
+        seen = (found.message, found.time, 0)
         self._remember((sender, client_id), seen)
         return seen
 
@@ -491,6 +500,8 @@ class DeliveryQueue:
         releases = self._releases
         while releases and not releases[0].waiting:
             self._release_to = releases.pop(0).mark
+            if self._release_at == FAR:
+                self._release_at = self._now + RELEASE_AFTER
 
     def _add_release(self, batch: _Batch) -> None:
         target, aside = self._release_to, False
@@ -505,8 +516,10 @@ class DeliveryQueue:
         elif self._aside_wanted and not self._releases and self.acked < self.durable:
             target, aside = self._set_aside(batch), True
         elif not self._cursor_dirty:
+            self._release_at = FAR
             return
         self._cursor_dirty = self._aside_wanted = False
+        self._release_at = FAR if target.seq == self._release_to.seq else self._now
         batch.release = target
         batch.aside = aside
         takes = 0 if aside else self._takes
@@ -544,10 +557,7 @@ class DeliveryQueue:
 
     # internals: out
 
-    def _take_ack(self) -> None:
-        upto = self._ack_wanted
-        if upto <= self.acked:
-            return
+    def _take_ack(self, upto: int) -> None:
         groups: dict[str, list[int]] = {}
         window = self._window
         total = self._acked_total
@@ -578,6 +588,8 @@ class DeliveryQueue:
                 self._refs[ref] = release
                 self.out.append((sender, receipts))
         self._releases.append(release)
+        if not release.waiting:
+            self._settle_releases()
         self._resend_at = None
         if self.sent > self.acked:
             self._expect_ack()
@@ -645,7 +657,6 @@ class DeliveryQueue:
         record = self._shard.get(CURSOR, records.account_key(self.user))
         cursor = records.read_cursor(record.val) if record is not None else Cursor()
         self.released = self.acked = self.sent = self.loaded = cursor.acked
-        self._ack_wanted = cursor.acked
         self._released_total = self._acked_total = cursor.total
         self._release_to = _Mark(cursor.acked, cursor.total)
         self._takes, self._high_sent, self._message = cursor.takes, cursor.sent, cursor.message

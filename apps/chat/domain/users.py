@@ -116,16 +116,14 @@ class User(GenServer):
             send(self.me, FLUSH)
 
     def _ack(self, message: AckUpTo) -> None:
-        self.queue.ack(message.session, message.upto)
-        if not self.flushing:
-            self.flushing = True
-            send(self.me, FLUSH)
+        now = clock.now()
+        self.queue.ack(message.session, message.upto, now)
+        self._wake(now)
 
     def _taken(self, message: Taken) -> None:
-        self.queue.taken(message.ref)
-        if not self.flushing:
-            self.flushing = True
-            send(self.me, FLUSH)
+        now = clock.now()
+        self.queue.taken(message.ref, now)
+        self._wake(now)
 
     def _flush(self, _message: Any) -> None:
         self.flushing = False
@@ -141,7 +139,10 @@ class User(GenServer):
         ops = queue.flush(now)
         if ops is not None:
             self.home.store.commit_request(ops, None)
-        due = queue.deadline()
+        self._wake(now)
+
+    def _wake(self, now: float) -> None:
+        due = self.queue.deadline()
         if due is not None and (self.timer is None or due < self.timer_due):
             self._arm(now)
 
@@ -287,16 +288,16 @@ _NOTES: Final = {
 }
 
 _HANDLERS: Final[dict[type, Callable[[User, Any], Any]]] = {
-    Submit: lambda user, message: user._submit(message),
-    Receipts: lambda user, message: user._receipts(message),
-    AckUpTo: lambda user, message: user._ack(message),
-    Taken: lambda user, message: user._taken(message),
-    _Flush: lambda user, message: user._flush(message),
-    Committed: lambda user, message: user._committed(message),
-    CommitFailed: lambda user, message: user._commit_failed(message),
-    Attach: lambda user, message: user._attach(message),
-    Down: lambda user, message: user._down(message),
-    Claim: lambda user, message: user._claim(message),
-    SignOff: lambda user, message: user._sign_off(message),
-    Timeout: lambda user, message: user._timeout(message),
+    Submit: User._submit,
+    Receipts: User._receipts,
+    AckUpTo: User._ack,
+    Taken: User._taken,
+    _Flush: User._flush,
+    Committed: User._committed,
+    CommitFailed: User._commit_failed,
+    Attach: User._attach,
+    Down: User._down,
+    Claim: User._claim,
+    SignOff: User._sign_off,
+    Timeout: User._timeout,
 }
