@@ -21,6 +21,7 @@ from typing import Any
 
 from runtime.kernel import (
     NORMAL,
+    KILL,
     SHUTDOWN,
     Call,
     Exit,
@@ -31,6 +32,7 @@ from runtime.kernel import (
     blocking,
     cancel_timer,
     clock,
+    exit,
     fail,
     link,
     reply,
@@ -39,6 +41,7 @@ from runtime.kernel import (
     start_timer,
     trap_exit,
     whereis,
+    yield_,
 )
 from runtime.net.stream import Drain, Stream
 from runtime.net.limits import address_key
@@ -92,7 +95,7 @@ class Connections:
     """
 
     __slots__ = (
-        "_call", "_is_draining", "_listener", "_notes", "_pid", "_timer", "_wanted", "accepted", "by_address",
+        "_call", "_is_draining", "_late", "_listener", "_notes", "_pid", "_timer", "_wanted", "accepted", "by_address",
         "failed", "name", "refused", "socket", "table",
     )  # fmt: skip
 
@@ -106,6 +109,7 @@ class Connections:
         self._listener: Process | None = None
         self._pid: Any = None
         self._is_draining = False
+        self._late: list[Process] = []  # whose sockets were closed because their time was up
         self._call: Call | None = None  # who waits for the end of the drain
         self._timer: Timer | None = None
         self._notes: OrderedDict[str, float] = OrderedDict()
@@ -184,9 +188,14 @@ class Connections:
             if message.message == "orphaned":
                 self._drain(None, _ORPHAN_LIMIT)
             else:
+                self._late = [conn.pid for conn in self.table]
                 for conn in list(self.table):
                     conn.close(SHUTDOWN, flush=False)
         elif message == "drained" and not self.table:
+            if self._late:
+                yield_()  # they hear of it now; who does not is blocked in a callback
+                for pid in self._late:
+                    exit(pid, KILL)
             if self._call is not None:
                 reply(self._call, True)
             raise ProcessExit(NORMAL)

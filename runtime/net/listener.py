@@ -125,7 +125,7 @@ class Listener:
         behaviour = cls(config, self_())
         if config.tls is not None:
             behaviour._contexts = ServerContexts(config.tls)
-        pid: Process = spawn_callback(behaviour, link=True, name=name)
+        pid: Process = spawn_callback(behaviour, link=True, name=name, label=f"listener {config.name}")
         try:
             call(pid, _START, timeout=None)
         except CallError as error:

@@ -129,6 +129,7 @@ class TLSStep:
         plain = conn._socket
         try:
             if not isinstance(plain, ssl.SSLSocket):
+                plain.getpeername()  # reset already? wrap_socket would fail half way and lose hold of the descriptor
                 conn._socket = self._context().wrap_socket(
                     plain,
                     server_side=self._server_side,

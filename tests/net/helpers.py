@@ -15,7 +15,7 @@ import gevent
 from gevent import socket
 
 from runtime.kernel import TIMEOUT, Call, call, receive, receive_match, reply, self_, send
-from runtime.net import Length4, Listener, ListenerConfig, Protocol, listener
+from runtime.net import Length4, Line, Listener, ListenerConfig, Protocol, listener
 
 LIMIT = 1 << 20
 
@@ -83,8 +83,6 @@ class Sleeper(Teller):
 
 
 class LineTeller(Teller):
-    from runtime.net import Line
-
     framing = Line(100)
 
 

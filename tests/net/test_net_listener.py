@@ -33,7 +33,7 @@ from runtime.net import (
     connect,
     listener,
 )
-from tests.net.helpers import Client, Echo, Teller, event, in_connection, listening, sockets, until
+from tests.net.helpers import Client, Echo, Sleeper, Teller, event, in_connection, listening, sockets, until
 
 
 def down(ref):
@@ -165,6 +165,17 @@ def test_stop_closes_what_does_not_end_in_time(clock):
         clock.advance(5.1)
         assert event("closed")[1] == SHUTDOWN
         assert down(ref) == "normal"
+        assert client.is_cut()
+
+
+def test_a_callback_that_blocks_for_ever_does_not_hold_up_a_stop(clock):
+    with listening(Sleeper, drain_timeout=5) as pid, Client(pid) as client:
+        client.send(b"x")
+        conn, _ = event("frames")
+        ref = monitor(spawn(listener.stop, pid))
+        clock.advance(5.1)
+        assert down(ref) == "normal"
+        assert not conn.pid.alive
         assert client.is_cut()
 
 
