@@ -62,7 +62,11 @@ def _measure(chosen: list[Case], scale: Scale) -> tuple[list[Result], bool]:
                 one.measure(lab)
                 error = None
             except (ProbeFailed, OSError, KeyError) as failure:
-                error = f"{type(failure).__name__}: {failure}" if not isinstance(failure, ProbeFailed) else str(failure)
+                error = (
+                    f"{type(failure).__name__}: {failure}"
+                    if not isinstance(failure, ProbeFailed)
+                    else str(failure)
+                )
             finally:
                 lab.close()
             for result in lab.results.values():
@@ -94,12 +98,16 @@ def _interrupt(*_: Any) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools/bench", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("groups", nargs="*", metavar="group", help=f"{', '.join(GROUPS)}; none: all")
-    parser.add_argument("--quick", action="store_true", help="three rounds, small sizes: a group within a minute")
+    parser.add_argument(
+        "--quick", action="store_true", help="three rounds, small sizes: a group within a minute"
+    )
     parser.add_argument("--json", action="store_true", help="a list of rows for programs")
     parser.add_argument("--markdown", action="store_true", help="a table for a document")
     parser.add_argument("--list", action="store_true", help="say what each row measures, and stop")
     parser.add_argument("--only", metavar="KEY", help="the case of one row, by the `key` that --json shows")
-    parser.add_argument("--smoke", action="store_true", help="tiny sizes: does it run? The figures mean nothing")
+    parser.add_argument(
+        "--smoke", action="store_true", help="tiny sizes: does it run? The figures mean nothing"
+    )
     return parser
 
 

@@ -46,7 +46,14 @@ class _Node:
     @contextmanager
     def up(self) -> Iterator[_Node]:
         self._starts += 1
-        command = [sys.executable, "-m", "runtime.node", "--config", str(ROOT / "etc" / "node.toml"), "--json-ready"]
+        command = [
+            sys.executable,
+            "-m",
+            "runtime.node",
+            "--config",
+            str(ROOT / "etc" / "node.toml"),
+            "--json-ready",
+        ]
         for setting in (*_SETTINGS, f"node.data_dir={self.directory / 'var'}"):
             command += ["--set", setting]
         self._output = self.directory / f"node-{self._starts}.out"
@@ -54,7 +61,9 @@ class _Node:
             self.pid, self.port = child.pid, int(child.ready["native_port"])
             yield self
 
-    def load(self, mode: str, *options: object, cpus: set[int] | None = None, limit: float = 150.0) -> dict[str, Any]:
+    def load(
+        self, mode: str, *options: object, cpus: set[int] | None = None, limit: float = 150.0
+    ) -> dict[str, Any]:
         """Run the load generator to its end."""
         command = [sys.executable, "-m", "apps.chat.client.load", mode, "--accounts", str(self.accounts)]
         command += ["--port", str(self.port), "--pid", str(self.pid), "--json", "--limit", str(limit - 10)]
@@ -80,14 +89,26 @@ def _cores() -> tuple[set[int], set[int]]:
 
 def _check(lab: Lab, key: str, found: dict[str, Any]) -> None:
     """Say what makes a figure doubtful."""
-    faults = {name: found[name] for name in ("lost", "repeated", "refused", "unanswered", "dropped", "failed") if found.get(name)}
+    faults = {
+        name: found[name]
+        for name in ("lost", "repeated", "refused", "unanswered", "dropped", "failed")
+        if found.get(name)
+    }
     if faults:
-        lab.note(key, "faults: " + ", ".join(f"{count} {name}" for name, count in faults.items()))
+        lab.note(key, "faults", "faults: " + ", ".join(f"{count} {name}" for name, count in faults.items()))
     if found.get("load_cpu_share", 0) > 0.9:
-        lab.note(key, f"the load generator used {found['load_cpu_share']:.0%} of its core: it may be the limit")
+        lab.note(
+            key,
+            "load",
+            f"the load generator used {found['load_cpu_share']:.0%} of its core: it may be the limit",
+        )
     share = found.get("server_cpu_share")
     if share is not None and share < 0.8 and not found.get("rate"):
-        lab.note(key, f"the server's processes were on a processor {share:.0%} of the time: they waited for the disk or the load")
+        lab.note(
+            key,
+            "share",
+            f"the server's processes were on a processor {share:.0%} of the time: they waited for the disk or the load",
+        )
 
 
 # messages
@@ -111,12 +132,22 @@ def _check(lab: Lab, key: str, found: dict[str, Any]) -> None:
     ),
 )  # fmt: skip
 def messages(lab: Lab) -> None:
-    pairs, seconds = lab.pick(3, 100, 100), lab.pick(0.3, 2.5, 10.0)
-    options = ("--pairs", pairs, "--window", 10, "--seconds", seconds, "--warmup", lab.pick(0.1, 0.7, 2.0), "--receipts")
+    pairs, seconds = lab.pick(3, 100, 100), lab.pick(0.3, 2.0, 10.0)
+    options = (
+        "--pairs",
+        pairs,
+        "--window",
+        10,
+        "--seconds",
+        seconds,
+        "--warmup",
+        lab.pick(0.1, 0.7, 2.0),
+        "--receipts",
+    )
     server, others = _cores()
     every = server | others
     if server == others:
-        lab.note("messages", "one processor only: the load generator shares it")
+        lab.note("messages", "cores", "one processor only: the load generator shares it")
     with _Node(lab).up() as node:
         node.register(2 * pairs)
         for _ in lab.rounds(5):
@@ -146,8 +177,17 @@ def messages(lab: Lab) -> None:
     ),
 )  # fmt: skip
 def latency(lab: Lab) -> None:
-    pairs, seconds = lab.pick(3, 100, 100), lab.pick(0.3, 3.0, 10.0)
-    options = ("--pairs", pairs, "--rate", lab.pick(50, 1000, 1000), "--seconds", seconds, "--warmup", lab.pick(0.1, 1.0, 2.0))
+    pairs, seconds = lab.pick(3, 100, 100), lab.pick(0.3, 2.5, 10.0)
+    options = (
+        "--pairs",
+        pairs,
+        "--rate",
+        lab.pick(50, 1000, 1000),
+        "--seconds",
+        seconds,
+        "--warmup",
+        lab.pick(0.1, 1.0, 2.0),
+    )
     with _Node(lab).up() as node:
         node.register(2 * pairs)
         for _ in lab.rounds(5):
@@ -170,7 +210,7 @@ def latency(lab: Lab) -> None:
     )
 )  # fmt: skip
 def idle(lab: Lab) -> None:
-    count = lab.pick(10, 500, 3000)
+    count = lab.pick(10, 400, 3000)
     node = _Node(lab)
     with node.up():
         node.register(count + 1)  # `idle` logs one in before it looks at the memory
@@ -189,7 +229,7 @@ def idle(lab: Lab) -> None:
     _row("logins_cpu", "login storm, CPU", "µs", "CPU time of all server processes for each login", better="lower"),
 )  # fmt: skip
 def logins(lab: Lab) -> None:
-    accounts, count = lab.pick(10, 200, 1000), lab.pick(20, 1500, 5000)
+    accounts, count = lab.pick(10, 200, 1000), lab.pick(20, 1000, 5000)
     with _Node(lab).up() as node:
         node.register(accounts)
         for _ in lab.rounds(5):

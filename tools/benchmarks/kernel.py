@@ -60,7 +60,9 @@ def ping_pong(lab: Lab) -> None:
 )  # fmt: skip
 def ring(lab: Lab) -> None:
     for _ in lab.rounds():
-        lab.value("ring", lab.probe(f"{_OURS}:ring", size=1000, hops=lab.pick(2000, 200_000, 1_000_000))["us"])
+        lab.value(
+            "ring", lab.probe(f"{_OURS}:ring", size=1000, hops=lab.pick(2000, 200_000, 1_000_000))["us"]
+        )
         hops = lab.pick(1000, 20_000, 100_000)
         lab.peer("ring", "gevent Queue", partial(_peer, lab, "gevent_ring", size=1000, hops=hops))
 
@@ -82,7 +84,9 @@ def ring(lab: Lab) -> None:
 def call(lab: Lab) -> None:
     theirs = lab.pick(200, 10_000, 50_000)
     for _ in lab.rounds():
-        found = lab.probe(f"{_OURS}:calls", count=lab.pick(500, 20_000, 100_000), queued=lab.pick(1000, 100_000, 100_000))
+        found = lab.probe(
+            f"{_OURS}:calls", count=lab.pick(500, 20_000, 100_000), queued=lab.pick(1000, 100_000, 100_000)
+        )
         lab.value("call", found["idle"])
         lab.value("call_queued", found["queued"])
         lab.value("call_ratio", found["queued"] / found["idle"])
@@ -179,8 +183,14 @@ def crash(lab: Lab) -> None:
     batches = lab.pick(2, 100, 300)
     for _ in lab.rounds():
         lab.value("crash", lab.probe(f"{_OURS}:crashes", kind="plain", batch=100, batches=batches)["us"])
-        lab.peer("crash", "gevent link_exception", partial(_peer, lab, "gevent_crashes", batch=100, batches=batches // 2))
-        lab.value("crash_server", lab.probe(f"{_OURS}:crashes", kind="server", batch=100, batches=batches)["us"])
+        lab.peer(
+            "crash",
+            "gevent link_exception",
+            partial(_peer, lab, "gevent_crashes", batch=100, batches=batches // 2),
+        )
+        lab.value(
+            "crash_server", lab.probe(f"{_OURS}:crashes", kind="server", batch=100, batches=batches)["us"]
+        )
         storm = lab.pick(300, 20_000, 20_000)
         lab.value("crash_storm", lab.probe(f"{_OURS}:crashes", kind="plain", batch=storm, batches=1)["us"])
 

@@ -148,7 +148,9 @@ class Lab:
     def memory(self, key: str, sample: float) -> None:
         """As `value`. Memory that does not grow was hidden in what lay free before: no figure, but in a smoke run."""
         if sample <= 0 and self.scale != "smoke":
-            raise ProbeFailed(f"the server's memory did not grow ({sample:.3g}): too few of them for a figure")
+            raise ProbeFailed(
+                f"the server's memory did not grow ({sample:.3g}): too few of them for a figure"
+            )
         self.value(key, sample)
 
     def value(self, key: str, sample: float) -> None:
@@ -171,10 +173,9 @@ class Lab:
         for key in keys:
             self.results[key].error = str(error)
 
-    def note(self, key: str, text: str) -> None:
-        """A remark to a row, shown once."""
-        if text not in self.results[key].notes:
-            self.results[key].notes.append(text)
+    def note(self, key: str, kind: str, text: str) -> None:
+        """A remark to a row; `kind` names it, and the last one of a kind counts."""
+        self.results[key].notes[kind] = text
 
     # processes
 
@@ -191,7 +192,9 @@ class Lab:
             yield child
 
     @contextlib.contextmanager
-    def launched(self, command: list[str], name: str, timeout: float, output: Path | None = None) -> Iterator[Child]:
+    def launched(
+        self, command: list[str], name: str, timeout: float, output: Path | None = None
+    ) -> Iterator[Child]:
         """Likewise any program that prints a line of JSON when it is ready, or at its end."""
         child = Child(command, tempfile.TemporaryFile(), output)  # noqa: SIM115 - closed by Child.end
         self._children.append(child)
@@ -216,7 +219,8 @@ class Lab:
         if self._scratch is None:
             var = ROOT / "var"
             var.mkdir(mode=0o700, exist_ok=True)
-            self._scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=var))
+            _sweep(var)
+            self._scratch = Path(tempfile.mkdtemp(prefix=f"bench-{os.getpid()}-", dir=var))
         return self._scratch
 
     def close(self) -> None:
@@ -229,6 +233,14 @@ class Lab:
 
 
 # internals
+
+
+def _sweep(var: Path) -> None:
+    """Remove what benchmarks that were killed have left."""
+    for left in var.glob("bench-*-*"):
+        pid = left.name.split("-")[1]
+        if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _die_with_parent() -> None:

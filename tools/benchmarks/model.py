@@ -62,7 +62,7 @@ class Result:
     samples: list[float] = field(default_factory=list)
     peer_samples: dict[str, list[float]] = field(default_factory=dict)
     peer_errors: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
     error: str | None = None
 
     @property

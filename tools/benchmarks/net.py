@@ -47,7 +47,9 @@ def idle(lab: Lab) -> None:
         with (
             lab.running(f"probes_servers:{server}", **(files if tls else {})) as served,
             # A warm-up as large as what is measured is too dear; enough that pools and the first arenas are there.
-            lab.running("probes_client:hold", port=served.ready["port"], tls=tls, warm=100, count=count) as client,
+            lab.running(
+                "probes_client:hold", port=served.ready["port"], tls=tls, warm=100, count=count
+            ) as client,
         ):
             before = resident(served.pid)
             client.say("more")
@@ -88,10 +90,14 @@ def echo(lab: Lab) -> None:
                 connections=connections, batch=batch, seconds=seconds,
             )  # fmt: skip
         if server == "ours" and found["server_share"] < 0.5:
-            lab.note(key, f"the server was busy {found['server_share']:.0%} of the time only")
+            lab.note(key, "share", f"the server was busy {found['server_share']:.0%} of the time only")
         return float(found["per_cpu_second"])
 
     for _ in lab.rounds(5):
-        for key, tls, batch in (("tls_echo_16", True, 16), ("tls_echo_1", True, 1), ("plain_echo_16", False, 16)):
+        for key, tls, batch in (
+            ("tls_echo_16", True, 16),
+            ("tls_echo_1", True, 1),
+            ("plain_echo_16", False, 16),
+        ):
             lab.value(key, rate("ours", tls, batch, key))
             lab.peer(key, _GREENLET, lambda tls=tls, batch=batch, key=key: rate("greenlets", tls, batch, key))  # type: ignore[misc]

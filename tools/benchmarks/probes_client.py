@@ -78,7 +78,9 @@ def _echoed(port: int, context: ssl.SSLContext | None) -> Any:
     return sock
 
 
-def flood(port: int, pid: int, tls: bool, connections: int, batch: int, seconds: float, size: int = 145) -> dict[str, float]:
+def flood(
+    port: int, pid: int, tls: bool, connections: int, batch: int, seconds: float, size: int = 145
+) -> dict[str, float]:
     """Every connection keeps `batch` frames under way, written at once when all of the last have come back.
 
     Returns frames a second, frames for each CPU-second of the server (`pid`), and this client's own CPU share.
@@ -124,4 +126,9 @@ def flood(port: int, pid: int, tls: bool, connections: int, batch: int, seconds:
             missing[fd] = left
     count, used, own = frames - mark[0], cpu_seconds(pid) - mark[1], time.process_time() - mark[2]
     took = time.perf_counter() - mark[3]
-    return {"rate": count / took, "per_cpu_second": count / used, "server_share": used / took, "client_share": own / took}
+    return {
+        "rate": count / took,
+        "per_cpu_second": count / used,
+        "server_share": used / took,
+        "client_share": own / took,
+    }

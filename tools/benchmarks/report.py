@@ -55,10 +55,16 @@ def to_json(result: Result) -> dict[str, Any]:
         "spread": [_round(side) for side in result.spread] if result.spread else None,
         "rounds": len(result.samples),
         "peers": [
-            {"name": p.name, "value": _round(p.value), "ratio": _round(p.ratio), "source": p.source, "error": p.error}
+            {
+                "name": p.name,
+                "value": _round(p.value),
+                "ratio": _round(p.ratio),
+                "source": p.source,
+                "error": p.error,
+            }
             for p in result.beside
         ],
-        "notes": result.notes,
+        "notes": list(result.notes.values()),
         "error": result.error,
     }
 
@@ -79,7 +85,11 @@ def table(results: Iterable[Result], colour: bool, width: int | None = None, hea
     missed = [result.row.name for result in results if result.met is False]
     aimed = sum(result.met is not None for result in results)
     if aimed:
-        lines += ["", f"{aimed - len(missed)} of {aimed} targets met" + (f"; not met: {', '.join(missed)}" if missed else "")]
+        lines += [
+            "",
+            f"{aimed - len(missed)} of {aimed} targets met"
+            + (f"; not met: {', '.join(missed)}" if missed else ""),
+        ]
     return "\n".join(lines).strip("\n") + "\n"
 
 
@@ -92,7 +102,11 @@ def markdown(results: Iterable[Result]) -> str:
         value = f"**{number(result.value)} {row.unit}**" if result.value is not None else "failed"
         if result.spread and len(result.samples) > 1:
             value += f" ({number(result.spread[0])} to {number(result.spread[1])})"
-        target = "" if row.target is None else f"{_sign(row)} {number(row.target)}, {'met' if result.met else '**not met**'}"
+        target = (
+            ""
+            if row.target is None
+            else f"{_sign(row)} {number(row.target)}, {'met' if result.met else '**not met**'}"
+        )
         peers = []
         for peer in result.beside:
             if peer.value is not None:
@@ -102,7 +116,12 @@ def markdown(results: Iterable[Result]) -> str:
                     sources[peer.name] = peer.source.split(",")[0]
         lines.append(f"| {row.name} | {value} | {target} | {'; '.join(peers)} |")
     if sources:
-        lines += ["", "\\* " + ", ".join(sources.values()) + ": measured earlier on a machine of this kind, not in this run."]
+        lines += [
+            "",
+            "\\* "
+            + ", ".join(sources.values())
+            + ": measured earlier on a machine of this kind, not in this run.",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -190,7 +209,7 @@ def _line(result: Result, paint: _Paint, width: int) -> list[str]:
     beside = [_peer(peer) for peer in result.beside]
     if beside:
         lines += [paint.dim(line) for line in _wrap("beside: " + "; ".join(beside), width)]
-    for note in result.notes:
+    for note in result.notes.values():
         lines += [paint.dim(line) for line in _wrap("note: " + note, width)]
     if result.error:
         lines += [paint.bad(line) for line in _wrap("failed: " + result.error, width)]
