@@ -38,9 +38,7 @@ Effects are appended to `out` as (destination, message): a pid, a user id, or No
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Iterable
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from apps.chat.domain import records
@@ -120,6 +118,16 @@ class DeliveryQueue:
     Invariants: the marks as drawn above; window = the entries acked+1 … loaded; at most one batch in flight.
     """
 
+    # Slots: forty fields in a dictionary take 2 KB a user. With __dict__ among them live code may still add some.
+    __slots__ = (
+        "__dict__", "_acked_total", "_aside_wanted", "_backlog_until", "_checking", "_cursor_dirty", "_done",
+        "_durable_total", "_flying", "_head_time", "_high_sent", "_hold_until", "_ids", "_message",
+        "_noted_full", "_now", "_number", "_open", "_prefix", "_recent", "_ref", "_refs", "_release_at",
+        "_release_to", "_released_total", "_releases", "_resend_at", "_resends", "_settings", "_shard",
+        "_takes", "_waiting", "_window", "acked", "assigned", "durable", "loaded", "out", "released", "sent",
+        "session", "total", "user",
+    )  # fmt: skip
+
     def __init__(
         self, user: str, shard: ShardStore, settings: DeliverySettings, ids: MessageIds, now: float
     ) -> None:
@@ -139,18 +147,17 @@ class DeliveryQueue:
         self._message = self._high_sent = self._takes = 0
         self._head_time = 0
         # in
-        self._number = 1
+        self._number = 0
         self._done = 0
         self._flying: _Batch | None = None
         self._waiting: list[_Batch] = []  # short lists: an empty deque takes 600 bytes
-        self._open = _Batch(1)
-        self._waiting.append(self._open)
+        self._open: _Batch | None = None  # the last of `_waiting`, if any
         self._recent: dict[tuple[str, bytes], _Seen] = {}
         self._checking = False
         self._hold_until = 0.0
         self._release_at = FAR
         # out
-        self._window: deque[Entry] = deque()
+        self._window: list[Entry] = []
         self._releases: list[_Release] = []
         self._refs: dict[int, _Release] = {}
         self._ref = random.getrandbits(48)  # a confirmation meant for a predecessor must not fit
@@ -218,16 +225,18 @@ class DeliveryQueue:
         self._now = now
         if self._flying is not None or now < self._hold_until:
             return None
-        batch = self._waiting[0]
-        self._settle_releases()
+        if not self._waiting:
+            if now < self._release_at:
+                return None
+            self._open_batch()
+        batch = self._waiting.pop(0)
+        if batch is self._open:
+            self._open = None
         if batch.ops or now >= self._release_at:
             self._add_release(batch)
         if not batch.ops:
-            if batch.answers or batch.taken:
-                self._rotate()
-                self._answer(batch)
+            self._answer(batch)
             return None
-        self._rotate()
         self._flying = batch
         return batch.ops
 
@@ -259,9 +268,7 @@ class DeliveryQueue:
             self._cursor_dirty, self._aside_wanted, self._release_at = True, self._flying.aside, now
         self._flying = None
         self._waiting.clear()
-        self._number += 1
-        self._open = _Batch(self._number)
-        self._waiting.append(self._open)
+        self._open = None
         self.assigned, self.total = self.durable, self._durable_total
         # Forget first, then add again: a repeated id must not find the failed attempt of itself.
         done = self._done
@@ -337,7 +344,7 @@ class DeliveryQueue:
         self._now = now
         if self._resend_at is not None and now >= self._resend_at and self.session is not None:
             self._resends += 1
-            again = list(islice(self._window, self.sent - self.acked))
+            again = self._window[: self.sent - self.acked]
             if again:
                 attempts = 1 + self._takes + self._resends
                 self.out.append((self.session, Deliveries(self.acked + 1, again, attempts)))
@@ -367,8 +374,7 @@ class DeliveryQueue:
             and not self._releases
             and self._release_at == FAR
             and not self._cursor_dirty
-            and len(self._waiting) == 1
-            and not self._open.intents
+            and not self._waiting
         )
 
     @property
@@ -444,18 +450,12 @@ class DeliveryQueue:
                 self.out.append((session, RefusedSends(self.user, [send.id], "queue_full", round_)))
 
     def _open_batch(self) -> _Batch:
-        if len(self._open.ops) >= MAX_BATCH:
+        batch = self._open
+        if batch is None or len(batch.ops) >= MAX_BATCH:
             self._number += 1
-            self._open = _Batch(self._number)
-            self._waiting.append(self._open)
-        return self._open
-
-    def _rotate(self) -> None:
-        self._waiting.pop(0)
-        if not self._waiting:
-            self._number += 1
-            self._open = _Batch(self._number)
-            self._waiting.append(self._open)
+            batch = self._open = _Batch(self._number)
+            self._waiting.append(batch)
+        return batch
 
     def _remember(self, key: tuple[str, bytes], seen: _Seen) -> None:
         recent = self._recent
@@ -552,7 +552,7 @@ class DeliveryQueue:
                 self.acked, self._acked_total = mark
                 self.sent = max(self.sent, self.acked)
                 if self._window:
-                    self._window.popleft()
+                    del self._window[0]
                 self.loaded = self.acked + len(self._window)
 
     # internals: out
@@ -564,15 +564,17 @@ class DeliveryQueue:
         while self.acked < upto:
             if not window:
                 self._load(self._settings.window)
-            entry = window.popleft()
-            self.acked += 1
-            total = entry.total
-            if type(entry) is Envelope:
-                ids = groups.get(entry.sender)
-                if ids is None:
-                    groups[entry.sender] = [entry.message]
-                else:
-                    ids.append(entry.message)
+            taken = window[: upto - self.acked]
+            del window[: len(taken)]
+            self.acked += len(taken)
+            total = taken[-1].total
+            for entry in taken:
+                if type(entry) is Envelope:
+                    ids = groups.get(entry.sender)
+                    if ids is None:
+                        groups[entry.sender] = [entry.message]
+                    else:
+                        ids.append(entry.message)
         self._acked_total = total
         self.loaded = self.acked + len(window)
         self._head_time = window[0].time if window else now_ms()
@@ -605,7 +607,7 @@ class DeliveryQueue:
         sent, loaded = self.sent, self.loaded
         if loaded <= sent:
             return
-        fresh = list(window) if loaded - sent >= len(window) else list(islice(window, sent - self.acked, None))
+        fresh = window[sent - self.acked :]
         first = sent + 1
         if first <= self._high_sent:
             # Some were in the hands of a device before: those carry their count, so that a client can tell.
