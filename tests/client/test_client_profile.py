@@ -145,3 +145,45 @@ def test_registering_as_somebody_else_does_not_send_the_old_outbox(tmp_path: Pat
         profile.new_account("+339", "d2", "k2")
         assert len(profile.outbox) == 1
     assert json.loads((tmp_path / "account.json").read_text())["device"] == "d2"
+
+
+def test_a_long_life_compacts_by_itself_and_keeps_the_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile_module, "COMPACT_ABOVE", 2000)
+    monkeypatch.setattr(profile_module, "KEPT", 5)
+    with Profile(tmp_path) as profile:
+        entry = profile.queue(Send(b"1" * 16, "+332", "text", b"waiting"))
+        for n in range(1, 300):
+            profile.record([deliver(n, 100 + n)])
+            profile.mark_shown(profile.unshown())
+        assert len(profile.entries) < 60
+        profile.record([Accepted(b"1" * 16, 5000, 0)])
+        assert entry.state == "accepted"
+        for n in range(300, 500):
+            profile.record([deliver(n, 100 + n)])
+        profile.record([Receipt(500, "+332", "delivered", (5000,), 0)])
+        assert entry.state == "delivered"
+        assert len(profile.unshown()) == 200
+    with Profile(tmp_path) as profile:
+        assert len(profile.unshown()) == 200
+        assert profile.received == 500
+
+
+def test_a_full_disk_is_said_and_leaves_no_half_line(tmp_path: Path) -> None:
+    import resource
+
+    with Profile(tmp_path) as profile:
+        profile.queue(Send(b"1" * 16, "+332", "text", b"fits"))
+        size = (tmp_path / "journal").stat().st_size
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, before[1]))
+        try:
+            with pytest.raises(ProfileDamaged, match="cannot write"):
+                profile.queue(Send(b"2" * 16, "+332", "text", b"x" * 200))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert (tmp_path / "journal").stat().st_size == size
+        profile.queue(Send(b"3" * 16, "+332", "text", b"fits again"))
+    with Profile(tmp_path) as profile:
+        assert [send.body for send in profile.outbox.values()] == [b"fits", b"fits again"]
+        assert not profile.warnings

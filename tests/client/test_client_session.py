@@ -447,3 +447,24 @@ def test_whatever_the_wire_does_each_message_counts_once_and_in_order(actions: l
         assert not wire.session.outbox
         assert not wire.model.accounts[USER].queue
         wire.profile.close()
+
+
+def test_a_body_beyond_the_servers_limit_is_refused_here_and_does_not_block_the_rest(model: Model) -> None:
+    session, server = online(model)
+    session.send(Send(b"1" * 16, "+331", "text", b"x" * (LIMITS.max_body + 1)))
+    session.send(Send(b"2" * 16, "+331", "text", b"x"))
+    events = talk(session, server) + session.tick(1.0)
+    assert [(e.id, e.code) for e in events if isinstance(e, Refused)] == [(b"1" * 16, "too_big")]
+    assert model.order == [b"2" * 16]
+    assert not session.outbox
+
+
+@pytest.mark.parametrize("message", [
+    Send(b"short", "+331", "text", b""), Send(b"1" * 16, "", "text", b""), Send(b"1" * 16, "x" * 65, "text", b""),
+    Send(b"1" * 16, "+331", "", b""),
+])
+def test_what_no_server_takes_never_enters_the_outbox(message: Send) -> None:
+    session = Session()
+    with pytest.raises(LocalProtocolError, match="cannot be sent"):
+        session.send(message)
+    assert not session.outbox

@@ -24,6 +24,7 @@ from apps.chat.client.session import (
     Session,
     State,
     TokenRenewed,
+    check,
 )
 from apps.chat.native.frames import Accepted, Deliver, Read, Ready, Receipt, Refused, Registered, Send
 
@@ -112,9 +113,13 @@ class Client:
         return self.session.state is State.READY
 
     def send(self, to: str, body: bytes | str, kind: str = "text", client_id: bytes | None = None) -> Entry:
-        """Promise to send: the message is on disk when this returns, and goes out when it can."""
+        """Promise to send: the message is on disk when this returns, and goes out when it can.
+
+        Raises LocalProtocolError for what no server would take, before anything is promised.
+        """
         data = body.encode() if isinstance(body, str) else body
         message = Send(client_id or secrets.token_bytes(16), to, kind, data)
+        check(message)
         entry = self.profile.queue(message)
         self.session.send(message)
         self._write()

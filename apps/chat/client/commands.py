@@ -24,7 +24,7 @@ from typing import Any, Final
 from apps.chat.client.client import Client, News, Stopped, Waiting
 from apps.chat.client.connection import CertificateProblem
 from apps.chat.client.profile import Entry, Profile, ProfileBusy, ProfileDamaged, default_directory
-from apps.chat.client.session import Failed, State
+from apps.chat.client.session import Failed, LocalProtocolError, State
 from apps.chat.native.frames import PinSent, Receipt, Registered, Welcome
 
 __all__ = ["Trouble", "main", "parse_server", "resolve"]
@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
     except (ProfileBusy, ProfileDamaged) as error:
         _say(f"chat: {error}")
         return NO_PROFILE
-    except CertificateProblem as error:
+    except (CertificateProblem, LocalProtocolError) as error:
         _say(f"chat: {error}")
         return USAGE
     except (KeyboardInterrupt, EOFError):

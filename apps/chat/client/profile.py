@@ -121,6 +121,9 @@ class Profile:
         self.warnings: list[str] = []
         self._by_id: dict[bytes, Entry] = {}
         self._by_message: dict[int, Entry] = {}
+        self._unshown: dict[int, Entry] = {}
+        self._size = 0
+        self._compact_at = COMPACT_ABOVE
         self._early: OrderedDict[int, str] = OrderedDict()
         self._path = directory / "journal"
         self._file = -1
@@ -194,7 +197,7 @@ class Profile:
 
     def unshown(self) -> list[Entry]:
         """Messages that arrived while nobody looked, oldest first."""
-        return [entry for entry in self.entries if not entry.shown]
+        return list(self._unshown.values())
 
     def mark_shown(self, entries: Iterable[Entry]) -> None:
         """Remember that these are shown; call it just before printing them.
@@ -248,8 +251,8 @@ class Profile:
                 self._add(Entry(sender, False, kind, body, when, "received", message=message, shown=False))
             case ["shown", messages]:
                 for message in messages:
-                    if message in self._by_message:
-                        self._by_message[message].shown = True
+                    if message in self._unshown:
+                        self._unshown.pop(message).shown = True
             case ["rd", to, messages]:
                 self.reads.append(Read(to, tuple(messages)))
             case ["rdok", to, messages]:
@@ -275,6 +278,8 @@ class Profile:
             self._by_id[entry.id] = entry
         if entry.message:
             self._by_message[entry.message] = entry
+        if not entry.shown:
+            self._unshown[entry.message] = entry
 
     def _remember(self, seq: int, message: int) -> None:
         self.received = max(self.received, seq)
@@ -316,35 +321,56 @@ class Profile:
             self._compact()
 
     def _compact(self) -> None:
-        kept = self.entries[-KEPT:]
-        recent = {id(entry) for entry in kept}
+        """Rewrite the journal with what still matters, and forget the rest here as well."""
+        recent = {id(entry) for entry in self.entries[-KEPT:]}
+        kept: list[Entry] = []
         lines: list[list[Any]] = [["known", 0, message] for message in self.known]
         for entry in self.entries:
-            waiting = entry.mine and entry.id in self.outbox
-            if waiting:
+            if entry.mine and entry.id in self.outbox:
+                kept.append(entry)
                 lines.append(["out", entry.id.hex(), entry.with_, entry.kind, _b64(entry.body), entry.time])
             elif id(entry) in recent or not entry.shown or (entry.mine and entry.state == "accepted"):
+                kept.append(entry)
                 values = (entry.with_, entry.mine, entry.kind, _b64(entry.body), entry.time, entry.state)
                 lines.append(["old", *values, entry.id.hex(), entry.message, entry.why, entry.shown])
         lines.extend(["rc", 0, status, [message]] for message, status in self._early.items())
         lines.extend(["rd", read.to, list(read.messages)] for read in self.reads)
         lines.append(["seq", self.received])
-        self._replace("journal", b"".join(_encode(line) for line in lines))
+        data = b"".join(_encode(line) for line in lines)
+        self._replace("journal", data)
+        self._compact_at = max(COMPACT_ABOVE, 2 * len(data))
+        self.entries = kept
+        self._by_id = {entry.id: entry for entry in kept if entry.id}
+        self._by_message = {entry.message: entry for entry in kept if entry.message}
+        if self._file >= 0:
+            os.close(self._file)
+            self._open_journal()
 
     # internals: files
 
     def _open_journal(self) -> None:
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._size = os.fstat(self._file).st_size
         _sync_directory(self.directory)
 
     def _write(self, records: list[list[Any]], *, durable: bool = True) -> None:
         data = b"".join(_encode(record) for record in records)
-        while data:
-            data = data[os.write(self._file, data):]
-        if durable:
-            os.fsync(self._file)
+        end = self._size + len(data)
+        try:
+            rest = data
+            while rest:
+                rest = rest[os.write(self._file, rest):]
+            if durable:
+                os.fsync(self._file)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self._size)  # half a line in the middle would be damage
+            raise ProfileDamaged(f"cannot write {self._path}: {error.strerror or error}. Nothing was promised.") from error
+        self._size = end
         for record in records:
             self._apply(record)
+        if self._size > self._compact_at:
+            self._compact()
 
     def _take_lock(self) -> int:
         fd = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)

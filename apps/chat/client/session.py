@@ -63,13 +63,16 @@ from apps.chat.native.frames import (
     Resume,
     Send,
     Welcome,
+    decode_client,
     decode_server,
+    encode,
     pack,
 )
 
 __all__ = [
     "Ended", "Event", "Failed", "Identity", "LocalProtocolError", "ReadTold", "Repeated", "Session", "Splitter", "State",
     "TokenRenewed",
+    "check",
 ]
 
 # types
@@ -185,6 +188,14 @@ class Splitter:
 # API
 
 
+def check(message: Send) -> None:
+    """Raise LocalProtocolError if `message` breaks the protocol's own limits (address, kind, body)."""
+    try:
+        decode_client(encode(message))
+    except FrameError as error:
+        raise LocalProtocolError(f"this cannot be sent: {error.text.partition(': ')[2] or error.text}") from None
+
+
 class Session:
     """One account over successive connections. See the module's head.
 
@@ -221,6 +232,7 @@ class Session:
         self._client = client
         self._known: OrderedDict[int, None] = OrderedDict.fromkeys(known)
         self._ref = 0
+        self._too_big: list[Send] = []
         self._reads: OrderedDict[int, Read] = OrderedDict()
         for read in reads:
             self._note_read(read)
@@ -251,6 +263,7 @@ class Session:
                     break
         except FrameError as error:
             self._end(events, "protocol", f"the server sent what we cannot read: {error}")
+        self._refuse_too_big(events)
         return events
 
     def tick(self, now: float) -> list[Event]:
@@ -277,12 +290,15 @@ class Session:
             self._reads_sent.clear()
             self._send_reads()
         self._pump()
+        self._refuse_too_big(events)
         return events
 
     def deadline(self) -> float | None:
         """When `tick` should be called next, in `now`'s seconds; None when offline."""
         if self.state is State.OFFLINE:
             return None
+        if self._too_big:
+            return self._now
         times = [self._heard + self._ping_every + STAGE_LIMIT]
         if self.state not in (State.READY, State.GREETED):
             times.append(self._stage + STAGE_LIMIT)
@@ -317,7 +333,11 @@ class Session:
         self._queue(Register(self._asking("register"), number, pin, device))
 
     def send(self, message: Send) -> None:
-        """Put `message` into the outbox and send it as soon as may be. The same id twice is once."""
+        """Put `message` into the outbox and send it as soon as may be. The same id twice is once.
+
+        Raises LocalProtocolError for what no server takes (`check`): in the outbox it would end every connection.
+        """
+        check(message)
         self.outbox.setdefault(message.id, message)
         self._pump()
 
@@ -597,11 +617,23 @@ class Session:
         for message in self.outbox.values():
             if message.id in self._in_flight or message.to in self._paused:
                 continue
+            if self.limits is not None and len(message.body) > self.limits.max_body:
+                # Not even tried: a frame beyond the limit ends the connection, and would do so on every one.
+                self._too_big.append(message)
+                continue
             self._in_flight.add(message.id)
             self._queue(message)
             room -= 1
             if room == 0:
                 break
+        for message in self._too_big:
+            self.outbox.pop(message.id, None)
+
+    def _refuse_too_big(self, events: list[Event]) -> None:
+        if self._too_big and self.limits is not None:
+            text = f"this server takes messages of up to {self.limits.max_body} bytes"
+            events += [Refused(message.id, "too_big", text) for message in self._too_big]
+            self._too_big.clear()
 
     def _know(self, message: int) -> None:
         self._known[message] = None

@@ -20,7 +20,7 @@ from typing import Any, Final
 from apps.chat.client.client import Client, Dialing, News, Stopped, Waiting
 from apps.chat.client.connection import WRITE
 from apps.chat.client.profile import Entry
-from apps.chat.client.session import Failed
+from apps.chat.client.session import Failed, LocalProtocolError
 from apps.chat.native.frames import Backlog, Ready, Refused
 
 __all__ = ["HELP", "Terminal", "printable"]
@@ -100,7 +100,11 @@ class Terminal:
             self.note("to whom? /to NAME first, or begin the line with @NAME", "bad")
             return
         if text.strip():
-            self.lines.append(self.client.send(to, text.removeprefix("/") if text.startswith("//") else text))
+            try:
+                self.lines.append(self.client.send(to, text.removeprefix("/") if text.startswith("//") else text))
+            except LocalProtocolError as error:
+                self.note(str(error), "bad")
+                return
             self.to = self.to or to
             self._scroll = 0
 
