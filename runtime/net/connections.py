@@ -59,12 +59,17 @@ _NOTES = 4096
 # types
 
 
-class ListenError(Exception):
-    """A listener could not start: one sentence that names the address and the way out. `.errno` if the system said no."""
+class ListenError(OSError):
+    """A listener could not start: one sentence that names the address and the way out (`str()` of it).
 
-    def __init__(self, text: str, errno: int | None = None) -> None:
-        super().__init__(text)
-        self.errno = errno
+    `.errno` is the system's number, if it was the system that said no; `.filename` then "host:port".
+    """
+
+    def __init__(self, text: str, number: int | None = None, address: str | None = None) -> None:
+        super().__init__(number, text, address)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 class Adopt:

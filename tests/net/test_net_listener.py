@@ -33,6 +33,8 @@ from runtime.net import (
     connect,
     listener,
 )
+from runtime.otp.child_spec import ChildSpec, SupFlags
+from runtime.otp.supervisor import Supervisor
 from tests.net.helpers import Client, Echo, Sleeper, Teller, event, in_connection, listening, sockets, until
 
 
@@ -352,3 +354,22 @@ def test_out_of_descriptors_pauses_and_recovers():
         check=False,
     )
     assert done.stdout.strip() == "fine", done.stderr
+
+
+def test_a_supervised_listener_comes_back_on_its_port_and_stops_in_order():
+    config = ListenerConfig(name="kept", protocol=Echo, drain_timeout=0.2)
+    spec = ChildSpec("kept", start=(Listener.start_link, (config,), {"name": "kept"}), shutdown=5.0)
+    trap_exit(True)
+    tree = Supervisor.start_link_with(SupFlags(intensity=3), [spec])
+    port = listener.port("kept")
+    with Client(port) as client:
+        first = whereis("kept")
+        exit(first, KILL)
+        until(lambda: whereis("kept") not in (None, first))
+        assert listener.port("kept") == port
+        client.send(b"still")
+        assert client.frame() == b"still"
+        exit(tree, SHUTDOWN)
+        assert client.rest() == b""
+    assert receive_match(lambda m: isinstance(m, Exit), timeout=5) == Exit(tree, SHUTDOWN)
+    assert whereis("kept.connections") is None

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 import ssl as plain_ssl
 
+import gevent
 import pytest
-from gevent import ssl
+from gevent import ssl, subprocess
 
 from runtime.kernel import self_
 from runtime.net import (
     CertificateError,
     ConnectError,
+    Line,
     Listener,
     ListenerConfig,
     TLSConfig,
@@ -216,3 +218,46 @@ def test_a_frame_of_many_records(authority):
         while len(got) < 2:
             got += event("frames")[1]
         assert got == [b"a" * 70_000, b"b"]
+
+
+class Lines(Teller):
+    framing = Line(1000)
+
+    def frames(self, conn, frames):
+        for line in frames:
+            conn.write(line.upper())
+
+
+def test_a_key_update_in_the_middle(authority):
+    """RFC 8446 4.6.3: either side may change its keys at any time, and ask the other to."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl command here")
+    with listening(Lines, tls=authority.server()) as pid:
+        command = [
+            openssl,
+            "s_client",
+            "-connect",
+            f"127.0.0.1:{listener.port(pid)}",
+            "-CAfile",
+            authority.ca,
+        ]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as client, gevent.Timeout(20):
+
+            def say(line, answer, where):
+                client.stdin.write(line + b"\n")
+                client.stdin.flush()
+                while where.readline().strip() != answer:
+                    pass
+
+            try:
+                event("connected")
+                say(b"before", b"BEFORE", client.stdout)
+                say(b"K", b"KEYUPDATE", client.stderr)  # its command for a key update, both ways
+                say(b"between", b"BETWEEN", client.stdout)
+                say(b"K", b"KEYUPDATE", client.stderr)
+                say(b"after", b"AFTER", client.stdout)
+            finally:
+                client.kill()
+        assert event("closed")[1] in ("peer_closed", "reset")
