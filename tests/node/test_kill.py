@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from apps.chat.client.profile import Account
 from apps.chat.client.session import State
-from apps.chat.native.frames import Accepted, Send
+from apps.chat.native.frames import Accepted, AskPin, Error, PinSent, Ready, Register, Registered, Send
 from tests.support.node import Node, close_client, number, until
+from tests.support.raw import Raw
 from tests.support.traffic import Traffic
 
 pytestmark = [pytest.mark.plain, pytest.mark.slow]
@@ -90,3 +92,30 @@ def test_the_same_client_id_gives_the_same_answer_and_no_second_message(tmp_path
         assert [entry.text for entry in reader.profile.unshown()] == ["once", "the end"]
         close_client(probe)
         close_client(reader)
+
+
+def test_a_device_key_is_durable_when_it_is_shown(tmp_path: Path) -> None:
+    """CHAT §1: the key is shown once; a kill -9 right after must not lose the account, nor revive the old key."""
+    phone = number(9)
+    with Node(tmp_path / "var", "chat.registration.resend_after=0") as node:
+        old: Account | None = None
+        for _ in range(3):
+            mark = len(node.lines)
+            with Raw(node.port) as raw:
+                raw.greet()
+                raw.send(AskPin(1, phone))
+                assert isinstance(raw.receive(), PinSent)
+                raw.send(Register(2, phone, node.pin_for(phone, mark), "device"))
+                registered = raw.receive()
+                assert isinstance(registered, Registered), registered
+                node.kill()
+            node.start()
+            account = Account(user=registered.user, key=registered.key)
+            with Raw(node.port) as raw:
+                assert isinstance(raw.login(account), Ready)
+            if old is not None:
+                with Raw(node.port) as raw:
+                    refused = raw.login(old)
+                    assert isinstance(refused, Error)
+                    assert refused.code == "auth_failed"
+            old = account

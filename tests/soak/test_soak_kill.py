@@ -66,3 +66,28 @@ def test_kill_9_of_the_stores_writer_again_and_again(tmp_path: Path) -> None:
         assert node.starts == 1
         assert node.process is not None
         assert node.process.poll() is None
+
+
+def test_kill_9_while_a_backlog_is_stored_and_drained(tmp_path: Path) -> None:
+    """Offline mail survives kills while it is stored, and while it is handed out."""
+    rng = random.Random(4)
+    with Node(tmp_path / "var") as node, Traffic(node, tmp_path, 3) as traffic:
+        traffic.window = 100
+        for _ in range(4):
+            traffic.connect()
+            traffic.leave(2)
+            for _ in range(3):
+                traffic.load(rng.randrange(200, 1000), 60)
+                node.kill()
+                node.start()
+                traffic.connect()
+            traffic.come_back(2)
+            for _ in range(4):
+                seen = sum(map(len, traffic.shown.values()))
+                goal = seen + rng.randrange(1, 300)
+                traffic.connect()
+                traffic.run(lambda goal=goal: sum(map(len, traffic.shown.values())) >= goal or traffic.is_quiet())  # type: ignore[misc]
+                node.kill()
+                node.start()
+            traffic.quiesce(60)
+            traffic.verify()

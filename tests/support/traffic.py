@@ -41,6 +41,7 @@ class Traffic:
         self.accepted = self.repeated = self.resumed = self.logged_in = 0
         self.window = 20
         self.is_sending = False
+        self.absent: set[int] = set()
         self.log: list[Any] = []
 
     def __enter__(self) -> Traffic:
@@ -65,6 +66,8 @@ class Traffic:
         """Everybody does what there is to do, and writes something more while `is_sending`."""
         self._wait(0.02)
         for index, client in enumerate(self.clients):
+            if index in self.absent:
+                continue
             if self.is_sending:
                 count = len(self.clients)
                 while len(client.session.outbox) < self.window:
@@ -82,7 +85,16 @@ class Traffic:
         """Everybody is logged in."""
         for client in self.clients:
             client.hurry()
-        self.run(lambda: all(client.is_ready for client in self.clients))
+        self.run(lambda: all(client.is_ready for n, client in enumerate(self.clients) if n not in self.absent))
+
+    def leave(self, index: int) -> None:
+        """Person `index` goes away until `come_back`; messages for them wait at the server."""
+        self.absent.add(index)
+        self.clients[index].close()
+
+    def come_back(self, index: int) -> None:
+        self.absent.discard(index)
+        self.clients[index].hurry()
 
     def load(self, messages: int, limit: float = 30.0) -> None:
         """Send until so many more messages are accepted; leaves with messages under way."""
