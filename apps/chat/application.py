@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Chat", "listener_config"]
 
 _log = logging.getLogger("chat")
+_ENVELOPE = 1024  # bytes of a frame that are not the body, at most
 
 
 class Chat(Application):
@@ -48,13 +49,29 @@ class Chat(Application):
         ("tools/chat", "a client: register, write, receive"),
     )
 
+    @classmethod
+    def config_problems(cls, config: Config) -> Mapping[str, str]:
+        """What concerns several settings at once."""
+        found = {}
+        if config.integer("chat.native.max_body") + _ENVELOPE > config.integer("chat.native.max_frame"):
+            found["chat.native.max_body"] = f"must be at least {_ENVELOPE} bytes below chat.native.max_frame"
+        gateways = config.items_of("chat.registration.gateways")
+        if "webhook" in gateways and not config.text("chat.registration.webhook_url").startswith(("http://", "https://")):
+            found["chat.registration.webhook_url"] = "must be an http or https URL: the webhook is one of the gateways"
+        if "apprise" in gateways and not config.items_of("chat.registration.apprise_urls"):
+            found["chat.registration.apprise_urls"] = "must name a service: apprise is one of the gateways"
+        if config.number("chat.login.token_refresh") * 2 + 600 > config.number("chat.login.token_valid"):
+            found["chat.login.token_valid"] = (
+                "must be 600 s above twice chat.login.token_refresh: a broken connection can be resumed for 10 minutes"
+            )
+        return found
+
     def start(self, start_type: str, config: Config) -> tuple[Pid, Any]:
         node = current()
         assert node.certificates is not None
         secrets = Secrets.load(node.data_dir / "chat.secret")
         native = config.into(NativeSettings, "chat.native")
         registration = config.into(RegistrationSettings, "chat.registration")
-        _check(native)
         homes = Homes(
             node.cluster,
             node.store,
@@ -105,8 +122,3 @@ def listener_config(native: NativeSettings, door: Door, certificates: Certificat
         handshake_timeout=native.handshake_timeout,
         idle_timeout=native.login_timeout,
     )
-
-
-def _check(native: NativeSettings) -> None:
-    if native.max_body + 1024 > native.max_frame:
-        raise ValueError("chat.native.max_body must be at least 1024 bytes below chat.native.max_frame")

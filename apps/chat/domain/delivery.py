@@ -79,7 +79,7 @@ class Note(NamedTuple):
 
 
 _Seen = tuple[int, int, int]  # message id, time, number of the batch: durable once that is
-_tuple = tuple.__new__  # makes a Put in half the time of its class: two for each message
+_tuple = tuple.__new__  # makes a Put or Del in half the time of its class: three for each message
 _Intent = tuple[Any, str, Outgoing, int]  # session, sender, send, round
 
 
@@ -511,7 +511,8 @@ class DeliveryQueue:
         if target.seq > self.released:
             prefix = self._prefix
             batch.ops.extend(
-                Del(QUEUE, records.queue_key(prefix, seq)) for seq in range(self.released + 1, target.seq + 1)
+                _tuple(Del, (QUEUE, prefix + seq.to_bytes(8, "big"), ANY))
+                for seq in range(self.released + 1, target.seq + 1)
             )
         elif self._aside_wanted and not self._releases and self.acked < self.durable:
             target, aside = self._set_aside(batch), True
