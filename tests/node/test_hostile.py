@@ -257,3 +257,51 @@ def test_a_client_that_floods_messages_is_slowed_and_the_others_are_not(node: No
         for n in range(20):
             raw.send(*[Send(os.urandom(16), number(68), "text", b"flood") for _ in range(50)])
             assert n >= 0
+
+
+def test_half_open_and_surplus_connections_are_ended(tmp_path: Path) -> None:
+    """Slow-loris limits and the limit per address: who does not get on is cut off, who is in stays."""
+    limits = ("chat.native.handshake_timeout=0.5", "chat.native.login_timeout=1", "chat.native.per_address=12")
+    with Node(tmp_path / "var", *limits) as node, Traffic(node, tmp_path, 2) as traffic:
+        traffic.connect()
+        with Innocents(traffic), contextlib.ExitStack() as stack:
+            silent = stack.enter_context(plain(node.port))
+            begun = stack.enter_context(plain(node.port))
+            begun.sendall(b"\x16\x03\x01\x02")
+            no_hello, no_login, half = (stack.enter_context(Raw(node.port)) for _ in range(3))
+            no_login.greet()
+            half.raw(b"\x00\x00\x10\x00\x95")
+            surplus = [stack.enter_context(plain(node.port)) for _ in range(20)]
+            for peer in (silent, begun, *surplus):
+                with contextlib.suppress(ConnectionError):
+                    while peer.recv(4096):
+                        pass
+            for raw in (no_hello, no_login, half):
+                assert all(isinstance(frame, (Error, Bye)) for frame in raw.rest())
+
+
+def test_a_flood_for_a_deaf_reader_does_not_grow_the_node(tmp_path: Path) -> None:
+    """CHAT §6: slow readers are shed before anything grows without bound."""
+    with Node(tmp_path / "var") as node:
+        people = []
+        for n in range(2):
+            node.register(tmp_path / f"p{n}", number(n))
+            with Profile(tmp_path / f"p{n}") as profile:
+                people.append(profile.account)
+        with Raw(node.port, 60.0) as sender, Raw(node.port, receive_buffer=4096) as deaf:
+            sender.login(people[0])
+            deaf.login(people[1])
+            before = memory(node.pid)
+            for _ in range(8):
+                for _ in range(25):
+                    sender.send(Send(os.urandom(16), people[1].user, "big", b"x" * 60_000))
+                for _ in range(25):
+                    assert isinstance(sender.receive(), Accepted)
+            # 200 messages of 60 KB are 12 MB; a window of them may be in flight, not all.
+            assert memory(node.pid) - before < 10 * 2**20
+
+
+def memory(pid: int) -> int:
+    """Bytes of private memory (the store's mapped file does not count)."""
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(fields["RssAnon"].split()[0]) * 1024
