@@ -50,7 +50,11 @@ class Chat:
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            self.command(*arguments), stdin=options.get("stdin", subprocess.DEVNULL), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            self.command(*arguments),
+            stdin=options.get("stdin", subprocess.DEVNULL),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def run(self, *arguments: str, code: int = 0, text: str | None = None) -> tuple[str, str]:
@@ -84,7 +88,12 @@ def test_send_waits_for_the_check_mark(chat: Chat, server: ScriptedServer) -> No
     chat.run("contacts", "add", "bob", "+33 600 000 002")
     out, _ = chat.run("send", "--to", "bob", "hello", "you", "--json")
     row = json.loads(out)
-    assert (row["state"], row["to"], row["text"], row["name"]) == ("accepted", "+33600000002", "hello you", "bob")
+    assert (row["state"], row["to"], row["text"], row["name"]) == (
+        "accepted",
+        "+33600000002",
+        "hello you",
+        "bob",
+    )
     assert len(server.model.order) == 1
     _, err = chat.run("send", "--to", "bob", "again", "--wait", "delivered", "--timeout", "1", code=4)
     assert "not delivered within 1 s" in err
@@ -108,7 +117,9 @@ def test_an_unsent_message_goes_out_with_the_next_command(chat: Chat, server: Sc
     chat.run("register", USER, "--pin", "12345")
     with socket.create_server(("127.0.0.1", 0)) as dead:
         port = dead.getsockname()[1]
-    _, err = chat.run("send", "--to", "+33600000002", "later", "--server", f"127.0.0.1:{port}", "--timeout", "0.5", code=3)
+    _, err = chat.run(
+        "send", "--to", "+33600000002", "later", "--server", f"127.0.0.1:{port}", "--timeout", "0.5", code=3
+    )
     assert f"nothing listens on 127.0.0.1:{port}" in err
     assert "outbox" in err
     assert server.model.order == []
@@ -116,7 +127,9 @@ def test_an_unsent_message_goes_out_with_the_next_command(chat: Chat, server: Sc
     assert len(server.model.order) == 2
 
 
-def test_listen_prints_what_waited_and_what_comes_and_stops_at_the_count(chat: Chat, server: ScriptedServer) -> None:
+def test_listen_prints_what_waited_and_what_comes_and_stops_at_the_count(
+    chat: Chat, server: ScriptedServer
+) -> None:
     chat.run("register", USER, "--pin", "12345")
     for body in (b"one", b"two", b"three"):
         server.model.push(USER, body)
@@ -175,7 +188,9 @@ def test_interrupt_leaves_without_a_traceback(chat: Chat, server: ScriptedServer
     assert "Traceback" not in err
 
 
-def test_a_control_sequence_in_a_message_does_not_reach_the_terminal(chat: Chat, server: ScriptedServer) -> None:
+def test_a_control_sequence_in_a_message_does_not_reach_the_terminal(
+    chat: Chat, server: ScriptedServer
+) -> None:
     chat.run("register", USER, "--pin", "12345")
     server.model.push(USER, b"\x1b[2Jgone")
     out, _ = chat.run("listen", "--count", "1")
@@ -190,7 +205,9 @@ def test_the_piped_chat_sends_lines_and_prints_marks(chat: Chat, server: Scripte
     assert len(server.model.order) == 1
 
 
-def test_a_foreign_certificate_is_named_and_nothing_is_sent(chat: Chat, server: ScriptedServer, tmp_path: Path) -> None:
+def test_a_foreign_certificate_is_named_and_nothing_is_sent(
+    chat: Chat, server: ScriptedServer, tmp_path: Path
+) -> None:
     other = certificates.development(tmp_path / "other")
     _, err = chat.run("register", USER, "--pin", "12345", "--ca", str(other.ca), code=3)
     assert "certificate of 127.0.0.1" in err
@@ -204,10 +221,15 @@ def test_insecure_is_only_for_this_machine(chat: Chat) -> None:
     chat.run("register", USER, "--pin", "12345", "--insecure")
 
 
-@pytest.mark.parametrize("arguments", [
-    ["send", "--to", "0612345678", "x"], ["register", "12"], ["--server", "host:port", "whoami"],
-    ["contacts", "remove", "nobody"],
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["send", "--to", "0612345678", "x"],
+        ["register", "12"],
+        ["--server", "host:port", "whoami"],
+        ["contacts", "remove", "nobody"],
+    ],
+)
 def test_wrong_usage_has_its_own_exit_code(chat: Chat, arguments: list[str]) -> None:
     if arguments[0] == "send":
         chat.run("register", USER, "--pin", "12345")

@@ -147,7 +147,9 @@ def test_registering_as_somebody_else_does_not_send_the_old_outbox(tmp_path: Pat
     assert json.loads((tmp_path / "account.json").read_text())["device"] == "d2"
 
 
-def test_a_long_life_compacts_by_itself_and_keeps_the_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_life_compacts_by_itself_and_keeps_the_objects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(profile_module, "COMPACT_ABOVE", 2000)
     monkeypatch.setattr(profile_module, "KEPT", 5)
     with Profile(tmp_path) as profile:

@@ -67,8 +67,8 @@ def sent(session: Session) -> list[Any]:
     data, frames = session.outgoing(), []
     while data:
         size = int.from_bytes(data[:4], "big")
-        frames.append(decode_client(data[4:4 + size]))
-        data = data[4 + size:]
+        frames.append(decode_client(data[4 : 4 + size]))
+        data = data[4 + size :]
     return frames
 
 
@@ -266,10 +266,19 @@ def test_a_ping_is_answered_and_a_fresh_token_kept(model: Model) -> None:
 
 @pytest.mark.parametrize(
     ("code", "retry_after", "final"),
-    [("replaced", None, True), ("logout", None, True), ("restarting", 3.0, False), ("internal", None, False),
-     ("idle", None, False), ("version", None, True), ("bad_field", None, True)],
+    [
+        ("replaced", None, True),
+        ("logout", None, True),
+        ("restarting", 3.0, False),
+        ("internal", None, False),
+        ("idle", None, False),
+        ("version", None, True),
+        ("bad_field", None, True),
+    ],
 )
-def test_bye_says_whether_to_come_back(model: Model, code: str, retry_after: float | None, final: bool) -> None:
+def test_bye_says_whether_to_come_back(
+    model: Model, code: str, retry_after: float | None, final: bool
+) -> None:
     session, _ = online(model)
     events = session.receive(pack([Bye(code, "bye", retry_after)]), 1.0)
     assert events == [Ended(code, "bye", retry_after, final)]
@@ -354,7 +363,9 @@ class Wire:
         if not account.key:
             account.user, account.key = USER, KEY
         self.session = Session(
-            account.identity(), outbox=self.profile.outbox.values(), known=self.profile.known,
+            account.identity(),
+            outbox=self.profile.outbox.values(),
+            known=self.profile.known,
             received=self.profile.received,
         )
         self._connect()
@@ -389,7 +400,9 @@ class Wire:
                 del self.down[:n]
             case "repeat" if n < len(self.down) and isinstance(self.down[n], (Deliver, Receipt)):
                 self.down.insert(n, self.down[n])
-            case "swap" if n + 1 < len(self.down) and all(isinstance(f, Deliver) for f in self.down[n:n + 2]):
+            case "swap" if n + 1 < len(self.down) and all(
+                isinstance(f, Deliver) for f in self.down[n : n + 2]
+            ):
                 self.down[n], self.down[n + 1] = self.down[n + 1], self.down[n]
             case "cut":
                 self.session.disconnected()
@@ -459,10 +472,15 @@ def test_a_body_beyond_the_servers_limit_is_refused_here_and_does_not_block_the_
     assert not session.outbox
 
 
-@pytest.mark.parametrize("message", [
-    Send(b"short", "+331", "text", b""), Send(b"1" * 16, "", "text", b""), Send(b"1" * 16, "x" * 65, "text", b""),
-    Send(b"1" * 16, "+331", "", b""),
-])
+@pytest.mark.parametrize(
+    "message",
+    [
+        Send(b"short", "+331", "text", b""),
+        Send(b"1" * 16, "", "text", b""),
+        Send(b"1" * 16, "x" * 65, "text", b""),
+        Send(b"1" * 16, "+331", "", b""),
+    ],
+)
 def test_what_no_server_takes_never_enters_the_outbox(message: Send) -> None:
     session = Session()
     with pytest.raises(LocalProtocolError, match="cannot be sent"):

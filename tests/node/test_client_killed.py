@@ -35,7 +35,9 @@ with Profile(pathlib.Path(sys.argv[1])) as profile:
 
 def run_for_lines(command: list[str], lines: int) -> list[str]:
     """Start a program, read so many lines, kill -9, and read what was still in the pipe."""
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         assert process.stdout is not None
         guard = threading.Timer(30, process.kill)
         guard.start()
@@ -56,7 +58,12 @@ def test_killed_senders_and_listeners_keep_every_promise(tmp_path: Path) -> None
         promised: list[int] = []
         shown: list[str] = []
         for _ in range(8):
-            promised += [int(line) for line in run_for_lines([sys.executable, "-c", SENDER, str(anna), number(2)], rng.randrange(15, 60))]
+            promised += [
+                int(line)
+                for line in run_for_lines(
+                    [sys.executable, "-c", SENDER, str(anna), number(2)], rng.randrange(15, 60)
+                )
+            ]
             with Profile(anna, lock=False) as profile:
                 accepted = sum(entry.state in ("accepted", "delivered") for entry in profile.entries)
             with Profile(bob, lock=False) as profile:

@@ -19,7 +19,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.chat.client.profile import Account, Profile
-from apps.chat.native.frames import CLIENT_FRAMES, CODES, Accepted, Ack, Bye, Deliver, Error, Hello, Receipt, Refused, Send
+from apps.chat.native.frames import (
+    CLIENT_FRAMES,
+    CODES,
+    Accepted,
+    Ack,
+    Bye,
+    Deliver,
+    Error,
+    Hello,
+    Receipt,
+    Refused,
+    Send,
+)
 from tests.support.node import Node, number
 from tests.support.raw import Raw, plain
 from tests.support.traffic import Traffic
@@ -56,7 +68,9 @@ class Innocents:
             traffic.load(20)
             traffic.quiesce()
             traffic.verify()
-            assert [client.connections for client in traffic.clients] == self.connections, "an innocent was cut off"
+            assert [client.connections for client in traffic.clients] == self.connections, (
+                "an innocent was cut off"
+            )
             assert traffic.accepted - self.before >= 30
         except BaseException as error:
             self.failure = error
@@ -84,16 +98,22 @@ def mallory(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Account:
         return profile.account
 
 
-@pytest.mark.parametrize("noise", [
-    b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    b"<?xml version='1.0'?><stream:stream to='localhost' xmlns='jabber:client' version='1.0'>",
-    b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
-    b"\x00" * 64,
-    b"\xff" * 64,
-    os.urandom(512),
-    b"SSH-2.0-OpenSSH_9.2\r\n",
-], ids=["http", "xmpp", "tls-in-tls", "zeros", "ones", "random", "ssh"])
-def test_a_foreign_protocol_inside_tls_gets_a_typed_error_and_the_end(node: Node, traffic: Traffic, noise: bytes) -> None:
+@pytest.mark.parametrize(
+    "noise",
+    [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"<?xml version='1.0'?><stream:stream to='localhost' xmlns='jabber:client' version='1.0'>",
+        b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
+        b"\x00" * 64,
+        b"\xff" * 64,
+        os.urandom(512),
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+    ],
+    ids=["http", "xmpp", "tls-in-tls", "zeros", "ones", "random", "ssh"],
+)
+def test_a_foreign_protocol_inside_tls_gets_a_typed_error_and_the_end(
+    node: Node, traffic: Traffic, noise: bytes
+) -> None:
     """CHAT §4: bad input gets a typed error, then that connection alone ends."""
     with Innocents(traffic), Raw(node.port) as raw:
         raw.raw(noise)
@@ -126,25 +146,36 @@ def test_http_is_logged_once_per_minute_not_once_per_request(node: Node, traffic
 def client_frames() -> st.SearchStrategy[bytes]:
     """Frames of the right shape, nearly right shape, and no shape at all."""
     values = st.recursive(
-        st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=40) | st.binary(max_size=60),
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**63), 2**64 - 1)
+        | st.floats(allow_nan=False)
+        | st.text(max_size=40)
+        | st.binary(max_size=60),
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
         max_leaves=6,
     )
     tags = st.sampled_from([int(f.__struct_config__.tag) for f in CLIENT_FRAMES]) | st.integers(0, 300)  # type: ignore[arg-type]
-    shaped = st.tuples(tags, st.lists(values, max_size=6)).map(lambda t: msgspec.msgpack.encode([t[0], *t[1]]))
-    typed = st.sampled_from([
-        msgspec.msgpack.encode(Send(b"i" * 16, number(1), "text", b"from mallory")),
-        msgspec.msgpack.encode(Send(b"j" * 16, "nobody", "text", b"")),
-        msgspec.msgpack.encode([35, 2**62]),
-        msgspec.msgpack.encode([36, number(1), [1, 2, 3]]),
-        msgspec.msgpack.encode([4, 1]),
-    ])
+    shaped = st.tuples(tags, st.lists(values, max_size=6)).map(
+        lambda t: msgspec.msgpack.encode([t[0], *t[1]])
+    )
+    typed = st.sampled_from(
+        [
+            msgspec.msgpack.encode(Send(b"i" * 16, number(1), "text", b"from mallory")),
+            msgspec.msgpack.encode(Send(b"j" * 16, "nobody", "text", b"")),
+            msgspec.msgpack.encode([35, 2**62]),
+            msgspec.msgpack.encode([36, number(1), [1, 2, 3]]),
+            msgspec.msgpack.encode([4, 1]),
+        ]
+    )
     deep = st.integers(1, 3000).map(lambda n: b"\x91" * n)
     return st.one_of(shaped, typed, st.binary(max_size=300), deep)
 
 
 @pytest.mark.parametrize("is_known", [False, True], ids=["stranger", "logged-in"])
-def test_fuzzed_frames_end_at_most_their_own_connection(node: Node, traffic: Traffic, mallory: Account, is_known: bool) -> None:
+def test_fuzzed_frames_end_at_most_their_own_connection(
+    node: Node, traffic: Traffic, mallory: Account, is_known: bool
+) -> None:
     @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(client_frames(), max_size=8), st.binary(max_size=40), st.data())
     def play(payloads: list[bytes], tail: bytes, data: Any) -> None:
@@ -248,7 +279,9 @@ def flood(node: Node, traffic: Traffic, wrong: Account, codes: set[str]) -> None
                 codes.add(answer.code)
 
 
-def test_a_client_that_floods_messages_is_slowed_and_the_others_are_not(node: Node, traffic: Traffic, mallory: Account) -> None:
+def test_a_client_that_floods_messages_is_slowed_and_the_others_are_not(
+    node: Node, traffic: Traffic, mallory: Account
+) -> None:
     with Innocents(traffic), Raw(node.port, 30.0) as raw:
         for _ in range(20):
             answer = raw.login(mallory)
@@ -261,7 +294,11 @@ def test_a_client_that_floods_messages_is_slowed_and_the_others_are_not(node: No
 
 def test_half_open_and_surplus_connections_are_ended(tmp_path: Path) -> None:
     """Slow-loris limits and the limit per address: who does not get on is cut off, who is in stays."""
-    limits = ("chat.native.handshake_timeout=0.5", "chat.native.login_timeout=1", "chat.native.per_address=12")
+    limits = (
+        "chat.native.handshake_timeout=0.5",
+        "chat.native.login_timeout=1",
+        "chat.native.per_address=12",
+    )
     with Node(tmp_path / "var", *limits) as node, Traffic(node, tmp_path, 2) as traffic:
         traffic.connect()
         with Innocents(traffic), contextlib.ExitStack() as stack:

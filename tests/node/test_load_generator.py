@@ -26,10 +26,21 @@ class Load:
     def run(self, mode: str, *arguments: str) -> dict[str, Any]:
         done = subprocess.run(
             [
-                sys.executable, "-m", "apps.chat.client.load", mode, "--json", "--port", str(self.node.port),
-                "--accounts", str(self.accounts), *arguments,
+                sys.executable,
+                "-m",
+                "apps.chat.client.load",
+                mode,
+                "--json",
+                "--port",
+                str(self.node.port),
+                "--accounts",
+                str(self.accounts),
+                *arguments,
             ],
-            capture_output=True, text=True, timeout=90, check=False,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
         )
         assert done.returncode == 0, (done.stderr, self.node.last_words())
         result: dict[str, Any] = json.loads(done.stdout)
@@ -49,7 +60,18 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Load]:
 
 @pytest.mark.parametrize("arguments", [[], ["--receipts"], ["--receipts", "--rate", "200"]])
 def test_pairs_lose_and_repeat_nothing(load: Load, arguments: list[str]) -> None:
-    result = load.run("chat", "--pairs", "12", "--seconds", "0.5", "--warmup", "0.2", "--pid", str(load.node.pid), *arguments)
+    result = load.run(
+        "chat",
+        "--pairs",
+        "12",
+        "--seconds",
+        "0.5",
+        "--warmup",
+        "0.2",
+        "--pid",
+        str(load.node.pid),
+        *arguments,
+    )
     assert (result["lost"], result["repeated"], result["refused"], result["unanswered"]) == (0, 0, 0, 0)
     assert result["messages_per_second"] > 0
     assert result["server_cpu_us_per_message"] > 0

@@ -60,7 +60,11 @@ def test_a_second_node_on_the_same_directory_is_refused_and_harms_nothing(tmp_pa
         traffic.connect()
         second = subprocess.run(
             [word.replace(f"port={node.port}", "port=0") for word in node.command()],
-            cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
         )
         assert second.returncode == 1, second
         assert str(node.pid) in second.stderr

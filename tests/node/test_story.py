@@ -23,13 +23,23 @@ class Person:
     """Types `chat …`."""
 
     def __init__(self, node: Node, directory: Path) -> None:
-        self.arguments = ["--profile", str(directory), "--server", f"127.0.0.1:{node.port}", "--ca", str(node.ca)]
+        self.arguments = [
+            "--profile",
+            str(directory),
+            "--server",
+            f"127.0.0.1:{node.port}",
+            "--ca",
+            str(node.ca),
+        ]
         self.node = node
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "apps.chat.client", *self.arguments, *arguments],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def run(self, *arguments: str) -> list[dict[str, Any]]:

@@ -86,7 +86,9 @@ def test_kill_9_while_a_backlog_is_stored_and_drained(tmp_path: Path) -> None:
                 seen = sum(map(len, traffic.shown.values()))
                 goal = seen + rng.randrange(1, 300)
                 traffic.connect()
-                traffic.run(lambda goal=goal: sum(map(len, traffic.shown.values())) >= goal or traffic.is_quiet())  # type: ignore[misc]
+                traffic.run(
+                    lambda goal=goal: sum(map(len, traffic.shown.values())) >= goal or traffic.is_quiet()
+                )  # type: ignore[misc]
                 node.kill()
                 node.start()
             traffic.quiesce(60)

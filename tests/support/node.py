@@ -86,7 +86,12 @@ class Node:
         return self.directory / "certificates" / "ca.pem"
 
     def command(self) -> list[str]:
-        settings = [f"node.data_dir={self.directory}", f"chat.native.port={self._port}", *OPEN, *self.overrides]
+        settings = [
+            f"node.data_dir={self.directory}",
+            f"chat.native.port={self._port}",
+            *OPEN,
+            *self.overrides,
+        ]
         command = [sys.executable, "-m", "runtime.node", "--config", str(self.config), "--json-ready"]
         for setting in settings:
             command += ["--set", setting]
@@ -98,7 +103,12 @@ class Node:
         self.ready = {}
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command(), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True,
+                self.command(),
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
             )
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self._reader.start()

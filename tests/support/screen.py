@@ -18,7 +18,9 @@ __all__ = ["Screen"]
 
 ROWS, COLUMNS = 30, 100
 
-_TOKEN = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z@])|\x1b\][^\x07]*\x07|\x1b[()][A-Z0-9]|\x1b[=>78]|[\r\n\b]|[^\x1b\r\n\b]")
+_TOKEN = re.compile(
+    r"\x1b\[([0-9;?]*)([A-Za-z@])|\x1b\][^\x07]*\x07|\x1b[()][A-Z0-9]|\x1b[=>78]|[\r\n\b]|[^\x1b\r\n\b]"
+)
 
 
 class Screen:
@@ -28,7 +30,12 @@ class Screen:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         self.process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, env={**os.environ, "TERM": "xterm-256color"}, start_new_session=True
+            command,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**os.environ, "TERM": "xterm-256color"},
+            start_new_session=True,
         )
         os.close(slave)
         self.cells = [[" "] * COLUMNS for _ in range(ROWS)]
@@ -118,9 +125,9 @@ class Screen:
                 for row in range(first, ROWS):
                     self.cells[row] = [" "] * COLUMNS
                 if numbers[0] != 2:
-                    self.cells[self.row][self.column:] = [" "] * (COLUMNS - self.column)
+                    self.cells[self.row][self.column :] = [" "] * (COLUMNS - self.column)
             case "K":
-                self.cells[self.row][self.column:] = [" "] * (COLUMNS - self.column)
+                self.cells[self.row][self.column :] = [" "] * (COLUMNS - self.column)
             case "n" if arguments == "6":
                 self.type(f"\x1b[{self.row + 1};{self.column + 1}R")
             case _:

@@ -85,7 +85,9 @@ class Traffic:
         """Everybody is logged in."""
         for client in self.clients:
             client.hurry()
-        self.run(lambda: all(client.is_ready for n, client in enumerate(self.clients) if n not in self.absent))
+        self.run(
+            lambda: all(client.is_ready for n, client in enumerate(self.clients) if n not in self.absent)
+        )
 
     def leave(self, index: int) -> None:
         """Person `index` goes away until `come_back`; messages for them wait at the server."""
@@ -117,7 +119,9 @@ class Traffic:
             and all(len(self.shown[pair]) >= len(sent) for pair, sent in self.sent.items())
             and all(
                 entry.state in ("delivered", "read")
-                for client in self.clients for entry in reversed(client.profile.entries) if entry.mine
+                for client in self.clients
+                for entry in reversed(client.profile.entries)
+                if entry.mine
             )
         )
 
@@ -132,11 +136,15 @@ class Traffic:
 
     def state(self) -> dict[str, Any]:
         return {
-            "accepted": self.accepted, "sent": sum(map(len, self.sent.values())), "shown": sum(map(len, self.shown.values())),
+            "accepted": self.accepted,
+            "sent": sum(map(len, self.sent.values())),
+            "shown": sum(map(len, self.shown.values())),
             "outbox": [len(client.profile.outbox) for client in self.clients],
             "session": [client.session.state.value for client in self.clients],
             "stopped": [client.stopped for client in self.clients],
-            "undelivered": [sum(e.mine and e.state == "accepted" for e in c.profile.entries) for c in self.clients],
+            "undelivered": [
+                sum(e.mine and e.state == "accepted" for e in c.profile.entries) for c in self.clients
+            ],
             "log": self.log[-8:],
         }
 
@@ -144,7 +152,9 @@ class Traffic:
 
     def _wait(self, timeout: float) -> None:
         fds = [fd for client in self.clients if (fd := client.fileno()) is not None]
-        writers = [fd for client in self.clients if (fd := client.fileno()) is not None and client.interest() & 2]
+        writers = [
+            fd for client in self.clients if (fd := client.fileno()) is not None and client.interest() & 2
+        ]
         with contextlib.suppress(OSError):
             select.select(fds, writers, [], 0 if self.is_sending else timeout)
 
@@ -174,5 +184,8 @@ class Traffic:
         sent, shown = self.sent[pair], self.shown[pair]
         lost = [text[:30] for text in sent if text not in set(shown)]
         twice = [text[:30] for text in set(shown) if shown.count(text) > 1]
-        first = next((n for n, (a, b) in enumerate(zip(sent, shown, strict=False)) if a != b), min(len(sent), len(shown)))
+        first = next(
+            (n for n, (a, b) in enumerate(zip(sent, shown, strict=False)) if a != b),
+            min(len(sent), len(shown)),
+        )
         return f"{pair}: lost {lost[:5]} ({len(lost)}), twice {twice[:5]} ({len(twice)}), first difference at {first}, pid {os.getpid()}"

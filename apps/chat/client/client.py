@@ -132,7 +132,7 @@ class Client:
             by_sender.setdefault(entry.with_, []).append(entry.message)
         for sender, messages in by_sender.items():
             for at in range(0, len(messages), 1024):
-                read = Read(sender, tuple(messages[at:at + 1024]))
+                read = Read(sender, tuple(messages[at : at + 1024]))
                 self.profile.add_read(read)
                 self.session.read(read.to, read.messages)
         self._write()

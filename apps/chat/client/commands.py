@@ -122,7 +122,9 @@ def _register(options: argparse.Namespace, directory: Path) -> int:
                 "or use another --profile DIR",
             )
         _sign_up(options, profile, resolve(profile, options.number))
-        _say(f"You are {profile.account.user} on this device. The key is in {directory} (keep it to yourself).")
+        _say(
+            f"You are {profile.account.user} on this device. The key is in {directory} (keep it to yourself)."
+        )
         if options.json:
             _json({"user": profile.account.user, "device": profile.account.device})
     return DONE
@@ -262,10 +264,16 @@ def _whoami(options: argparse.Namespace, directory: Path) -> int:
     with Profile(directory, lock=False) as profile:
         account = profile.account
         if options.json:
-            _json({
-                "user": account.user or None, "device": account.device or None, "server": f"{account.host}:{account.port}",
-                "profile": str(directory), "unsent": len(profile.outbox), "unshown": len(profile.unshown()),
-            })
+            _json(
+                {
+                    "user": account.user or None,
+                    "device": account.device or None,
+                    "server": f"{account.host}:{account.port}",
+                    "profile": str(directory),
+                    "unsent": len(profile.outbox),
+                    "unshown": len(profile.unshown()),
+                }
+            )
         else:
             print(account.user or "nobody yet: chat register NUMBER")
             print(f"server   {account.host}:{account.port}")
@@ -276,7 +284,7 @@ def _whoami(options: argparse.Namespace, directory: Path) -> int:
 
 def _history(options: argparse.Namespace, directory: Path) -> int:
     with Profile(directory, lock=False) as profile:
-        for entry in profile.entries[-options.count:]:
+        for entry in profile.entries[-options.count :]:
             _show(profile, entry, as_json=options.json)
     return DONE
 
@@ -289,11 +297,15 @@ def _interactive(options: argparse.Namespace, directory: Path) -> int:
             _say(f"chat: {warning}")
         if not profile.account.key:
             if not (sys.stdin.isatty() and sys.stdout.isatty()):
-                raise Trouble(NOT_REGISTERED, _WELCOME.format(server=f"{profile.account.host}:{profile.account.port}"))
+                raise Trouble(
+                    NOT_REGISTERED, _WELCOME.format(server=f"{profile.account.host}:{profile.account.port}")
+                )
             print("Welcome. Nobody is registered in this profile yet.")
             number = input("Your number, with country code (+33612345678): ").strip()
             if not number:
-                raise Trouble(NOT_REGISTERED, _WELCOME.format(server=f"{profile.account.host}:{profile.account.port}"))
+                raise Trouble(
+                    NOT_REGISTERED, _WELCOME.format(server=f"{profile.account.host}:{profile.account.port}")
+                )
             _sign_up(options, profile, resolve(profile, number))
         client = Client(profile, ca=options.ca, insecure=options.insecure)
         try:
@@ -382,7 +394,9 @@ def _until(client: Client, deadline: float, found: Callable[[News], bool]) -> Ne
 
 def _answer(client: Client, deadline: float, wanted: type, what: str) -> News:
     item = _until(
-        client, deadline, lambda n: isinstance(n.event, wanted) or (isinstance(n.event, Failed) and n.event.what == what)
+        client,
+        deadline,
+        lambda n: isinstance(n.event, wanted) or (isinstance(n.event, Failed) and n.event.what == what),
     )
     if isinstance(item.event, Failed):
         later = f" Try again in {item.event.retry_after:.0f} s." if item.event.retry_after else ""
@@ -429,7 +443,14 @@ def _too_late(client: Client, entry: Entry, options: argparse.Namespace) -> Trou
 
 # internals: output
 
-_MARKS: Final = {"queued": "…", "accepted": "✓", "delivered": "✓✓", "read": "✓✓", "refused": "✗", "received": " "}
+_MARKS: Final = {
+    "queued": "…",
+    "accepted": "✓",
+    "delivered": "✓✓",
+    "read": "✓✓",
+    "refused": "✗",
+    "received": " ",
+}
 
 
 def _entry(profile: Profile, entry: Entry) -> dict[str, Any]:
@@ -469,10 +490,19 @@ def _show_receipts(profile: Profile, news: list[News], *, as_json: bool) -> None
             for message in item.event.messages:
                 entry = profile.entry(message)
                 if as_json:
-                    _json({"event": item.event.status, "message": message, "who": item.event.who,
-                           "id": entry.id.hex() if entry else None})
+                    _json(
+                        {
+                            "event": item.event.status,
+                            "message": message,
+                            "who": item.event.who,
+                            "id": entry.id.hex() if entry else None,
+                        }
+                    )
                 else:
-                    print(f"{_MARKS[item.event.status]} {item.event.status} {profile.name_of(item.event.who)}", flush=True)
+                    print(
+                        f"{_MARKS[item.event.status]} {item.event.status} {profile.name_of(item.event.who)}",
+                        flush=True,
+                    )
 
 
 def _safe(text: str) -> str:
@@ -498,18 +528,31 @@ def _raise_interrupt() -> None:
 def _parser() -> argparse.ArgumentParser:
     # The common options may stand before or after the command; only the given ones count.
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    common.add_argument("--profile", metavar="DIR", help="keys and history (default: ~/.local/share/evergreen)")
-    common.add_argument("--server", metavar="HOST:PORT", help="remembered in the profile (default: 127.0.0.1:7222)")
-    common.add_argument("--ca", metavar="FILE", help="certificate authority (default: a development node's own)")
-    common.add_argument("--insecure", action="store_true", help="do not check the certificate; only for 127.0.0.1")
+    common.add_argument(
+        "--profile", metavar="DIR", help="keys and history (default: ~/.local/share/evergreen)"
+    )
+    common.add_argument(
+        "--server", metavar="HOST:PORT", help="remembered in the profile (default: 127.0.0.1:7222)"
+    )
+    common.add_argument(
+        "--ca", metavar="FILE", help="certificate authority (default: a development node's own)"
+    )
+    common.add_argument(
+        "--insecure", action="store_true", help="do not check the certificate; only for 127.0.0.1"
+    )
     parser = argparse.ArgumentParser(
-        prog="chat", description="Chat from the terminal. Without a command: the interactive chat.",
-        epilog=(__doc__ or "").split("\n\n", 1)[1], formatter_class=argparse.RawDescriptionHelpFormatter, parents=[common],
+        prog="chat",
+        description="Chat from the terminal. Without a command: the interactive chat.",
+        epilog=(__doc__ or "").split("\n\n", 1)[1],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
     )
     parser.set_defaults(run=_interactive, json=False)
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
 
-    def command(name: str, run: Callable[[argparse.Namespace, Path], int], text: str) -> argparse.ArgumentParser:
+    def command(
+        name: str, run: Callable[[argparse.Namespace, Path], int], text: str
+    ) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text, description=text, parents=[common])
         made.set_defaults(run=run)
         return made
@@ -529,9 +572,15 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("send", _send, "send one message")
     sub.add_argument("--to", required=True, metavar="WHO", help="contact or number")
     sub.add_argument("text", nargs="+", help="the text, or - for stdin")
-    sub.add_argument("--wait", choices=("accepted", "delivered", "read"), default="accepted", help="for which check mark")
+    sub.add_argument(
+        "--wait", choices=("accepted", "delivered", "read"), default="accepted", help="for which check mark"
+    )
     sub.add_argument("--kind", default="text")
-    sub.add_argument("--id", metavar="HEX", help="the client id (32 hex digits): the same one again sends no second message")
+    sub.add_argument(
+        "--id",
+        metavar="HEX",
+        help="the client id (32 hex digits): the same one again sends no second message",
+    )
     _shared(sub, 30.0)
     sub = command("listen", _listen, "print messages as they come")
     sub.add_argument("--count", type=int, metavar="N", help="stop after N messages")
@@ -561,5 +610,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _shared(parser: argparse.ArgumentParser, timeout: float) -> None:
-    parser.add_argument("--timeout", type=float, default=timeout, metavar="S", help="seconds to try (default %(default)s)")
+    parser.add_argument(
+        "--timeout", type=float, default=timeout, metavar="S", help="seconds to try (default %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object per line on stdout")

@@ -63,7 +63,9 @@ def tls_context(host: str, ca: Path | None, *, insecure: bool = False) -> ssl.SS
     context.set_alpn_protocols([ALPN])
     if insecure:
         if host not in _LOOPBACK:
-            message = f"--insecure is only for this machine (127.0.0.1), not for {host}: give --ca FILE instead"
+            message = (
+                f"--insecure is only for this machine (127.0.0.1), not for {host}: give --ca FILE instead"
+            )
             raise CertificateProblem(message)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -188,7 +190,9 @@ class Connection:
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except OSError as error:
-            raise ConnectionLost(f"cannot find the address of {self.host}: {error.strerror or error}") from error
+            raise ConnectionLost(
+                f"cannot find the address of {self.host}: {error.strerror or error}"
+            ) from error
         return [(family, address) for family, _, _, _, address in found]
 
     def _dial(self) -> socket.socket:

@@ -92,9 +92,25 @@ class Account(msgspec.Struct):
 class Peer:
     """One connection: nothing but bytes, a login, and a handler for frames."""
 
-    __slots__ = ("account", "buffer", "fd", "generator", "handler", "on_ready", "out", "peer_nonce", "ready", "scram", "state", "tls", "waits")
+    __slots__ = (
+        "account",
+        "buffer",
+        "fd",
+        "generator",
+        "handler",
+        "on_ready",
+        "out",
+        "peer_nonce",
+        "ready",
+        "scram",
+        "state",
+        "tls",
+        "waits",
+    )
 
-    def __init__(self, generator: Generator, account: Account | None, on_ready: Callable[[Peer], None] | None = None) -> None:
+    def __init__(
+        self, generator: Generator, account: Account | None, on_ready: Callable[[Peer], None] | None = None
+    ) -> None:
         raw = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         raw.setblocking(False)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -211,10 +227,10 @@ class Peer:
         at, end, handler = 0, len(buffer), self.handler
         with memoryview(buffer) as view:
             while end - at >= 4:
-                size = int.from_bytes(view[at:at + 4], "big")
+                size = int.from_bytes(view[at : at + 4], "big")
                 if end - at - 4 < size:
                     break
-                frame = _decode(view[at + 4:at + 4 + size])
+                frame = _decode(view[at + 4 : at + 4 + size])
                 at += 4 + size
                 if self.ready is None:
                     self._greet(frame)
@@ -256,7 +272,9 @@ class Peer:
         assert self.scram is not None
         fields = dict(part.split("=", 1) for part in first.split(","))
         if not self.account.salted:
-            salted = hashlib.pbkdf2_hmac("sha256", self.account.key.encode(), b64decode(fields["s"]), int(fields["i"]))
+            salted = hashlib.pbkdf2_hmac(
+                "sha256", self.account.key.encode(), b64decode(fields["s"]), int(fields["i"])
+            )
             self.account.salted = b64encode(salted).decode()
             self.generator.is_changed = True
         final = f"c=biws,r={fields['r']}"
@@ -359,7 +377,17 @@ class Generator:
 class Sender:
     """One pair: a sender with at most `window` messages under way, and a receiver that checks them."""
 
-    def __init__(self, source: Peer | None, sink: Peer | None, to: str, *, number: int, window: int, size: int, receipts: bool) -> None:
+    def __init__(
+        self,
+        source: Peer | None,
+        sink: Peer | None,
+        to: str,
+        *,
+        number: int,
+        window: int,
+        size: int,
+        receipts: bool,
+    ) -> None:
         self.window = window
         self.receipts = receipts
         self.sent = self.accepted = self.delivered = self.confirmed = self.refused = 0
@@ -380,7 +408,7 @@ class Sender:
         template = encode(Send(b"\0" * 16, to, "text", b"\0" * max(_HEAD, size)))
         at = template.index(b"\0" * 16)
         self._start = len(template).to_bytes(4, "big") + template[:at]
-        self._middle = template[at + 16:len(template) - max(_HEAD, size)]
+        self._middle = template[at + 16 : len(template) - max(_HEAD, size)]
         self._padding = b"x" * (max(_HEAD, size) - _HEAD)
         self.source = source
         if source is not None:
@@ -395,7 +423,13 @@ class Sender:
         """Send `count` messages in one write."""
         assert self.source is not None
         parts: list[bytes] = []
-        start, middle, padding, run, number = self._start, self._middle, self._padding, self._run, self._number
+        start, middle, padding, run, number = (
+            self._start,
+            self._middle,
+            self._padding,
+            self._run,
+            self._number,
+        )
         now = time.monotonic_ns()
         at = now.to_bytes(8, "big")
         for counter in range(self.sent, self.sent + count):
@@ -501,7 +535,9 @@ def _chat(options: argparse.Namespace, generator: Generator, accounts: list[Acco
     accepted, delivered, confirmed = (
         sum(now - was for now, was in zip(after, earlier, strict=True))
         for after, earlier in zip(
-            zip(*[(s.accepted, s.delivered, s.confirmed) for s in senders], strict=True), zip(*before, strict=True), strict=True
+            zip(*[(s.accepted, s.delivered, s.confirmed) for s in senders], strict=True),
+            zip(*before, strict=True),
+            strict=True,
         )
     )
     for sender in senders:
@@ -509,10 +545,17 @@ def _chat(options: argparse.Namespace, generator: Generator, accounts: list[Acco
     _settle(generator, senders, options.settle)
     counted = confirmed if options.receipts else delivered
     result: dict[str, Any] = {
-        "mode": "chat", "pairs": len(senders), "window": options.window, "body": options.body, "rate": rate,
-        "receipts": options.receipts, "seconds": round(seconds, 3),
-        "messages_per_second": round(counted / seconds, 1), "accepted_per_second": round(accepted / seconds, 1),
-        "delivered_per_second": round(delivered / seconds, 1), "receipts_per_second": round(confirmed / seconds, 1),
+        "mode": "chat",
+        "pairs": len(senders),
+        "window": options.window,
+        "body": options.body,
+        "rate": rate,
+        "receipts": options.receipts,
+        "seconds": round(seconds, 3),
+        "messages_per_second": round(counted / seconds, 1),
+        "accepted_per_second": round(accepted / seconds, 1),
+        "delivered_per_second": round(delivered / seconds, 1),
+        "receipts_per_second": round(confirmed / seconds, 1),
         "load_cpu_share": round(own / seconds, 3),
         **_faults(senders),
     }
@@ -534,7 +577,13 @@ def _offline(options: argparse.Namespace, generator: Generator, accounts: list[A
     senders = []
     for n, source in enumerate(sources):
         sender = Sender(
-            source, None, accounts[pairs + n].user, number=options.first + n, window=options.window, size=options.body, receipts=False
+            source,
+            None,
+            accounts[pairs + n].user,
+            number=options.first + n,
+            window=options.window,
+            size=options.body,
+            receipts=False,
         )
         sender.limit = each
         senders.append(sender)
@@ -544,7 +593,8 @@ def _offline(options: argparse.Namespace, generator: Generator, accounts: list[A
     generator.run(lambda: all(s.accepted >= each for s in senders), options.limit, "storing")
     stored, stored_cpu = time.monotonic() - start, generator.cpu()
     drain = [
-        Sender(None, None, "", number=options.first + n, window=0, size=options.body, receipts=False) for n in range(pairs)
+        Sender(None, None, "", number=options.first + n, window=0, size=options.body, receipts=False)
+        for n in range(pairs)
     ]
 
     def ready(peer: Peer) -> None:
@@ -559,8 +609,13 @@ def _offline(options: argparse.Namespace, generator: Generator, accounts: list[A
     drained, end_cpu = time.monotonic() - start, generator.cpu()
     total = each * pairs
     result = {
-        "mode": "offline", "pairs": pairs, "messages": total, "body": options.body,
-        "stored_per_second": round(total / stored, 1), "drained_per_second": round(total / drained, 1), **_faults(drain),
+        "mode": "offline",
+        "pairs": pairs,
+        "messages": total,
+        "body": options.body,
+        "stored_per_second": round(total / stored, 1),
+        "drained_per_second": round(total / drained, 1),
+        **_faults(drain),
         "refused": sum(s.refused for s in senders),
     }
     if cpu is not None and stored_cpu is not None and mid_cpu is not None and end_cpu is not None:
@@ -574,7 +629,7 @@ def _idle(options: argparse.Namespace, generator: Generator, accounts: list[Acco
     generator.login(accounts[:1])  # what the first login loads is not a connection's cost
     before = generator.memory()
     start = time.monotonic()
-    peers = generator.login(accounts[1:options.count + 1], options.concurrency, options.limit)
+    peers = generator.login(accounts[1 : options.count + 1], options.concurrency, options.limit)
     seconds = time.monotonic() - start
     for peer in peers:
         peer.handler = _answer_pings
@@ -584,7 +639,10 @@ def _idle(options: argparse.Namespace, generator: Generator, accounts: list[Acco
     after = generator.memory()
     alive = sum(peer.state == 2 for peer in peers)
     result: dict[str, Any] = {
-        "mode": "idle", "connections": alive, "dropped": len(peers) - alive, "logins_per_second": round(len(peers) / seconds, 1),
+        "mode": "idle",
+        "connections": alive,
+        "dropped": len(peers) - alive,
+        "logins_per_second": round(len(peers) / seconds, 1),
     }
     if before is not None and after is not None:
         result["server_memory_bytes"] = after
@@ -592,11 +650,13 @@ def _idle(options: argparse.Namespace, generator: Generator, accounts: list[Acco
     return result
 
 
-def _login_storm(options: argparse.Namespace, generator: Generator, accounts: list[Account]) -> dict[str, Any]:
+def _login_storm(
+    options: argparse.Namespace, generator: Generator, accounts: list[Account]
+) -> dict[str, Any]:
     _enough(accounts, options.concurrency)
-    _derive(generator, accounts[:options.count])
+    _derive(generator, accounts[: options.count])
     done = began = 0
-    pool = accounts[:options.count]
+    pool = accounts[: options.count]
 
     def begin() -> None:
         nonlocal began
@@ -617,8 +677,12 @@ def _login_storm(options: argparse.Namespace, generator: Generator, accounts: li
     generator.run(lambda: done + len(generator.failures) >= options.count, options.limit, "login storm")
     seconds, after = time.monotonic() - start, generator.cpu()
     result: dict[str, Any] = {
-        "mode": "login", "logins": done, "failed": len(generator.failures), "concurrency": options.concurrency,
-        "logins_per_second": round(done / seconds, 1), "load_cpu_share": round((time.process_time() - own) / seconds, 3),
+        "mode": "login",
+        "logins": done,
+        "failed": len(generator.failures),
+        "concurrency": options.concurrency,
+        "logins_per_second": round(done / seconds, 1),
+        "load_cpu_share": round((time.process_time() - own) / seconds, 3),
     }
     if cpu is not None and after is not None:
         result["server_cpu_us_per_login"] = round((after - cpu) / max(1, done) * 1e6, 1)
@@ -672,7 +736,9 @@ def _register(options: argparse.Namespace, generator: Generator, accounts: list[
         end = time.monotonic() + options.limit
         while left > 0:
             if time.monotonic() > end:
-                raise LoadError(f"{left} accounts not registered in {options.limit:.0f} s: {generator.failures[:3]}")
+                raise LoadError(
+                    f"{left} accounts not registered in {options.limit:.0f} s: {generator.failures[:3]}"
+                )
             generator.turn(0.01)
             *lines, rest = (rest + output.read()).split("\n")
             for line in lines:
@@ -683,7 +749,12 @@ def _register(options: argparse.Namespace, generator: Generator, accounts: list[
                 asked.pop(phone).frame(Register(2, phone, pins.pop(phone), "load"))
     seconds = time.monotonic() - start
     accounts.sort(key=lambda account: account.user)
-    return {"mode": "register", "accounts": len(accounts), "made": missing, "per_second": round(missing / max(seconds, 1e-9), 1)}
+    return {
+        "mode": "register",
+        "accounts": len(accounts),
+        "made": missing,
+        "per_second": round(missing / max(seconds, 1e-9), 1),
+    }
 
 
 # internals
@@ -700,25 +771,32 @@ def _answer_pings(peer: Peer, frame: Any) -> None:
 
 def _enough(accounts: list[Account], wanted: int) -> None:
     if len(accounts) < wanted:
-        raise LoadError(f"{wanted} accounts are needed, the file has {len(accounts)}: run `register --count {wanted}` first")
+        raise LoadError(
+            f"{wanted} accounts are needed, the file has {len(accounts)}: run `register --count {wanted}` first"
+        )
 
 
 def _derive(generator: Generator, accounts: list[Account]) -> None:
     fresh = [account for account in accounts if not account.salted]
     for at in range(0, len(fresh), 500):
-        for peer in generator.login(fresh[at:at + 500]):
+        for peer in generator.login(fresh[at : at + 500]):
             peer.close()
 
 
 def _pairs(options: argparse.Namespace, generator: Generator, accounts: list[Account]) -> list[Sender]:
     pairs = options.pairs
     _enough(accounts, 2 * pairs)
-    peers = generator.login(accounts[:2 * pairs])
+    peers = generator.login(accounts[: 2 * pairs])
     by_user = {peer.account.user: peer for peer in peers if peer.account is not None}
     return [
         Sender(
-            by_user[accounts[n].user], by_user[accounts[pairs + n].user], accounts[pairs + n].user,
-            number=options.first + n, window=options.window, size=options.body, receipts=options.receipts,
+            by_user[accounts[n].user],
+            by_user[accounts[pairs + n].user],
+            accounts[pairs + n].user,
+            number=options.first + n,
+            window=options.window,
+            size=options.body,
+            receipts=options.receipts,
         )
         for n in range(pairs)
     ]
@@ -747,7 +825,10 @@ def _settle(generator: Generator, senders: list[Sender], limit: float) -> None:
     """Wait until nothing is under way (at most `limit` seconds), so that the losses counted are losses."""
     end = time.monotonic() + limit
     while time.monotonic() < end and any(
-        s.accepted + s.refused < s.sent or s.delivered < s.accepted or (s.receipts and s.confirmed < s.accepted) for s in senders
+        s.accepted + s.refused < s.sent
+        or s.delivered < s.accepted
+        or (s.receipts and s.confirmed < s.accepted)
+        for s in senders
     ):
         generator.turn(0.05)
 
@@ -815,9 +896,17 @@ def _parser() -> argparse.ArgumentParser:
     sub = mode("chat", _chat, "pairs that chat, as fast as the window allows or at a rate")
     sub.add_argument("--seconds", type=float, default=5.0)
     sub.add_argument("--warmup", type=float, default=1.0)
-    sub.add_argument("--settle", type=float, default=10.0, help="seconds to wait for what is under way at the end")
-    sub.add_argument("--rate", type=float, default=0.0, help="messages a second, all told; 0: as fast as the window allows")
-    sub.add_argument("--receipts", action="store_true", help="a message counts (and frees its place) when its receipt is back")
+    sub.add_argument(
+        "--settle", type=float, default=10.0, help="seconds to wait for what is under way at the end"
+    )
+    sub.add_argument(
+        "--rate", type=float, default=0.0, help="messages a second, all told; 0: as fast as the window allows"
+    )
+    sub.add_argument(
+        "--receipts",
+        action="store_true",
+        help="a message counts (and frees its place) when its receipt is back",
+    )
     sub.add_argument("--latency", action="store_true", help="measure latencies without a rate, too")
     offline = mode("offline", _offline, "messages for people who are away, stored and then drained")
     offline.add_argument("--messages", type=int, default=100_000)

@@ -155,7 +155,9 @@ class Profile:
     def new_account(self, user: str, device: str, key: str) -> None:
         """Become `user`. Unsent messages of somebody else are not sent in the new name."""
         if self.account.user not in ("", user):
-            self._write([["no", i.hex(), "other_account", "the profile was registered anew"] for i in self.outbox])
+            self._write(
+                [["no", i.hex(), "other_account", "the profile was registered anew"] for i in self.outbox]
+            )
         self.account.user, self.account.device, self.account.key, self.account.token = user, device, key, ""
         self.save_account()
         self._write([["seq", 0]])
@@ -178,7 +180,15 @@ class Profile:
             match event:
                 case Deliver():
                     records.append(
-                        ["in", event.seq, event.message, event.sender, event.kind, _b64(event.body), event.time / 1e3]
+                        [
+                            "in",
+                            event.seq,
+                            event.message,
+                            event.sender,
+                            event.kind,
+                            _b64(event.body),
+                            event.time / 1e3,
+                        ]
                     )
                     touched.append(event.message)
                 case Accepted():
@@ -232,7 +242,9 @@ class Profile:
             case ["out", id_, to, kind, body, when]:
                 send = Send(bytes.fromhex(id_), to, kind, base64.b64decode(body))
                 self.outbox[send.id] = send
-                self._add(Entry(to, mine=True, kind=kind, body=send.body, time=when, state="queued", id=send.id))
+                self._add(
+                    Entry(to, mine=True, kind=kind, body=send.body, time=when, state="queued", id=send.id)
+                )
             case ["ok", id_, message, when]:
                 self.outbox.pop(bytes.fromhex(id_), None)
                 entry = self._by_id.get(bytes.fromhex(id_))
@@ -316,7 +328,9 @@ class Profile:
             aside = self._path.with_name(f"journal.damaged-{int(time.time())}")
             aside.write_bytes(data)
             aside.chmod(0o600)
-            self.warnings.append(f"{bad} of {good + bad} lines of {self._path} were unreadable; a copy is in {aside}")
+            self.warnings.append(
+                f"{bad} of {good + bad} lines of {self._path} were unreadable; a copy is in {aside}"
+            )
         if self._lock >= 0 and (bad or torn or len(data) > COMPACT_ABOVE):
             self._compact()
 
@@ -359,13 +373,15 @@ class Profile:
         try:
             rest = data
             while rest:
-                rest = rest[os.write(self._file, rest):]
+                rest = rest[os.write(self._file, rest) :]
             if durable:
                 os.fsync(self._file)
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, self._size)  # half a line in the middle would be damage
-            raise ProfileDamaged(f"cannot write {self._path}: {error.strerror or error}. Nothing was promised.") from error
+            raise ProfileDamaged(
+                f"cannot write {self._path}: {error.strerror or error}. Nothing was promised."
+            ) from error
         self._size = end
         for record in records:
             self._apply(record)

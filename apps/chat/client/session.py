@@ -70,7 +70,16 @@ from apps.chat.native.frames import (
 )
 
 __all__ = [
-    "Ended", "Event", "Failed", "Identity", "LocalProtocolError", "ReadTold", "Repeated", "Session", "Splitter", "State",
+    "Ended",
+    "Event",
+    "Failed",
+    "Identity",
+    "LocalProtocolError",
+    "ReadTold",
+    "Repeated",
+    "Session",
+    "Splitter",
+    "State",
     "TokenRenewed",
     "check",
 ]
@@ -86,7 +95,9 @@ STAGE_LIMIT: Final = 20.0
 GAP_PATIENCE: Final = 2.0
 MAX_FRAME: Final = 16 * 2**20 + 4096
 
-_COME_BACK = frozenset({"internal", "idle", "slow_reader", "busy", "restarting", "throttled", "unavailable", "slow_down"})
+_COME_BACK = frozenset(
+    {"internal", "idle", "slow_reader", "busy", "restarting", "throttled", "unavailable", "slow_down"}
+)
 
 
 class LocalProtocolError(Exception):
@@ -156,8 +167,21 @@ class ReadTold:
 
 
 Event = (
-    Welcome | PinSent | Registered | Ready | Accepted | Refused | Deliver | Receipt | Backlog | BacklogEnd
-    | TokenRenewed | Failed | Ended | Repeated | ReadTold
+    Welcome
+    | PinSent
+    | Registered
+    | Ready
+    | Accepted
+    | Refused
+    | Deliver
+    | Receipt
+    | Backlog
+    | BacklogEnd
+    | TokenRenewed
+    | Failed
+    | Ended
+    | Repeated
+    | ReadTold
 )
 
 
@@ -174,12 +198,12 @@ class Splitter:
         buffer += data
         frames, at, end = [], 0, len(buffer)
         while end - at >= 4:
-            size = int.from_bytes(buffer[at:at + 4], "big")
+            size = int.from_bytes(buffer[at : at + 4], "big")
             if size > self._max:
                 raise FrameError(f"the server announced a frame of {size} bytes: not our protocol")
             if end - at - 4 < size:
                 break
-            frames.append(bytes(buffer[at + 4:at + 4 + size]))
+            frames.append(bytes(buffer[at + 4 : at + 4 + size]))
             at += 4 + size
         del buffer[:at]
         return frames
@@ -193,7 +217,9 @@ def check(message: Send) -> None:
     try:
         decode_client(encode(message))
     except FrameError as error:
-        raise LocalProtocolError(f"this cannot be sent: {error.text.partition(': ')[2] or error.text}") from None
+        raise LocalProtocolError(
+            f"this cannot be sent: {error.text.partition(': ')[2] or error.text}"
+        ) from None
 
 
 class Session:
@@ -273,7 +299,9 @@ class Session:
         if self.state is State.OFFLINE:
             return events
         if self.state not in (State.READY, State.GREETED) and now >= self._stage + STAGE_LIMIT:
-            self._end(events, "silent", f"the server did not finish the {self.state.value} in {STAGE_LIMIT:.0f} s")
+            self._end(
+                events, "silent", f"the server did not finish the {self.state.value} in {STAGE_LIMIT:.0f} s"
+            )
             return events
         if now >= self._heard + self._ping_every + STAGE_LIMIT:
             self._end(events, "silent", "the server says nothing any more")
@@ -408,7 +436,9 @@ class Session:
             try:
                 self._scram.set_server_final(frame.data or "")
             except ScramException as error:
-                self._end(events, "protocol", f"the server could not prove that it knows this account: {error}")
+                self._end(
+                    events, "protocol", f"the server could not prove that it knows this account: {error}"
+                )
                 return
         assert self.identity is not None
         self.identity = Identity(frame.user, frame.device, self.identity.key, frame.token)
@@ -578,7 +608,13 @@ class Session:
         return self._ref
 
     def _end(
-        self, events: list[Event], code: str, text: str, retry_after: float | None = None, *, final: bool = False
+        self,
+        events: list[Event],
+        code: str,
+        text: str,
+        retry_after: float | None = None,
+        *,
+        final: bool = False,
     ) -> None:
         events.append(Ended(code, text, retry_after, final))
         self._reset()

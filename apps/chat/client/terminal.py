@@ -33,8 +33,21 @@ HELP: Final = """write and press Enter to send to the person named in front of t
   PgUp, PgDn       scroll
 marks: … waits here  ✓ the server has it  ✓✓ on the other's device  coloured ✓✓ read  ✗ refused"""
 
-_MARKS: Final = {"queued": "…", "accepted": "✓", "delivered": "✓✓", "read": "✓✓", "refused": "✗", "received": ""}
-_STYLES: Final = {"queued": "class:dim", "accepted": "class:dim", "delivered": "class:dim", "read": "class:read", "refused": "class:bad"}
+_MARKS: Final = {
+    "queued": "…",
+    "accepted": "✓",
+    "delivered": "✓✓",
+    "read": "✓✓",
+    "refused": "✗",
+    "received": "",
+}
+_STYLES: Final = {
+    "queued": "class:dim",
+    "accepted": "class:dim",
+    "delivered": "class:dim",
+    "read": "class:read",
+    "refused": "class:bad",
+}
 _COLOURS: Final = ("ansicyan", "ansigreen", "ansimagenta", "ansiyellow", "ansiblue")
 _LINES: Final = 1000
 
@@ -101,7 +114,9 @@ class Terminal:
             return
         if text.strip():
             try:
-                self.lines.append(self.client.send(to, text.removeprefix("/") if text.startswith("//") else text))
+                self.lines.append(
+                    self.client.send(to, text.removeprefix("/") if text.startswith("//") else text)
+                )
             except LocalProtocolError as error:
                 self.note(str(error), "bad")
                 return
@@ -142,7 +157,7 @@ class Terminal:
             self.note("no contacts yet: /add NAME +NUMBER")
 
     def _command_history(self, rest: str) -> None:
-        for entry in self.profile.entries[-(int(rest) if rest.isdigit() else 30):]:
+        for entry in self.profile.entries[-(int(rest) if rest.isdigit() else 30) :]:
             self.lines.append(entry)
 
     def _command_help(self, rest: str) -> None:
@@ -156,9 +171,17 @@ class Terminal:
         self._done = True
 
     _COMMANDS: Final[dict[str, Callable[[Terminal, str], None]]] = {
-        "to": _command_to, "add": _command_add, "remove": _command_remove, "contacts": _command_contacts,
-        "history": _command_history, "help": _command_help, "?": _command_help, "retry": _command_retry,
-        "quit": _command_quit, "q": _command_quit, "exit": _command_quit,
+        "to": _command_to,
+        "add": _command_add,
+        "remove": _command_remove,
+        "contacts": _command_contacts,
+        "history": _command_history,
+        "help": _command_help,
+        "?": _command_help,
+        "retry": _command_retry,
+        "quit": _command_quit,
+        "q": _command_quit,
+        "exit": _command_quit,
     }
 
     def _resolve(self, who: str) -> str | None:
@@ -217,7 +240,10 @@ class Terminal:
         from prompt_toolkit.layout.controls import BufferControl, FormattedTextControl
         from prompt_toolkit.styles import Style
 
-        words = WordCompleter(lambda: [f"@{name}" for name in self.profile.contacts] + [f"/{c}" for c in self._COMMANDS], sentence=True)
+        words = WordCompleter(
+            lambda: [f"@{name}" for name in self.profile.contacts] + [f"/{c}" for c in self._COMMANDS],
+            sentence=True,
+        )
 
         def accept(buffer: Buffer) -> bool:
             self.enter(buffer.text)
@@ -230,18 +256,40 @@ class Terminal:
             focusable=False,
         )
         line = Buffer(accept_handler=accept, multiline=False, history=InMemoryHistory(), completer=words)
-        prompt = FormattedTextControl(lambda: [("class:prompt", f"{printable(self._name(self.to)) or 'to whom?'}> ")])
-        layout = Layout(HSplit([
-            Window(said, wrap_lines=True, always_hide_cursor=True),
-            Window(FormattedTextControl(self._status_fragments), height=1, style="class:status"),
-            VSplit([Window(prompt, dont_extend_width=True), Window(BufferControl(line), height=1)], height=1),
-        ]), focused_element=line)
-        style = Style.from_dict({
-            "dim": "ansibrightblack", "bad": "ansired", "read": "ansicyan bold", "me": "bold", "status": "reverse",
-            "prompt": "bold", "good": "ansigreen", "time": "ansibrightblack",
-        })
+        prompt = FormattedTextControl(
+            lambda: [("class:prompt", f"{printable(self._name(self.to)) or 'to whom?'}> ")]
+        )
+        layout = Layout(
+            HSplit(
+                [
+                    Window(said, wrap_lines=True, always_hide_cursor=True),
+                    Window(FormattedTextControl(self._status_fragments), height=1, style="class:status"),
+                    VSplit(
+                        [Window(prompt, dont_extend_width=True), Window(BufferControl(line), height=1)],
+                        height=1,
+                    ),
+                ]
+            ),
+            focused_element=line,
+        )
+        style = Style.from_dict(
+            {
+                "dim": "ansibrightblack",
+                "bad": "ansired",
+                "read": "ansicyan bold",
+                "me": "bold",
+                "status": "reverse",
+                "prompt": "bold",
+                "good": "ansigreen",
+                "time": "ansibrightblack",
+            }
+        )
         app: Application[None] = Application(
-            layout=layout, style=style, key_bindings=self._keys(line), full_screen=True, refresh_interval=1.0,
+            layout=layout,
+            style=style,
+            key_bindings=self._keys(line),
+            full_screen=True,
+            refresh_interval=1.0,
         )
         self._wake = asyncio.Event()
         self._changed = app.invalidate
