@@ -95,7 +95,10 @@ def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
 def _start(
     family: socket.AddressFamily, address: Any, options: Options, context: ssl.SSLContext | None, name: str
 ) -> Process:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:  # no descriptor left
+        raise ConnectError(address[0], address[1], error.strerror or str(error)) from error
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

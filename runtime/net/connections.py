@@ -286,7 +286,9 @@ def _listen(host: str, port: int, backlog: int) -> socket.socket:
         sock.close()
         number: int = getattr(error, "errno", 0)
         raise ListenError(
-            _REASONS.get(number, _OTHER).format(host=host, port=port, error=error), number or None
+            _REASONS.get(number, _OTHER).format(host=host, port=port, error=error),
+            number or None,
+            f"{host}:{port}",
         ) from error
     return sock
 

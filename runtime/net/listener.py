@@ -36,6 +36,7 @@ from runtime.kernel import (
     spawn_callback,
     trap_exit,
     unlink,
+    whereis,
 )
 from runtime.net.alarms import Alarms
 from runtime.net.connection import Connection, ConnectionInfo, TLSConnection
@@ -385,7 +386,10 @@ def info(listener: Any, timeout: float = 5.0) -> ListenerInfo:
 
 def connections(listener: Any, limit: int = 100) -> list[ConnectionInfo]:
     """Describe up to `limit` connections of a listener (in no order)."""
-    behaviour = listener.behaviour
+    pid = whereis(listener) if isinstance(listener, str) else listener
+    behaviour = getattr(pid, "behaviour", None)
+    if not isinstance(behaviour, Listener):
+        return []
     return [conn.info() for conn, _ in zip(list(behaviour._owner.table), range(limit), strict=False)]
 
 
