@@ -45,9 +45,7 @@ class Chat(Application):
     description: ClassVar[str] = "a messenger: store-and-forward, check marks, nothing lost"
     schema: ClassVar[Sequence[Key]] = SCHEMA
     config_file: ClassVar[str] = "chat.toml"
-    hints: ClassVar[Sequence[tuple[str, str]]] = (
-        ("tools/chat", "a client: register, write, receive"),
-    )
+    hints: ClassVar[Sequence[tuple[str, str]]] = (("tools/chat", "a client: register, write, receive"),)
 
     @classmethod
     def config_problems(cls, config: Config) -> Mapping[str, str]:
@@ -56,8 +54,12 @@ class Chat(Application):
         if config.integer("chat.native.max_body") + _ENVELOPE > config.integer("chat.native.max_frame"):
             found["chat.native.max_body"] = f"must be at least {_ENVELOPE} bytes below chat.native.max_frame"
         gateways = config.items_of("chat.registration.gateways")
-        if "webhook" in gateways and not config.text("chat.registration.webhook_url").startswith(("http://", "https://")):
-            found["chat.registration.webhook_url"] = "must be an http or https URL: the webhook is one of the gateways"
+        if "webhook" in gateways and not config.text("chat.registration.webhook_url").startswith(
+            ("http://", "https://")
+        ):
+            found["chat.registration.webhook_url"] = (
+                "must be an http or https URL: the webhook is one of the gateways"
+            )
         if "apprise" in gateways and not config.items_of("chat.registration.apprise_urls"):
             found["chat.registration.apprise_urls"] = "must name a service: apprise is one of the gateways"
         if config.number("chat.login.token_refresh") * 2 + 600 > config.number("chat.login.token_valid"):
@@ -102,7 +104,9 @@ class Chat(Application):
         supervisor.terminate_child(state, LISTENER)
         return state
 
-    def config_change(self, changed: Mapping[str, Any], new: Mapping[str, Any], removed: Sequence[str]) -> None:
+    def config_change(
+        self, changed: Mapping[str, Any], new: Mapping[str, Any], removed: Sequence[str]
+    ) -> None:
         if changed:
             _log.warning("these hold from the next start on: %s", ", ".join(sorted(changed)))
 

@@ -30,18 +30,38 @@ SECTIONS: Final[dict[str, tuple[type[Any], dict[str, _Doc]]]] = {
             "login_timeout": ("seconds", 1, 3600, "Silence allowed before the login."),
             "idle_timeout": ("seconds", 1, 86400, "Silence allowed after it. Clients ping."),
             "ping_every": ("seconds", 1, 86400, "How often clients are asked to ping."),
-            "messages_per_second": ("messages/s", 0.1, 10**6, "Mean rate of a session; who is faster is read later."),
+            "messages_per_second": (
+                "messages/s",
+                0.1,
+                10**6,
+                "Mean rate of a session; who is faster is read later.",
+            ),
             "messages_burst": ("messages", 1, 10**7, "And so many at once."),
             "bytes_per_second": ("bytes/s", 100, 10**10, "Mean rate of a session in bytes of messages."),
             "bytes_burst": ("bytes", 1000, 10**10, "And so many at once."),
-            "unanswered": ("messages", 1, 10**5, "Sends in flight of one session before it is read no further."),
-            "restart_after": ("seconds", 0, 3600, "At an orderly stop, clients come back after this to twice this."),
+            "unanswered": (
+                "messages",
+                1,
+                10**5,
+                "Sends in flight of one session before it is read no further.",
+            ),
+            "restart_after": (
+                "seconds",
+                0,
+                3600,
+                "At an orderly stop, clients come back after this to twice this.",
+            ),
         },
     ),
     "chat.login": (
         LoginSettings,
         {
-            "tries": ("", 1, 10**6, "Failed logins as one user from one address before they are delayed; of an address as a whole: 20 times that."),
+            "tries": (
+                "",
+                1,
+                10**6,
+                "Failed logins as one user from one address before they are delayed; of an address as a whole: 20 times that.",
+            ),
             "delay_first": ("seconds", 0.1, 3600, "The first delay; it doubles with each further failure."),
             "delay_max": ("seconds", 1, 86400, "The longest delay."),
             "token_valid": ("seconds", 60, 86400, "Age up to which a resume token is taken."),
@@ -53,15 +73,35 @@ SECTIONS: Final[dict[str, tuple[type[Any], dict[str, _Doc]]]] = {
         {
             "pin_valid": ("seconds", 10, 86400, "How long a PIN can be used."),
             "pin_tries": ("", 1, 100, "Wrong PINs before it is void and the number waits."),
-            "resend_after": ("seconds", 0, 86400, "Before another PIN for the same number; doubles with each one."),
+            "resend_after": (
+                "seconds",
+                0,
+                86400,
+                "Before another PIN for the same number; doubles with each one.",
+            ),
             "per_number": ("PINs", 1, 10**7, "PINs for one number in `limit_window`."),
             "per_address": ("PINs", 1, 10**7, "PINs asked from one address in `limit_window`."),
             "per_prefix": ("PINs", 1, 10**7, "PINs for one block of 1,000 numbers in `limit_window`."),
             "limit_window": ("seconds", 1, 10**6, "The window of these limits."),
-            "gateways": ("", 1, 10, "How PINs go out, the next one when one fails: console, webhook, apprise."),
+            "gateways": (
+                "",
+                1,
+                10,
+                "How PINs go out, the next one when one fails: console, webhook, apprise.",
+            ),
             "webhook_url": ("", None, None, "Where the webhook posts its signed JSON."),
-            "webhook_secret": ("", None, None, "Its key: X-Evergreen-Signature = HMAC-SHA256 of X-Evergreen-Time.body."),
-            "apprise_urls": ("", None, None, "Services as apprise names them; {number} is the number without its plus."),
+            "webhook_secret": (
+                "",
+                None,
+                None,
+                "Its key: X-Evergreen-Signature = HMAC-SHA256 of X-Evergreen-Time.body.",
+            ),
+            "apprise_urls": (
+                "",
+                None,
+                None,
+                "Services as apprise names them; {number} is the number without its plus.",
+            ),
             "gateway_timeout": ("seconds", 0.1, 300, "Patience with one gateway."),
         },
     ),
@@ -69,12 +109,32 @@ SECTIONS: Final[dict[str, tuple[type[Any], dict[str, _Doc]]]] = {
         DeliverySettings,
         {
             "window": ("messages", 1, 10**4, "Unacknowledged messages in flight to a device."),
-            "resend_first": ("seconds", 0.1, 3600, "Unacknowledged for this long: sent again; doubles each time."),
+            "resend_first": (
+                "seconds",
+                0.1,
+                3600,
+                "Unacknowledged for this long: sent again; doubles each time.",
+            ),
             "resend_max": ("seconds", 0.1, 86400, "And at least so often."),
-            "takes_max": ("", 1, 10**6, "Times in a row a device may take a message and vanish; then it is set aside."),
-            "queue_count": ("messages", 1, 10**9, "Messages that wait for one user; then senders get queue_full."),
+            "takes_max": (
+                "",
+                1,
+                10**6,
+                "Times in a row a device may take a message and vanish; then it is set aside.",
+            ),
+            "queue_count": (
+                "messages",
+                1,
+                10**9,
+                "Messages that wait for one user; then senders get queue_full.",
+            ),
             "queue_bytes": ("bytes", 1000, 10**12, "Bytes of bodies that wait for one user."),
-            "queue_age": ("seconds", 60, 10**9, "Age of the oldest waiting message from which new ones are refused."),
+            "queue_age": (
+                "seconds",
+                60,
+                10**9,
+                "Age of the oldest waiting message from which new ones are refused.",
+            ),
             "user_idle": ("seconds", 1, 10**6, "A user process without device and work ends after this."),
             "dedupe_for": ("seconds", 60, 10**8, "How long a repeated client id gives the same answer."),
             "recent": ("messages", 1, 10**6, "Client ids per user kept in memory as well."),
@@ -84,14 +144,22 @@ SECTIONS: Final[dict[str, tuple[type[Any], dict[str, _Doc]]]] = {
         LoadSettings,
         {
             "memory_max": ("bytes", 0, 10**13, "Above it new logins are refused as busy; 0: no limit."),
-            "long_mailboxes_max": ("processes", 0, 10**7, "So many processes with long mailboxes: likewise; 0: no limit."),
+            "long_mailboxes_max": (
+                "processes",
+                0,
+                10**7,
+                "So many processes with long mailboxes: likewise; 0: no limit.",
+            ),
             "retry_after": ("seconds", 0.1, 3600, "They are told to come back after this to twice this."),
         },
     ),
 }
 
 _PRIVACY: Final = Key(
-    "chat.log_user_ids", bool, False, doc="User ids in log lines as they are; false: hashed with this node's key."
+    "chat.log_user_ids",
+    bool,
+    False,
+    doc="User ids in log lines as they are; false: hashed with this node's key.",
 )
 
 

@@ -210,7 +210,9 @@ def test_a_full_queue_refuses_and_tells_the_operator_once() -> None:
     bench = Bench(queue_bytes=100)
     bench.send(1, 2, size=40)
     bench.send(3, 4, size=40)
-    assert [refused.ids for refused in bench.take(m.RefusedSends)] == [[(n).to_bytes(16, "big") for n in (3, 4)]]
+    assert [refused.ids for refused in bench.take(m.RefusedSends)] == [
+        [(n).to_bytes(16, "big") for n in (3, 4)]
+    ]
     bench.send(5, size=40)
     assert len([note for _, note in bench.said if isinstance(note, Note)]) == 1
     bench.send(6, size=20)
@@ -231,7 +233,9 @@ def test_a_refused_commit_refuses_the_senders_and_leaves_no_gap() -> None:
     bench.queue.submit(m.Submit("carol", "carol-session", sends))
     bench.queue.failed(StoreFull("no space"), bench.now)
     bench.queue.check()
-    refused = [(dest, message.code) for dest, message in bench.queue.out if isinstance(message, m.RefusedSends)]
+    refused = [
+        (dest, message.code) for dest, message in bench.queue.out if isinstance(message, m.RefusedSends)
+    ]
     assert refused == [("alice-session", "unavailable")] * 2 + [("carol-session", "unavailable")] * 2
     bench.queue.out = []
     bench.now += 2

@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from apps.chat.domain import messages as m
 from apps.chat.domain import records
@@ -39,14 +46,18 @@ class Sender:
         self.accepted: dict[bytes, int] = {}
         self.refused: set[bytes] = set()
         self.receipts: set[int] = set()
-        self.outbox = Outbox(SimpleNamespace(send=lambda user, message: machine.mailbox.append(message)), self, name)  # type: ignore[arg-type]
+        self.outbox = Outbox(
+            SimpleNamespace(send=lambda user, message: machine.mailbox.append(message)), self, name
+        )  # type: ignore[arg-type]
 
     def told(self, message: Any, now: float) -> None:
         out: list[Any] = []
         if isinstance(message, m.Accepted):
             self.outbox.accepted(message, out, now)
             for frame in out:
-                assert self.accepted.setdefault(frame.id, frame.message) == frame.message, "two answers for one id"
+                assert self.accepted.setdefault(frame.id, frame.message) == frame.message, (
+                    "two answers for one id"
+                )
         elif isinstance(message, m.RefusedSends):
             self.outbox.refused(message, out, now)
             self.refused |= {frame.id for frame in out}
@@ -216,7 +227,9 @@ class DeliveryMachine(RuleBasedStateMachine):
         if hasattr(self, "queue"):
             self.queue.check()
             keys = [records.seq_of(key) for key in self.shard.keys("queue")]
-            assert keys == list(range(keys[0], keys[0] + len(keys))) if keys else True, "the stored queue has a gap"
+            assert keys == list(range(keys[0], keys[0] + len(keys))) if keys else True, (
+                "the stored queue has a gap"
+            )
 
     @invariant()
     def nothing_is_answered_before_it_is_durable(self) -> None:
@@ -250,7 +263,9 @@ class DeliveryMachine(RuleBasedStateMachine):
             shown = [entry for entry in self.device.stored if entry.sender == sender.name]
             by_id = {message: cid for cid, message in sender.accepted.items()}
             assert len({entry.message for entry in shown}) == len(shown), "shown twice"
-            assert [by_id[entry.message] for entry in shown] == [c for c in sender.order if c in sender.accepted]
+            assert [by_id[entry.message] for entry in shown] == [
+                c for c in sender.order if c in sender.accepted
+            ]
             assert set(sender.accepted) | sender.refused == set(sender.order)
             assert sender.receipts == {entry.message for entry in shown}
 

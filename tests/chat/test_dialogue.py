@@ -111,6 +111,7 @@ class Peer:
 @pytest.fixture
 def peers(tmp_path: Path) -> Iterator[Any]:
     """`with peers() as new:` gives a function that makes peers in one world."""
+
     @contextmanager
     def make(**settings: Any) -> Iterator[Callable[[], Peer]]:
         made: list[Peer] = []

@@ -62,7 +62,8 @@ class Client:
     def hear(self, kind: type | None = None) -> Any:
         """The next frame (of a kind); None: closed."""
         got = receive_match(
-            lambda m: isinstance(m, tuple) and m[0] is self.to and (kind is None or isinstance(m[1], kind)), 10.0
+            lambda m: isinstance(m, tuple) and m[0] is self.to and (kind is None or isinstance(m[1], kind)),
+            10.0,
         )
         assert got is not TIMEOUT, kind
         return got[1]

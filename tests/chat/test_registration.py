@@ -151,7 +151,9 @@ def test_the_webhook_posts_signed_json() -> None:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            got.update(body=body, time=self.headers["X-Evergreen-Time"], mac=self.headers["X-Evergreen-Signature"])
+            got.update(
+                body=body, time=self.headers["X-Evergreen-Time"], mac=self.headers["X-Evergreen-Signature"]
+            )
             self.send_response(204 if json.loads(body)["to"] == NUMBER else 500)
             self.end_headers()
 

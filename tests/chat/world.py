@@ -37,7 +37,9 @@ class MemoryShard:
     def get(self, kind: str, key: bytes) -> Rec | None:
         return self.records.get((kind, key))
 
-    def scan(self, kind: str, lo: bytes = b"", hi: bytes | None = None, limit: int = 1000, damaged: Any = None) -> list[Rec]:
+    def scan(
+        self, kind: str, lo: bytes = b"", hi: bytes | None = None, limit: int = 1000, damaged: Any = None
+    ) -> list[Rec]:
         keys = sorted(k for kd, k in self.records if kd == kind and k >= lo and (hi is None or k < hi))
         return [self.records[kind, key] for key in keys[:limit]]
 
@@ -85,7 +87,9 @@ class World:
         self.store = open_store(str(directory / "store"), nshards=4)
         self.cluster = LocalCluster("test@localhost", 4)
         self.keeper = Supervisor.start_link_with(SupFlags(intensity=100), [])
-        self.homes = Homes(self.cluster, self.store, delivery or DeliverySettings(), MessageIds(), shards=self.keeper)
+        self.homes = Homes(
+            self.cluster, self.store, delivery or DeliverySettings(), MessageIds(), shards=self.keeper
+        )
         self.member = HomesMember.start_link(self.cluster, self.homes)
         self.gateway = ListGateway()
         registration = registration or RegistrationSettings(per_address=1000, per_prefix=1000)
@@ -93,7 +97,13 @@ class World:
         self.load = Load(LoadSettings())
         self.secrets = Secrets.load(directory / "chat.secret")
         self.door = Door(
-            self.homes, self.registrar, self.secrets, self.load, native or NativeSettings(), LoginSettings(), "test"
+            self.homes,
+            self.registrar,
+            self.secrets,
+            self.load,
+            native or NativeSettings(),
+            LoginSettings(),
+            "test",
         )
 
     def close(self) -> None:

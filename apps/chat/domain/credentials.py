@@ -104,7 +104,12 @@ class Login:
 
     def __init__(self, user: str, account: Account | None, keys: Secrets) -> None:
         decoy = keys.decoy(user)  # always made, so that both ways take the same time
-        found = account is not None and (account.salt, account.stored_key, account.server_key, account.iterations)
+        found = account is not None and (
+            account.salt,
+            account.stored_key,
+            account.server_key,
+            account.iterations,
+        )
         self.user = user
         self.account = account
         self._named = ""

@@ -65,8 +65,12 @@ __all__ = ["DeliveryQueue", "Note"]
 
 MAX_BATCH: Final = 2_000  # operations after which the next batch is begun; the store takes 10,000
 MAX_RELEASES: Final = 256  # acknowledged groups waiting for their receipts before delivery slows down
-RELEASE_AFTER: Final = 0.5  # seconds until acknowledged entries are deleted, if no other batch takes that along before
-RETRY: Final = 5.0  # seconds until unconfirmed receipts are sent again, and until a refused commit is tried again
+RELEASE_AFTER: Final = (
+    0.5  # seconds until acknowledged entries are deleted, if no other batch takes that along before
+)
+RETRY: Final = (
+    5.0  # seconds until unconfirmed receipts are sent again, and until a refused commit is tried again
+)
 FAR: Final = float("inf")
 RECEIPT_IDS: Final = 256  # message ids in one receipt entry
 
@@ -177,7 +181,9 @@ class DeliveryQueue:
             self.out.append((m.session, Again(self.user)))
             return
         time = now_ms()
-        refused = [send.id for send in m.sends if not self._submit_one(m.session, m.sender, send, m.round, time)]
+        refused = [
+            send.id for send in m.sends if not self._submit_one(m.session, m.sender, send, m.round, time)
+        ]
         if refused:
             self.out.append((m.session, RefusedSends(self.user, refused, "queue_full", m.round)))
             if not self._noted_full:
@@ -197,7 +203,9 @@ class DeliveryQueue:
             entry: Any = batch.entries[at]
             if len(entry.messages) + len(m.messages) <= RECEIPT_IDS:
                 seq = self.assigned - (len(batch.entries) - 1 - at)
-                merged = ReceiptEntry(m.who, m.status, entry.messages + m.messages, m.time, entry.total, entry.high)
+                merged = ReceiptEntry(
+                    m.who, m.status, entry.messages + m.messages, m.time, entry.total, entry.high
+                )
                 batch.entries[at] = merged
                 key = records.queue_key(self._prefix, seq)
                 # The first Put stays and this one wins: operations apply in order, and the merge is rare enough.
@@ -295,7 +303,9 @@ class DeliveryQueue:
 
     # API: out
 
-    def attach(self, session: Any, received: int | None, device: str, epoch: int, me: Any, now: float) -> bool:
+    def attach(
+        self, session: Any, received: int | None, device: str, epoch: int, me: Any, now: float
+    ) -> bool:
         """A device is here; False if it claims to hold what was never sent."""
         self._now = now
         if received is not None and received > self.durable:
@@ -586,7 +596,9 @@ class DeliveryQueue:
         for sender, ids in groups.items():
             for at in range(0, len(ids), RECEIPT_IDS):
                 self._ref = ref = self._ref + 1
-                receipts = Receipts(self.user, "delivered", tuple(ids[at : at + RECEIPT_IDS]), time, self.user, ref)
+                receipts = Receipts(
+                    self.user, "delivered", tuple(ids[at : at + RECEIPT_IDS]), time, self.user, ref
+                )
                 release.waiting[ref] = (sender, receipts)
                 self._refs[ref] = release
                 self.out.append((sender, receipts))

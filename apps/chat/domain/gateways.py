@@ -16,7 +16,15 @@ from typing import NamedTuple, Protocol
 from apps.chat.domain.settings import RegistrationSettings
 from runtime.kernel import blocking
 
-__all__ = ["AppriseGateway", "ConsoleGateway", "Gateway", "PinMessage", "WebhookGateway", "deliver", "gateways_of"]
+__all__ = [
+    "AppriseGateway",
+    "ConsoleGateway",
+    "Gateway",
+    "PinMessage",
+    "WebhookGateway",
+    "deliver",
+    "gateways_of",
+]
 
 _log = logging.getLogger("chat.gateways")
 
@@ -73,7 +81,9 @@ class WebhookGateway:
         import urllib.error
         import urllib.request
 
-        body = json.dumps({"type": "pin", "to": message.number, "pin": message.digits, "text": message.text}).encode()
+        body = json.dumps(
+            {"type": "pin", "to": message.number, "pin": message.digits, "text": message.text}
+        ).encode()
         stamp = str(int(time.time()))
         mac = hmac.new(self._secret, stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
         headers = {
@@ -138,7 +148,9 @@ def deliver(gateways: list[Gateway], message: PinMessage, timeout: float) -> boo
             else:
                 blocking(gateway.send, message, timeout)
         except Exception as error:  # noqa: BLE001 - a gateway may raise anything; the next one is tried
-            _log.warning("gateway %s failed: %s", gateway.name, type(error).__name__, extra={"alarm": "gateway"})
+            _log.warning(
+                "gateway %s failed: %s", gateway.name, type(error).__name__, extra={"alarm": "gateway"}
+            )
         else:
             return True
     _log.error("no gateway took a PIN", extra={"alarm": "gateway"})

@@ -10,6 +10,7 @@ and writing, and a user process enters itself in its `init`, which the shard's s
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import logging
@@ -31,8 +32,17 @@ from apps.chat.domain.records import ACCOUNT, Account
 from apps.chat.domain.settings import DeliverySettings
 from apps.chat.domain.users import User
 from runtime.cluster import NoRoute
-from runtime.kernel import TIMEOUT, BadName, CallError, make_ref, receive_match, self_, send
-from runtime.kernel import exit as send_exit
+from runtime.kernel import (
+    TIMEOUT,
+    BadName,
+    CallError,
+    ProcessExit,
+    make_ref,
+    receive_match,
+    self_,
+    send,
+    spawn,
+)
 from runtime.otp import dynamic_supervisor, supervisor
 from runtime.otp.child_spec import INFINITY, ChildSpec
 from runtime.store import StoreError
@@ -64,9 +74,10 @@ class HomeShard:
         self.supervisor: Process | None = None
 
     def fenced(self) -> None:
-        """A newer owner has the shard: end all that acts for it here."""
-        if self.supervisor is not None:
-            send_exit(self.supervisor, "fenced")
+        """A newer owner has the shard: end all that acts for it here. Does not block."""
+        # A supervisor ignores exit signals of its children; and one of them, our caller, must not wait for it.
+        if self.supervisor is not None and self.supervisor.alive:
+            spawn(_stop, self.supervisor)
 
 
 class Homes:
@@ -122,7 +133,9 @@ class Homes:
             pid = self._start(user)
         send(pid, message)
 
-    def claim(self, user: str, device_name: str, salt: bytes, stored: bytes, server: bytes, rounds: int) -> Claimed:
+    def claim(
+        self, user: str, device_name: str, salt: bytes, stored: bytes, server: bytes, rounds: int
+    ) -> Claimed:
         """Make the account the caller's device's; wait until that is durable. Raises NoHome after 10 s."""
         ref = make_ref()
         self.send(user, Claim(self_(), ref, device_name, salt, stored, server, rounds))
@@ -224,11 +237,19 @@ class Homes:
         """Answer for a user who does not exist."""
         kind = type(message)
         if kind is Submit:
-            send(message.session, RefusedSends(user, [one.id for one in message.sends], "no_such_user", message.round))
+            send(
+                message.session,
+                RefusedSends(user, [one.id for one in message.sends], "no_such_user", message.round),
+            )
         elif kind is Receipts and type(message.reply) is not str:
             send(message.reply, Taken(message.ref))
         elif kind is Attach:
             send(message.session, AttachRefused("bad_token"))
+
+
+def _stop(shard: Process) -> None:
+    with contextlib.suppress(CallError, ProcessExit):  # another user of the shard was quicker
+        dynamic_supervisor.stop(shard, "fenced")
 
 
 def is_user_id(user: str) -> bool:

@@ -59,7 +59,9 @@ class Account(msgspec.Struct, frozen=True, array_like=True):
     not_before: int = 0
     "resume tokens issued up to this time (ms) are void: set at logout"
 
-    def __repr__(self) -> str:  # the keys are no passwords, but they are nobody's business in a crash report either
+    def __repr__(
+        self,
+    ) -> str:  # the keys are no passwords, but they are nobody's business in a crash report either
         return f"Account(epoch={self.epoch}, …)"
 
 

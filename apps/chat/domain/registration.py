@@ -29,7 +29,9 @@ __all__ = ["Asked", "Denied", "PinBook", "Registrar", "normalise"]
 _log = logging.getLogger("chat.registration")
 _SWEEP: Final = object()
 _SWEEP_EVERY: Final = 60.0
-_PREFIX_DIGITS: Final = 3  # a prefix is the number without its last three digits: a block as operators sell them
+_PREFIX_DIGITS: Final = (
+    3  # a prefix is the number without its last three digits: a block as operators sell them
+)
 
 
 class Asked(NamedTuple):
@@ -145,7 +147,12 @@ class Registrar(GenServer):
             if isinstance(result, Denied):
                 return result
             asked, digits = result
-            spawn(deliver, self.gateways, PinMessage(number, digits, self.settings.pin_valid), self.settings.gateway_timeout)
+            spawn(
+                deliver,
+                self.gateways,
+                PinMessage(number, digits, self.settings.pin_valid),
+                self.settings.gateway_timeout,
+            )
             return asked
         _, number, digits, host = request
         return self.book.check(number, digits, host, now)

@@ -99,7 +99,12 @@ class User(GenServer):
 
     def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
         """Figures only: neither bodies nor ids of other people belong into reports."""
-        return {**status, "state": self.queue.info() if hasattr(self, "queue") else {}, "message": "…", "messages": []}
+        return {
+            **status,
+            "state": self.queue.info() if hasattr(self, "queue") else {},
+            "message": "…",
+            "messages": [],
+        }
 
     # the hot path: from and to other processes
 
@@ -253,7 +258,11 @@ class User(GenServer):
         self.queue.tick(now)
         self._commit(now)
         idle = self.queue.is_idle()
-        if idle and now - self.idle_since >= self.home.homes.delivery.user_idle and not self.me.mailbox_length:
+        if (
+            idle
+            and now - self.idle_since >= self.home.homes.delivery.user_idle
+            and not self.me.mailbox_length
+        ):
             # Out of the table first: who comes now starts the next one. Nothing yields in between, so nothing is lost.
             self.home.homes.leave(self.user, self.me)
             return Stop("normal")

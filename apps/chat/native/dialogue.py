@@ -186,7 +186,9 @@ class Dialogue:
     def _hello(self, frame: f.Hello) -> None:
         common = [version for version in frame.versions if version in f.VERSIONS]
         if not common:
-            self.fail("version", f"no version in common; this server speaks {', '.join(map(str, f.VERSIONS))}")
+            self.fail(
+                "version", f"no version in common; this server speaks {', '.join(map(str, f.VERSIONS))}"
+            )
             return
         self.state = AUTH
         door = self._door

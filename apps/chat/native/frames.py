@@ -12,6 +12,7 @@ optional (an unknown one is skipped: `decode_*` returns None).
 
 Units: `time` and `server_time` are milliseconds since 1970 UTC (int); every duration is in float seconds.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
@@ -21,11 +22,51 @@ import msgspec
 from msgspec import Meta, Struct
 
 __all__ = [
-    "ALPN", "CLIENT_FRAMES", "CODES", "OPTIONAL_FROM", "PORT", "SERVER_FRAMES", "VERSIONS",
-    "Accepted", "Ack", "AskPin", "Backlog", "BacklogEnd", "BadField", "Bye", "Challenge", "ClientFrame",
-    "Deliver", "Done", "Error", "FrameError", "Hello", "Limits", "Login", "Logout", "NotMsgpack", "PinSent", "Ping", "Pong",
-    "Proof", "Read", "Ready", "Receipt", "Refused", "Register", "Registered", "Resume", "Send", "ServerFrame",
-    "UnknownFrame", "Welcome", "decode_client", "decode_server", "encode", "pack", "tag_of",
+    "ALPN",
+    "CLIENT_FRAMES",
+    "CODES",
+    "OPTIONAL_FROM",
+    "PORT",
+    "SERVER_FRAMES",
+    "VERSIONS",
+    "Accepted",
+    "Ack",
+    "AskPin",
+    "Backlog",
+    "BacklogEnd",
+    "BadField",
+    "Bye",
+    "Challenge",
+    "ClientFrame",
+    "Deliver",
+    "Done",
+    "Error",
+    "FrameError",
+    "Hello",
+    "Limits",
+    "Login",
+    "Logout",
+    "NotMsgpack",
+    "PinSent",
+    "Ping",
+    "Pong",
+    "Proof",
+    "Read",
+    "Ready",
+    "Receipt",
+    "Refused",
+    "Register",
+    "Registered",
+    "Resume",
+    "Send",
+    "ServerFrame",
+    "UnknownFrame",
+    "Welcome",
+    "decode_client",
+    "decode_server",
+    "encode",
+    "pack",
+    "tag_of",
 ]
 
 ALPN: Final = "evergreen/1"
@@ -36,19 +77,35 @@ OPTIONAL_FROM: Final = 128
 # -- types ------------------------------------------------------------------------------------------
 
 Ref = Annotated[int, Meta(ge=0, le=2**53, description="chosen by the asker, given back in the answer")]
-User = Annotated[str, Meta(min_length=1, max_length=64, description="a user id: E.164 number, or a plain name")]
-Number = Annotated[str, Meta(min_length=1, max_length=32, description="a phone number as typed, with its country code")]
+User = Annotated[
+    str, Meta(min_length=1, max_length=64, description="a user id: E.164 number, or a plain name")
+]
+Number = Annotated[
+    str, Meta(min_length=1, max_length=32, description="a phone number as typed, with its country code")
+]
 Device = Annotated[str, Meta(max_length=64, description="a device id of the server's making")]
 DeviceName = Annotated[str, Meta(max_length=64, description="what the device calls itself")]
 Code = Annotated[str, Meta(max_length=32, description="a stable word, see the table of codes")]
 Text = Annotated[str, Meta(max_length=512, description="one sentence for a human reader")]
 Sasl = Annotated[str, Meta(max_length=1024, description="a SCRAM-SHA-256 message (RFC 7677)")]
 Token = Annotated[str, Meta(max_length=512, description="a resume token; opaque, secret")]
-Seq = Annotated[int, Meta(ge=0, le=2**62, description="a number in this device's queue; gap-free, from 1, never reused")]
+Seq = Annotated[
+    int, Meta(ge=0, le=2**62, description="a number in this device's queue; gap-free, from 1, never reused")
+]
 MessageId = Annotated[int, Meta(ge=0, le=2**63 - 1, description="the server's id of a message")]
-ClientId = Annotated[bytes, Meta(min_length=16, max_length=16, description="16 bytes of the sender's choice, new for each message")]
-Kind = Annotated[str, Meta(min_length=1, max_length=32, description="what the body is: `text`, or a name agreed between clients")]
-Body = Annotated[bytes, Meta(max_length=16 * 2**20, description="opaque to the server; the limit in force is in Welcome")]
+ClientId = Annotated[
+    bytes,
+    Meta(min_length=16, max_length=16, description="16 bytes of the sender's choice, new for each message"),
+]
+Kind = Annotated[
+    str,
+    Meta(
+        min_length=1, max_length=32, description="what the body is: `text`, or a name agreed between clients"
+    ),
+]
+Body = Annotated[
+    bytes, Meta(max_length=16 * 2**20, description="opaque to the server; the limit in force is in Welcome")
+]
 Time = Annotated[int, Meta(ge=0, description="milliseconds since 1970 UTC")]
 Seconds = Annotated[float, Meta(ge=0, description="seconds")]
 Status = Literal["delivered", "read"]
@@ -172,7 +229,9 @@ class Registered(Struct, frozen=True, array_like=True, tag=13):
     ref: Ref
     user: User
     device: Device
-    key: Annotated[str, Meta(max_length=64, description="the device key: 32 random bytes, base64url without padding")]
+    key: Annotated[
+        str, Meta(max_length=64, description="the device key: 32 random bytes, base64url without padding")
+    ]
 
 
 class Login(Struct, frozen=True, array_like=True, tag=20):
@@ -308,11 +367,37 @@ class Logout(Struct, frozen=True, array_like=True, gc=False, tag=40):
 
 
 ClientFrame = Union[  # noqa: UP007 - msgspec and get_args want the plain form
-    Hello, Bye, Ping, Pong, AskPin, Register, Login, Proof, Resume, Send, Ack, Read, Logout,
+    Hello,
+    Bye,
+    Ping,
+    Pong,
+    AskPin,
+    Register,
+    Login,
+    Proof,
+    Resume,
+    Send,
+    Ack,
+    Read,
+    Logout,
 ]
 ServerFrame = Union[  # noqa: UP007
-    Welcome, Bye, Ping, Pong, Error, Done, PinSent, Registered, Challenge, Ready, Accepted, Refused, Deliver, Receipt,
-    Backlog, BacklogEnd,
+    Welcome,
+    Bye,
+    Ping,
+    Pong,
+    Error,
+    Done,
+    PinSent,
+    Registered,
+    Challenge,
+    Ready,
+    Accepted,
+    Refused,
+    Deliver,
+    Receipt,
+    Backlog,
+    BacklogEnd,
 ]
 CLIENT_FRAMES: Final[tuple[type[Struct], ...]] = get_args(ClientFrame)
 SERVER_FRAMES: Final[tuple[type[Struct], ...]] = get_args(ServerFrame)
@@ -425,7 +510,7 @@ def tag_of(data: bytes) -> int | None:
     first = data[at]
     width = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}.get(first, 0)
     if width:
-        raw = data[at + 1:at + 1 + width]
+        raw = data[at + 1 : at + 1 + width]
         return int.from_bytes(raw, "big") if len(raw) == width else None
     return first if first < 0x80 else None
 

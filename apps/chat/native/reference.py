@@ -44,7 +44,10 @@ def reference() -> str:
             parts.append(f"| {state} | {', '.join(kind.__name__ for kind in row)} |")
     parts.append("\n## Frames\n\n| type | frame | direction |\n|---|---|---|")
     kinds = sorted({*frames.CLIENT_FRAMES, *frames.SERVER_FRAMES}, key=_tag)
-    parts += [f"| {_tag(kind)} | [{kind.__name__}](#{kind.__name__.lower()}) | {_direction(kind)} |" for kind in kinds]
+    parts += [
+        f"| {_tag(kind)} | [{kind.__name__}](#{kind.__name__.lower()}) | {_direction(kind)} |"
+        for kind in kinds
+    ]
     parts.append("")
     parts += [_frame(kind) for kind in kinds]
     parts.append(_frame(frames.Limits, "A value inside `Welcome`."))
@@ -74,7 +77,13 @@ def _tag(kind: Any) -> int:
 
 def _direction(kind: Any) -> str:
     from_client, from_server = kind in frames.CLIENT_FRAMES, kind in frames.SERVER_FRAMES
-    return "both ways" if from_client and from_server else "client → server" if from_client else "server → client"
+    return (
+        "both ways"
+        if from_client and from_server
+        else "client → server"
+        if from_client
+        else "server → client"
+    )
 
 
 def _type(hint: Any) -> tuple[str, str]:
