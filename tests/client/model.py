@@ -14,7 +14,7 @@ from typing import Any
 
 from scramp import ScramException, ScramMechanism
 
-from apps.chat.client.session import Splitter
+from apps.chat.client.framing import Splitter
 from apps.chat.native.frames import (
     Accepted,
     Ack,

@@ -13,16 +13,8 @@ from hypothesis import strategies as st
 
 from apps.chat.client.backoff import Backoff
 from apps.chat.client.profile import Profile
-from apps.chat.client.session import (
-    Ended,
-    Failed,
-    Identity,
-    LocalProtocolError,
-    Repeated,
-    Session,
-    State,
-    TokenRenewed,
-)
+from apps.chat.client.events import Ended, Failed, Identity, LocalProtocolError, Repeated, State, TokenRenewed
+from apps.chat.client.session import Session
 from apps.chat.native.frames import (
     Accepted,
     Ack,

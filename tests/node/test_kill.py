@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from apps.chat.client.profile import Account
-from apps.chat.client.session import State
+from apps.chat.client.events import State
 from apps.chat.native.frames import Accepted, AskPin, Error, PinSent, Ready, Register, Registered, Send
 from tests.support.node import Node, close_client, number, until
 from tests.support.raw import Raw

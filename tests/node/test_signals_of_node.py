@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from apps.chat.client.client import Waiting
-from apps.chat.client.session import Ended
+from apps.chat.client.events import Ended
 from tests.support.node import ROOT, Node
 from tests.support.traffic import Traffic
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from apps.chat.client.client import Client, Stopped
 from apps.chat.client.profile import Profile
-from apps.chat.client.session import Failed, State
+from apps.chat.client.events import Failed, State
 from apps.chat.native.frames import PinSent, Registered
 
 __all__ = ["Node", "NodeFailed", "number"]

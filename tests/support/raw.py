@@ -11,7 +11,7 @@ from typing import Any
 from scramp import ScramClient
 
 from apps.chat.client.profile import Account
-from apps.chat.client.session import Splitter
+from apps.chat.client.framing import Splitter
 from apps.chat.native.frames import (
     VERSIONS,
     Bye,

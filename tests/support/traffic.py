@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.chat.client.client import Client
-from apps.chat.client.session import Repeated
+from apps.chat.client.events import Repeated
 from apps.chat.native.frames import Accepted, Deliver, Ready
 from tests.support.node import Node, close_client, number
 

@@ -16,16 +16,9 @@ from pathlib import Path
 from apps.chat.client.backoff import Backoff
 from apps.chat.client.connection import CertificateProblem, Connection, ConnectionLost, find_ca, tls_context
 from apps.chat.client.profile import Entry, Profile
-from apps.chat.client.session import (
-    Ended,
-    Event,
-    Failed,
-    ReadTold,
-    Session,
-    State,
-    TokenRenewed,
-    check,
-)
+from apps.chat.client.events import Ended, Event, Failed, ReadTold, State, TokenRenewed
+from apps.chat.client.framing import check
+from apps.chat.client.session import Session
 from apps.chat.native.frames import Accepted, Deliver, Read, Ready, Receipt, Refused, Registered, Send
 
 __all__ = ["Client", "Dialing", "News", "Stopped", "Waiting"]

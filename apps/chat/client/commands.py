@@ -9,9 +9,7 @@ Exit codes: 0 done · 1 the server refused · 2 wrong usage · 3 no connection i
 from __future__ import annotations
 
 import argparse
-import base64
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -19,13 +17,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from apps.chat.client.client import Client, News, Stopped, Waiting
 from apps.chat.client.connection import CertificateProblem
 from apps.chat.client.profile import Entry, Profile, ProfileBusy, ProfileDamaged, default_directory
-from apps.chat.client.session import Failed, LocalProtocolError, State
-from apps.chat.native.frames import PinSent, Receipt, Registered, Welcome
+from apps.chat.client.events import Failed, LocalProtocolError, State
+from apps.chat.native.frames import PinSent, Registered, Welcome
+
+from apps.chat.client.options import make_parser
+from apps.chat.client.output import MARKS, entry_row, print_json, say, show, show_receipts
 
 __all__ = ["Trouble", "main", "parse_server", "resolve"]
 
@@ -56,7 +57,9 @@ class Trouble(Exception):
 
 def main(arguments: list[str]) -> int:
     """Run one command; return its exit code. Everything for scripts goes to stdout, the rest to stderr."""
-    options = _parser().parse_args(arguments, argparse.Namespace(ca=None, insecure=False))
+    options = make_parser((__doc__ or "").split("\n\n", 1)[1]).parse_args(
+        arguments, argparse.Namespace(ca=None, insecure=False)
+    )
     # The launcher may have changed the directory; what the user typed is relative to where the user stands.
     here = Path(os.environ.get("EVERGREEN_CWD", "."))
     directory = here / options.profile if getattr(options, "profile", None) else default_directory()
@@ -65,18 +68,18 @@ def main(arguments: list[str]) -> int:
     with contextlib.suppress(AttributeError, ValueError):
         signal.signal(signal.SIGTERM, lambda *_: _raise_interrupt())
     try:
-        return int(options.run(options, directory))
+        return _COMMANDS[options.command](options, directory)
     except Trouble as trouble:
-        _say(f"chat: {trouble}")
+        say(f"chat: {trouble}")
         return trouble.code
     except (ProfileBusy, ProfileDamaged) as error:
-        _say(f"chat: {error}")
+        say(f"chat: {error}")
         return NO_PROFILE
     except (CertificateProblem, LocalProtocolError) as error:
-        _say(f"chat: {error}")
+        say(f"chat: {error}")
         return USAGE
     except (KeyboardInterrupt, EOFError):
-        _say("")
+        say("")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away (chat listen | head): not worth a traceback at exit.
@@ -122,11 +125,11 @@ def _register(options: argparse.Namespace, directory: Path) -> int:
                 "or use another --profile DIR",
             )
         _sign_up(options, profile, resolve(profile, options.number))
-        _say(
+        say(
             f"You are {profile.account.user} on this device. The key is in {directory} (keep it to yourself)."
         )
         if options.json:
-            _json({"user": profile.account.user, "device": profile.account.device})
+            print_json({"user": profile.account.user, "device": profile.account.device})
     return DONE
 
 
@@ -142,8 +145,8 @@ def _sign_up(options: argparse.Namespace, profile: Profile, number: str) -> None
             client.ask_pin(number)
             sent = _answer(client, deadline, PinSent, "pin").event
             assert isinstance(sent, PinSent)
-            _say(f"A PIN is on its way to {number}; it is good for {sent.expires_in / 60:.0f} minutes.")
-            _say("(A development node prints it on its own terminal.)")
+            say(f"A PIN is on its way to {number}; it is good for {sent.expires_in / 60:.0f} minutes.")
+            say("(A development node prints it on its own terminal.)")
             pin = _ask_for_pin(client, sent.expires_in)
         deadline = time.monotonic() + timeout
         if client.session.state is not State.GREETED:  # it was cut while the PIN was on its way
@@ -164,9 +167,9 @@ def _login(options: argparse.Namespace, directory: Path) -> int:
         with _client(options, profile) as client:
             _ready(client, time.monotonic() + options.timeout)
             limits = client.session.limits
-        _say(f"Logged in as {profile.account.user} at {profile.account.host}:{profile.account.port}.")
+        say(f"Logged in as {profile.account.user} at {profile.account.host}:{profile.account.port}.")
         if options.json:
-            _json({"user": profile.account.user, "window": limits.window if limits else None})
+            print_json({"user": profile.account.user, "window": limits.window if limits else None})
     return DONE
 
 
@@ -190,9 +193,9 @@ def _send(options: argparse.Namespace, directory: Path) -> int:
                 if state != "refused" and _ORDER[state] > shown and _ORDER[state] > 0:
                     shown = _ORDER[state]
                     if options.json:
-                        _json(_entry(profile, entry))
+                        print_json(entry_row(profile, entry))
                     else:
-                        _say(f"{_MARKS[state]} {state}")
+                        say(f"{MARKS[state]} {state}")
                 if state == "refused":
                     raise Trouble(REFUSED, f"the server refused the message to {to}: {entry.why}")
                 if shown >= wanted:
@@ -213,7 +216,7 @@ def _listen(options: argparse.Namespace, directory: Path) -> int:
                 fresh = fresh[:left] if left > 0 else fresh
                 profile.mark_shown(fresh)
                 for entry in fresh:
-                    _show(profile, entry, as_json=options.json)
+                    show(profile, entry, as_json=options.json)
                 left -= len(fresh) if left > 0 else 0
                 if options.read and fresh:
                     client.read(fresh)
@@ -222,7 +225,7 @@ def _listen(options: argparse.Namespace, directory: Path) -> int:
                 news = client.step(min(1.0, end - time.monotonic()) if end is not None else 1.0)
                 _watch(client, news)
                 if options.receipts:
-                    _show_receipts(profile, news, as_json=options.json)
+                    show_receipts(profile, news, as_json=options.json)
             if options.read:
                 _settle_reads(client)
         return DONE if left <= 0 else NOT_IN_TIME
@@ -234,7 +237,7 @@ def _contacts(options: argparse.Namespace, directory: Path) -> int:
             case "add":
                 profile.contacts[options.name] = resolve(profile, options.number)
                 profile.save_contacts()
-                _say(f"{options.name} is {profile.contacts[options.name]}")
+                say(f"{options.name} is {profile.contacts[options.name]}")
             case "remove":
                 if profile.contacts.pop(options.name, None) is None:
                     raise Trouble(USAGE, f"there is no contact {options.name!r}")
@@ -246,7 +249,7 @@ def _contacts(options: argparse.Namespace, directory: Path) -> int:
 
 def _list_contacts(profile: Profile, *, as_json: bool) -> None:
     if as_json:
-        _json(profile.contacts)
+        print_json(profile.contacts)
     elif sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
@@ -264,7 +267,7 @@ def _whoami(options: argparse.Namespace, directory: Path) -> int:
     with Profile(directory, lock=False) as profile:
         account = profile.account
         if options.json:
-            _json(
+            print_json(
                 {
                     "user": account.user or None,
                     "device": account.device or None,
@@ -285,7 +288,7 @@ def _whoami(options: argparse.Namespace, directory: Path) -> int:
 def _history(options: argparse.Namespace, directory: Path) -> int:
     with Profile(directory, lock=False) as profile:
         for entry in profile.entries[-options.count :]:
-            _show(profile, entry, as_json=options.json)
+            show(profile, entry, as_json=options.json)
     return DONE
 
 
@@ -294,7 +297,7 @@ def _interactive(options: argparse.Namespace, directory: Path) -> int:
 
     with _profile(options, directory) as profile:
         for warning in profile.warnings:
-            _say(f"chat: {warning}")
+            say(f"chat: {warning}")
         if not profile.account.key:
             if not (sys.stdin.isatty() and sys.stdout.isatty()):
                 raise Trouble(
@@ -356,7 +359,7 @@ def _watch(client: Client, news: list[News]) -> None:
     """Tell about the connection on stderr, and stop when the client stopped for good."""
     for item in news:
         if isinstance(item.event, Waiting):
-            _say(f"{item.event.why}; trying again in {item.event.seconds:.0f} s")
+            say(f"{item.event.why}; trying again in {item.event.seconds:.0f} s")
         elif isinstance(item.event, Stopped):
             raise _stopped(client, item.event)
 
@@ -441,176 +444,19 @@ def _too_late(client: Client, entry: Entry, options: argparse.Namespace) -> Trou
     return Trouble(NOT_IN_TIME, f"{entry.state}, but not {options.wait} within {options.timeout:g} s")
 
 
-# internals: output
+# internals
 
-_MARKS: Final = {
-    "queued": "…",
-    "accepted": "✓",
-    "delivered": "✓✓",
-    "read": "✓✓",
-    "refused": "✗",
-    "received": " ",
+_COMMANDS: Final[dict[str, Callable[[argparse.Namespace, Path], int]]] = {
+    "register": _register,
+    "login": _login,
+    "chat": _interactive,
+    "send": _send,
+    "listen": _listen,
+    "contacts": _contacts,
+    "whoami": _whoami,
+    "history": _history,
 }
-
-
-def _entry(profile: Profile, entry: Entry) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "event": "sent" if entry.mine else "message",
-        "to" if entry.mine else "from": entry.with_,
-        "kind": entry.kind,
-        "message": entry.message or None,
-        "time": round(entry.time, 3),
-    }
-    if entry.mine:
-        row["state"] = entry.state
-        row["id"] = entry.id.hex()
-    if entry.kind == "text":
-        row["text"] = entry.text
-    else:
-        row["body"] = base64.b64encode(entry.body).decode()
-    name = profile.name_of(entry.with_)
-    if name != entry.with_:
-        row["name"] = name
-    return row
-
-
-def _show(profile: Profile, entry: Entry, *, as_json: bool) -> None:
-    if as_json:
-        _json(_entry(profile, entry))
-        return
-    clock = time.strftime("%H:%M", time.localtime(entry.time))
-    who = f"→ {profile.name_of(entry.with_)}" if entry.mine else profile.name_of(entry.with_)
-    mark = f" {_MARKS[entry.state]}" if entry.mine else ""
-    print(f"{clock} {who}: {_safe(entry.text)}{mark}", flush=True)
-
-
-def _show_receipts(profile: Profile, news: list[News], *, as_json: bool) -> None:
-    for item in news:
-        if isinstance(item.event, Receipt):
-            for message in item.event.messages:
-                entry = profile.entry(message)
-                if as_json:
-                    _json(
-                        {
-                            "event": item.event.status,
-                            "message": message,
-                            "who": item.event.who,
-                            "id": entry.id.hex() if entry else None,
-                        }
-                    )
-                else:
-                    print(
-                        f"{_MARKS[item.event.status]} {item.event.status} {profile.name_of(item.event.who)}",
-                        flush=True,
-                    )
-
-
-def _safe(text: str) -> str:
-    # A message must not move the reader's cursor or retitle the window.
-    return "".join(c if c.isprintable() or c == "\t" else " " if c in "\r\n" else "\ufffd" for c in text)
-
-
-def _json(row: dict[str, Any]) -> None:
-    print(json.dumps(row, ensure_ascii=False), flush=True)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _raise_interrupt() -> None:
     raise KeyboardInterrupt
-
-
-# internals: the parser
-
-
-def _parser() -> argparse.ArgumentParser:
-    # The common options may stand before or after the command; only the given ones count.
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    common.add_argument(
-        "--profile", metavar="DIR", help="keys and history (default: ~/.local/share/evergreen)"
-    )
-    common.add_argument(
-        "--server", metavar="HOST:PORT", help="remembered in the profile (default: 127.0.0.1:7222)"
-    )
-    common.add_argument(
-        "--ca", metavar="FILE", help="certificate authority (default: a development node's own)"
-    )
-    common.add_argument(
-        "--insecure", action="store_true", help="do not check the certificate; only for 127.0.0.1"
-    )
-    parser = argparse.ArgumentParser(
-        prog="chat",
-        description="Chat from the terminal. Without a command: the interactive chat.",
-        epilog=(__doc__ or "").split("\n\n", 1)[1],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common],
-    )
-    parser.set_defaults(run=_interactive, json=False)
-    commands = parser.add_subparsers(metavar="COMMAND", title="commands")
-
-    def command(
-        name: str, run: Callable[[argparse.Namespace, Path], int], text: str
-    ) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=text, description=text, parents=[common])
-        made.set_defaults(run=run)
-        return made
-
-    sub = command("register", _register, "register a number on this device (its former device is signed off)")
-    sub.add_argument("number", metavar="NUMBER", help="with country code, like +33612345678")
-    sub.add_argument("--pin", help="the PIN, if it came already; otherwise one is sent and asked for")
-    sub.add_argument("--device", default=socket.gethostname()[:64], help="what to call this device")
-    sub.add_argument("--again", action="store_true", help="although this profile has an account")
-    _shared(sub, 30.0)
-    sub = command("login", _login, "check the login; or take over a key: --user NUMBER --key KEY")
-    sub.add_argument("--user")
-    sub.add_argument("--key")
-    _shared(sub, 30.0)
-    sub = command("chat", _interactive, "the interactive chat")
-    sub.add_argument("with_", metavar="WITH", nargs="?", help="contact or number to talk to")
-    sub = command("send", _send, "send one message")
-    sub.add_argument("--to", required=True, metavar="WHO", help="contact or number")
-    sub.add_argument("text", nargs="+", help="the text, or - for stdin")
-    sub.add_argument(
-        "--wait", choices=("accepted", "delivered", "read"), default="accepted", help="for which check mark"
-    )
-    sub.add_argument("--kind", default="text")
-    sub.add_argument(
-        "--id",
-        metavar="HEX",
-        help="the client id (32 hex digits): the same one again sends no second message",
-    )
-    _shared(sub, 30.0)
-    sub = command("listen", _listen, "print messages as they come")
-    sub.add_argument("--count", type=int, metavar="N", help="stop after N messages")
-    sub.add_argument("--for", dest="for_", type=float, metavar="S", help="stop after S seconds")
-    sub.add_argument("--read", action="store_true", help="tell the senders that they were read")
-    sub.add_argument("--receipts", action="store_true", help="print the check marks of sent messages, too")
-    sub.add_argument("--json", action="store_true", help="one JSON object per line")
-    sub = command("contacts", _contacts, "names for numbers")
-    sub.set_defaults(action="list")
-    actions = sub.add_subparsers(metavar="ACTION")
-    add = actions.add_parser("add", help="add NAME NUMBER")
-    add.add_argument("name")
-    add.add_argument("number")
-    add.set_defaults(action="add")
-    listing = actions.add_parser("list", help="list them")
-    listing.add_argument("--json", action="store_true")
-    listing.set_defaults(action="list")
-    remove = actions.add_parser("remove", help="remove NAME")
-    remove.add_argument("name")
-    remove.set_defaults(action="remove")
-    sub = command("whoami", _whoami, "who this profile is")
-    sub.add_argument("--json", action="store_true")
-    sub = command("history", _history, "what was said, as far as this device remembers")
-    sub.add_argument("--count", type=int, default=50)
-    sub.add_argument("--json", action="store_true")
-    return parser
-
-
-def _shared(parser: argparse.ArgumentParser, timeout: float) -> None:
-    parser.add_argument(
-        "--timeout", type=float, default=timeout, metavar="S", help="seconds to try (default %(default)s)"
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object per line on stdout")

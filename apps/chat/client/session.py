@@ -25,14 +25,24 @@ server does wrong ends the session: an `Ended` event, code `protocol`.
 
 from __future__ import annotations
 
-import enum
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from scramp import ScramClient, ScramException
 
+from apps.chat.client.events import (
+    Ended,
+    Event,
+    Failed,
+    Identity,
+    LocalProtocolError,
+    ReadTold,
+    Repeated,
+    State,
+    TokenRenewed,
+)
+from apps.chat.client.framing import Splitter, check
 from apps.chat.native.frames import (
     VERSIONS,
     Accepted,
@@ -63,27 +73,11 @@ from apps.chat.native.frames import (
     Resume,
     Send,
     Welcome,
-    decode_client,
     decode_server,
-    encode,
     pack,
 )
 
-__all__ = [
-    "Ended",
-    "Event",
-    "Failed",
-    "Identity",
-    "LocalProtocolError",
-    "ReadTold",
-    "Repeated",
-    "Session",
-    "Splitter",
-    "State",
-    "TokenRenewed",
-    "check",
-]
-
+__all__ = ["KNOWN", "SEND_WINDOW", "Session"]
 # types
 
 SEND_WINDOW: Final = 64
@@ -93,133 +87,12 @@ KNOWN: Final = 4096
 RESEND_AFTER: Final = 10.0
 STAGE_LIMIT: Final = 20.0
 GAP_PATIENCE: Final = 2.0
-MAX_FRAME: Final = 16 * 2**20 + 4096
 
 _COME_BACK = frozenset(
     {"internal", "idle", "slow_reader", "busy", "restarting", "throttled", "unavailable", "slow_down"}
 )
 
-
-class LocalProtocolError(Exception):
-    """The caller asked for something that this state does not allow."""
-
-
-class State(enum.Enum):
-    OFFLINE = "offline"
-    GREETING = "greeting"
-    GREETED = "greeted"
-    LOGIN = "login"
-    PROVING = "proving"
-    RESUMING = "resuming"
-    READY = "ready"
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who we are to the server. `key` is the device key; `token` resumes without a login."""
-
-    user: str
-    device: str
-    key: str
-    token: str = ""
-
-
-@dataclass(frozen=True)
-class TokenRenewed:
-    """Keep this resume token from now on ("" = the old one is void)."""
-
-    token: str
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A request was refused: `what` is pin, register, login, or other."""
-
-    what: str
-    code: str
-    text: str
-    retry: bool = False
-    retry_after: float | None = None
-
-
-@dataclass(frozen=True)
-class Ended:
-    """This connection is over by the protocol's word. `final`: coming back by ourselves is pointless."""
-
-    code: str
-    text: str
-    retry_after: float | None = None
-    final: bool = False
-
-
-@dataclass(frozen=True)
-class Repeated:
-    """Something came again and was not shown again."""
-
-    seq: int
-
-
-@dataclass(frozen=True)
-class ReadTold:
-    """The server has this read mark for good."""
-
-    read: Read
-
-
-Event = (
-    Welcome
-    | PinSent
-    | Registered
-    | Ready
-    | Accepted
-    | Refused
-    | Deliver
-    | Receipt
-    | Backlog
-    | BacklogEnd
-    | TokenRenewed
-    | Failed
-    | Ended
-    | Repeated
-    | ReadTold
-)
-
-
-class Splitter:
-    """Cut a stream of bytes into frames (4-byte big-endian length each)."""
-
-    def __init__(self, max_frame: int = MAX_FRAME) -> None:
-        self._max = max_frame
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """Return the frames that are complete now. Raises FrameError for an absurd length."""
-        buffer = self._buffer
-        buffer += data
-        frames, at, end = [], 0, len(buffer)
-        while end - at >= 4:
-            size = int.from_bytes(buffer[at : at + 4], "big")
-            if size > self._max:
-                raise FrameError(f"the server announced a frame of {size} bytes: not our protocol")
-            if end - at - 4 < size:
-                break
-            frames.append(bytes(buffer[at + 4 : at + 4 + size]))
-            at += 4 + size
-        del buffer[:at]
-        return frames
-
-
 # API
-
-
-def check(message: Send) -> None:
-    """Raise LocalProtocolError if `message` breaks the protocol's own limits (address, kind, body)."""
-    try:
-        decode_client(encode(message))
-    except FrameError as error:
-        raise LocalProtocolError(
-            f"this cannot be sent: {error.text.partition(': ')[2] or error.text}"
-        ) from None
 
 
 class Session:

@@ -20,7 +20,7 @@ from typing import Any, Final
 from apps.chat.client.client import Client, Dialing, News, Stopped, Waiting
 from apps.chat.client.connection import WRITE
 from apps.chat.client.profile import Entry
-from apps.chat.client.session import Failed, LocalProtocolError
+from apps.chat.client.events import Failed, LocalProtocolError
 from apps.chat.native.frames import Backlog, Ready, Refused
 
 __all__ = ["HELP", "Terminal", "printable"]
