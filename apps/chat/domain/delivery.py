@@ -24,7 +24,7 @@ lately is in `_recent` and never comes so far.
 memory and is read again when there is room.
 
 *Acknowledged.* Entries up to a number: the senders' user processes are sent Receipts first; only when they confirm
-(`taken`) are the entries deleted, with the cursor, in one batch (`_Release`): the next one that comes by, or one of its own
+(`taken`) are the entries deleted, with the cursor, in one batch (`Release`): the next one that comes by, or one of its own
 a little later, so that a busy user's deletes cost no commit. A crash in between leaves the entries, and their receipts are
 sent twice at worst, which changes nothing for who reads them.
 
@@ -39,9 +39,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from apps.chat.domain import records
+from apps.chat.domain.delivery_batch import Batch, Intent, Mark, Note, Release
 from apps.chat.domain.ids import MessageIds, now_ms
 from apps.chat.domain.messages import (
     Accepted,
@@ -55,9 +56,10 @@ from apps.chat.domain.messages import (
     Submit,
     Taken,
 )
+from apps.chat.domain.queue_state import State, find_state, read_entry
 from apps.chat.domain.records import ASIDE, CURSOR, DEDUPE, QUEUE, Cursor, Entry, Envelope, ReceiptEntry
 from apps.chat.domain.settings import DeliverySettings
-from runtime.store import ABSENT, ANY, Conflict, CorruptRecord, Del, Op, Put, ShardStore, StoreError
+from runtime.store import ABSENT, ANY, Conflict, Del, Op, Put, ShardStore, StoreError
 
 __all__ = ["DeliveryQueue", "Note"]
 
@@ -65,55 +67,13 @@ __all__ = ["DeliveryQueue", "Note"]
 
 MAX_BATCH: Final = 2_000  # operations after which the next batch is begun; the store takes 10,000
 MAX_RELEASES: Final = 256  # acknowledged groups waiting for their receipts before delivery slows down
-RELEASE_AFTER: Final = (
-    0.5  # seconds until acknowledged entries are deleted, if no other batch takes that along before
-)
-RETRY: Final = (
-    5.0  # seconds until unconfirmed receipts are sent again, and until a refused commit is tried again
-)
-FAR: Final = float("inf")
+RELEASE_AFTER: Final = 0.5  # seconds after which acknowledged entries are deleted in a batch of their own
+RETRY: Final = 5.0  # seconds until unconfirmed receipts are sent again
 RECEIPT_IDS: Final = 256  # message ids in one receipt entry
-
-
-class Note(NamedTuple):
-    """Something the operator should know: `queue_full`, `set_aside`, `damaged`."""
-
-    what: str
-    seq: int
-
+FAR: Final = float("inf")
 
 _Seen = tuple[int, int, int]  # message id, time, number of the batch: durable once that is
 _tuple = tuple.__new__  # makes a Put or Del in half the time of its class: three for each message
-_Intent = tuple[Any, str, Outgoing, int]  # session, sender, send, round
-
-
-class _Batch:
-    __slots__ = ("answers", "aside", "entries", "intents", "merge", "number", "ops", "release", "taken")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.ops: list[Op] = []
-        self.entries: list[Entry] = []
-        self.intents: list[_Intent | Receipts] = []  # to make the batch again
-        self.answers: dict[Any, list[tuple[bytes, int, int]]] = {}
-        self.taken: list[tuple[Any, int]] = []
-        self.merge: dict[tuple[str, str], int] = {}  # (who, status) -> index in entries
-        self.release: _Mark | None = None
-        self.aside = False
-
-
-class _Mark(NamedTuple):
-    seq: int
-    total: int
-
-
-class _Release:
-    __slots__ = ("mark", "retry_at", "waiting")
-
-    def __init__(self, mark: _Mark, waiting: dict[int, tuple[str, Receipts]], retry_at: float) -> None:
-        self.mark = mark
-        self.waiting = waiting
-        self.retry_at = retry_at
 
 
 class DeliveryQueue:
@@ -143,27 +103,27 @@ class DeliveryQueue:
         self._ids = ids
         self._prefix = records.queue_prefix(user)
         self._now = now
-        # the marks; `_load_state` finds them in the store
+        # the marks; `_begin` sets them as they are in the store
         self.released = self.acked = self.sent = self.loaded = self.durable = self.assigned = 0
         self.total = 0
         self._released_total = self._acked_total = self._durable_total = 0
-        self._release_to = _Mark(0, 0)
+        self._release_to = Mark(0, 0)
         self._message = self._high_sent = self._takes = 0
         self._head_time = 0
         # in
         self._number = 0
         self._done = 0
-        self._flying: _Batch | None = None
-        self._waiting: list[_Batch] = []  # short lists: an empty deque takes 600 bytes
-        self._open: _Batch | None = None  # the last of `_waiting`, if any
+        self._flying: Batch | None = None
+        self._waiting: list[Batch] = []  # short lists: an empty deque takes 600 bytes
+        self._open: Batch | None = None  # the last of `_waiting`, if any
         self._recent: dict[tuple[str, bytes], _Seen] = {}
         self._checking = False
         self._hold_until = 0.0
         self._release_at = FAR
         # out
         self._window: list[Entry] = []
-        self._releases: list[_Release] = []
-        self._refs: dict[int, _Release] = {}
+        self._releases: list[Release] = []
+        self._refs: dict[int, Release] = {}
         self._ref = random.getrandbits(48)  # a confirmation meant for a predecessor must not fit
         self._backlog_until = 0
         self._resends = 0
@@ -171,7 +131,7 @@ class DeliveryQueue:
         self._cursor_dirty = False
         self._aside_wanted = False
         self._noted_full = False
-        self._load_state()
+        self._begin(find_state(shard, user))
 
     # API: in
 
@@ -449,7 +409,7 @@ class DeliveryQueue:
             answers.append(answer)
         return True
 
-    def _replay(self, intents: Iterable[_Intent | Receipts]) -> None:
+    def _replay(self, intents: Iterable[Intent | Receipts]) -> None:
         time = now_ms()
         for intent in intents:
             if isinstance(intent, Receipts):
@@ -459,11 +419,11 @@ class DeliveryQueue:
             if not self._submit_one(session, sender, send, round_, time):
                 self.out.append((session, RefusedSends(self.user, [send.id], "queue_full", round_)))
 
-    def _open_batch(self) -> _Batch:
+    def _open_batch(self) -> Batch:
         batch = self._open
         if batch is None or len(batch.ops) >= MAX_BATCH:
             self._number += 1
-            batch = self._open = _Batch(self._number)
+            batch = self._open = Batch(self._number)
             self._waiting.append(batch)
         return batch
 
@@ -499,7 +459,7 @@ class DeliveryQueue:
 
     # internals: commit
 
-    def _answer(self, batch: _Batch) -> None:
+    def _answer(self, batch: Batch) -> None:
         out = self.out
         for session, items in batch.answers.items():
             out.append((session, Accepted(self.user, items)))
@@ -513,11 +473,11 @@ class DeliveryQueue:
             if self._release_at == FAR:
                 self._release_at = self._now + RELEASE_AFTER
 
-    def _add_release(self, batch: _Batch) -> None:
+    def _add_release(self, batch: Batch) -> None:
         target, aside = self._release_to, False
         if target.seq > self.released + MAX_BATCH:
             # Only after a restart can so much be acknowledged at once; the rest goes with the next batches.
-            target = _Mark(self.released + MAX_BATCH, self._released_total)
+            target = Mark(self.released + MAX_BATCH, self._released_total)
         if target.seq > self.released:
             prefix = self._prefix
             batch.ops.extend(
@@ -537,7 +497,7 @@ class DeliveryQueue:
         cursor = Cursor(max(target.seq, self.released), target.total, self._message, self._high_sent, takes)
         batch.ops.append(Put(CURSOR, records.account_key(self.user), records.encode(cursor)))
 
-    def _set_aside(self, batch: _Batch) -> _Mark:
+    def _set_aside(self, batch: Batch) -> Mark:
         seq = self.acked + 1
         key = records.queue_key(self._prefix, seq)
         total = self._acked_total
@@ -546,9 +506,9 @@ class DeliveryQueue:
             batch.ops.append(Put(ASIDE, key, records.encode(entry)))
             total = entry.total
         batch.ops.append(Del(QUEUE, key))
-        return _Mark(seq, total)
+        return Mark(seq, total)
 
-    def _released(self, batch: _Batch) -> None:
+    def _released(self, batch: Batch) -> None:
         mark = batch.release
         assert mark is not None
         if mark.seq <= self.released:
@@ -592,7 +552,7 @@ class DeliveryQueue:
         self._takes = self._resends = 0
         self._noted_full = False
         time = now_ms()
-        release = _Release(_Mark(upto, total), {}, self._now + RETRY)
+        release = Release(Mark(upto, total), {}, self._now + RETRY)
         for sender, ids in groups.items():
             for at in range(0, len(ids), RECEIPT_IDS):
                 self._ref = ref = self._ref + 1
@@ -666,48 +626,17 @@ class DeliveryQueue:
         delay = min(settings.resend_max, settings.resend_first * 2.0 ** min(self._resends, 32))
         self._resend_at = self._now + delay * (1.0 + random.random() * 0.25)
 
-    # internals: start
+    # internals: start and reading
 
-    def _load_state(self) -> None:
-        record = self._shard.get(CURSOR, records.account_key(self.user))
-        cursor = records.read_cursor(record.val) if record is not None else Cursor()
-        self.released = self.acked = self.sent = self.loaded = cursor.acked
-        self._released_total = self._acked_total = cursor.total
-        self._release_to = _Mark(cursor.acked, cursor.total)
-        self._takes, self._high_sent, self._message = cursor.takes, cursor.sent, cursor.message
+    def _begin(self, state: State) -> None:
+        self.released = self.acked = self.sent = self.loaded = state.acked
+        self._released_total = self._acked_total = state.acked_total
+        self._release_to = Mark(state.acked, state.acked_total)
+        self.durable = self.assigned = state.last
+        self.total = self._durable_total = state.total
+        self._takes, self._high_sent, self._message = state.takes, state.sent, state.message
         self._aside_wanted = self._takes >= self._settings.takes_max
-        self.durable = self.assigned = self._probe(cursor.acked)
-        self.total = cursor.total
-        self._head_time = now_ms()
-        if self.durable > self.acked:
-            last = self._read(self.durable)
-            if last is not None:
-                self.total = last.total
-                self._message = max(self._message, last.message if type(last) is Envelope else last.high)
-            head = self._read(self.acked + 1)
-            self._head_time = head.time if head is not None else self._head_time
-        self._durable_total = self.total
+        self._head_time = state.head_time or now_ms()
 
-    def _probe(self, acked: int) -> int:
-        """Find the last number in the queue: it holds acked+1 … last without a gap."""
-        step = 1
-        while self._exists(acked + step):
-            step *= 2
-        low, high = acked + step // 2, acked + step  # low exists (or is `acked`), high does not
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self._exists(middle) else (low, middle)
-        return low
-
-    def _exists(self, seq: int) -> bool:
-        try:
-            return self._shard.get(QUEUE, records.queue_key(self._prefix, seq)) is not None
-        except CorruptRecord:
-            return True
-
-    def _read(self, seq: int) -> Any:
-        try:
-            record = self._shard.get(QUEUE, records.queue_key(self._prefix, seq))
-        except CorruptRecord:
-            return None
-        return records.read_entry(record.val) if record is not None else None
+    def _read(self, seq: int) -> Entry | None:
+        return read_entry(self._shard, records.queue_key(self._prefix, seq))
