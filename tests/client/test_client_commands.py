@@ -334,3 +334,10 @@ def test_the_first_start_on_a_terminal_registers(chat: Chat, server: ScriptedSer
     screen.wait(f" as {USER}")
     screen.type("\x04")
     assert screen.close() == 0
+
+
+def test_a_profile_that_cannot_be_made_is_named(chat: Chat, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    _, err = chat.run("whoami", "--profile", str(tmp_path / "file" / "profile"), code=6)
+    assert str(tmp_path / "file") in err
+    assert "Traceback" not in err

@@ -85,6 +85,9 @@ def main(arguments: list[str]) -> int:
         # The reader of our output went away (chat listen | head): not worth a traceback at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except OSError as error:
+        say(f"chat: {error.filename or directory}: {error.strerror or error}")
+        return NO_PROFILE
 
 
 def parse_server(text: str) -> tuple[str, int]:
