@@ -430,11 +430,13 @@ class DeliveryQueue:
     def _remember(self, key: tuple[str, bytes], seen: _Seen) -> None:
         recent = self._recent
         recent[key] = seen
-        if len(recent) > self._settings.recent:
+        for _ in range(2):  # one in, up to two out: it shrinks again after a burst
+            if len(recent) <= self._settings.recent:
+                return
             oldest = next(iter(recent))
-            # One that is not durable yet must stay: without it a repetition would be refused by our own Put.
-            if recent[oldest][2] <= self._done:
-                del recent[oldest]
+            if recent[oldest][2] > self._done:
+                return  # not durable yet: without it a repetition would meet our own Put
+            del recent[oldest]
 
     def _look_up(self, sender: str, client_id: bytes) -> _Seen | None:
         record = self._shard.get(DEDUPE, records.dedupe_key(self._prefix, sender, client_id))

@@ -22,7 +22,7 @@ class DeliverySettings:
     queue_age: float = 60 * 86400.0
     user_idle: float = 900.0
     dedupe_for: float = 7 * 86400.0
-    recent: int = 256
+    recent: int = 32
 
 
 @dataclass(frozen=True, slots=True)

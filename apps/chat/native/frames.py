@@ -259,7 +259,8 @@ class Proof(Struct, frozen=True, array_like=True, tag=22):
 class Ready(Struct, frozen=True, array_like=True, tag=23):
     """Logged in or resumed: `Send`, `Ack` and `Read` are welcome now.
 
-    A device that holds more than `acked` acknowledges it again: the server may have forgotten.
+    A device that holds more than `acked` acknowledges it again: the server may have forgotten. One that holds more than
+    `acked` + `queued` meets a server restored from a backup: it takes `acked` + `queued` as what it has received.
     """
 
     ref: Ref
