@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.support.node import Node
+from tests.support.node import ROOT, Node
 from tests.support.traffic import Traffic
 
 pytestmark = [pytest.mark.plain, pytest.mark.soak]
@@ -91,5 +93,36 @@ def test_kill_9_while_a_backlog_is_stored_and_drained(tmp_path: Path) -> None:
                 )  # type: ignore[misc]
                 node.kill()
                 node.start()
+            traffic.quiesce(60)
+            traffic.verify()
+
+
+def test_kill_9_while_the_load_generator_runs_at_full_speed(tmp_path: Path) -> None:
+    """Large groups of commits are in flight when the node dies; the people among them must not notice."""
+    rng = random.Random(6)
+    accounts = str(tmp_path / "accounts.json")
+    with Node(tmp_path / "var") as node, Traffic(node, tmp_path, 4) as traffic:
+
+        def load(mode: str, *arguments: str) -> list[str]:
+            command = [sys.executable, "-m", "apps.chat.client.load", mode, "--json"]
+            return [*command, "--accounts", accounts, "--port", str(node.port), *arguments]
+
+        subprocess.run(load("register", "--count", "100", "--pins", str(node.out_file)), check=True, cwd=ROOT)
+        for _ in range(15):
+            traffic.connect()
+            noise = subprocess.Popen(
+                load("chat", "--pairs", "50", "--window", "20", "--seconds", "60", "--receipts"),
+                cwd=ROOT,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                traffic.load(rng.randrange(300, 800), 60)
+                node.kill()
+            finally:
+                noise.kill()
+                noise.wait()
+            node.start()
+            traffic.connect()
             traffic.quiesce(60)
             traffic.verify()
