@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 __all__ = [
-    "ABSENT", "ANY", "MAX_KEY", "MAX_KIND", "MAX_OPS", "MAX_SCAN", "MAX_VALUE", "BadBatch", "CommitFailed",
-    "Committed", "Conflict", "CorruptRecord", "Del", "Fenced", "MigrationFailed", "NewerSchema", "Op", "Put", "Rec",
+    "ABSENT", "ANY", "MAX_BATCH", "MAX_KEY", "MAX_KIND", "MAX_OPS", "MAX_SCAN", "MAX_VALUE", "BadBatch",
+    "CommitFailed", "Committed", "Conflict", "CorruptRecord", "Del", "Fenced", "MigrationFailed", "NewerSchema", "Op", "Put", "Rec",
     "ShardCountMismatch", "ShardStore", "Store", "StoreCorrupt", "StoreError", "StoreFull", "StoreLocked",
     "Unavailable", "Unknown", "check_ops",
 ]  # fmt: skip
@@ -38,6 +38,9 @@ MAX_KIND: Final = 32  # bytes; LMDB allows 511 for shard + kind + key together (
 MAX_KEY: Final = 400  # bytes
 MAX_VALUE: Final = 16 << 20  # bytes; bigger things (media) are files, not records
 MAX_OPS: Final = 10_000  # per batch: one batch holds up every other one for as long as it is written
+MAX_BATCH: Final = (
+    32 << 20
+)  # bytes of values per batch: about a second of the writer, which everybody waits for
 MAX_SCAN: Final = 10_000  # records: a scan runs on the loop without a yield
 
 
@@ -258,21 +261,33 @@ def check_ops(ops: Sequence[Op]) -> None:
     """Refuse a malformed batch with BadBatch, before any side effect. Cheap: it runs for each commit."""
     if not ops or len(ops) > MAX_OPS:
         raise BadBatch(f"a batch holds 1 to {MAX_OPS} operations, not {len(ops)}")
+    size = 0
     for op in ops:
         kind = type(op)
         key = op.key if kind is Put or kind is Del else None
-        if type(key) is not bytes or len(key) > MAX_KEY or type(op.expect) is not int or op.expect < ANY:
+        if (
+            type(key) is not bytes
+            or len(key) > MAX_KEY
+            or type(op.expect) is not int
+            or not ANY <= op.expect < _VERSIONS
+        ):
             raise BadBatch(
-                f"not an operation: {op!r} (Put or Del, key of at most {MAX_KEY} bytes, expect >= -1)"
+                f"not an operation: {str(op)[:200]} (Put or Del, key of at most {MAX_KEY} bytes, expect >= -1)"
             )
-        if kind is Put and (type(op.val) is not bytes or len(op.val) > MAX_VALUE):  # type: ignore[union-attr]
-            raise BadBatch(f"value of {op.kind} {key!r}: bytes of at most {MAX_VALUE} are allowed")
+        if kind is Put:
+            val = op.val  # type: ignore[union-attr]
+            if type(val) is not bytes or len(val) > MAX_VALUE:
+                raise BadBatch(f"value of {op.kind} {key!r}: bytes of at most {MAX_VALUE} are allowed")
+            size += len(val)
         if op.kind not in _KINDS:
             _check_kind(op.kind)
+    if size > MAX_BATCH:
+        raise BadBatch(f"a batch of {size} bytes: at most {MAX_BATCH} are allowed, together")
 
 
 # --- internals -------------------------------------------------------------------------------------------------
 
+_VERSIONS: Final = 1 << 63  # what a version is below, in the file and on the wire
 _KINDS: set[str] = set()  # kinds already found well formed: a cache, bounded by what the code names
 
 

@@ -97,8 +97,11 @@ def lock(path: str, timeout: float) -> int:
                 raise StoreLocked(path, int(owner) if owner.isdigit() else 0) from None
             time.sleep(0.005)
         else:
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+            with contextlib.suppress(
+                OSError
+            ):  # a full disk: the pid is for people, the lock holds without it
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, b"%d\n" % os.getpid(), 0)
             return fd
 
 

@@ -7,7 +7,8 @@ standard error (runtime.kernel.hooks.call) and does not stop the others.
 |----------------------|------------------------------------------------------------|----------------------------------|
 | store_full           | a batch was refused for want of space, or the reserve is in use | a batch was written, reserve whole |
 | store_writer         | the writer process ended by itself (info: why, restarts)   | the next one serves              |
-| store_corrupt_record | a damaged record was met (info: shard, kind, key)          | never by itself                  |
+| store_stalled        | commits wait, none was answered for 2 s (info: pending)    | the next answer came             |
+| store_corrupt_record | a damaged record was met, the first time (info: shard, kind, key) | never by itself           |
 """
 
 from __future__ import annotations

@@ -52,6 +52,7 @@ class Drained(msgspec.Struct, frozen=True):
 CALL: Final = object()
 """As a request's tag: who waits is a kernel Call, answered by its reply and not by a message."""
 
+_STALLED: Final = 2.0  # seconds without an answer, while commits wait, that raise the alarm
 _READ: Final = 1 << 18
 _BUFFER: Final = 4 << 20  # wished for; what the system allows is taken
 
@@ -66,7 +67,7 @@ class Link:
     last request looked at (one at a time, so that it costs nothing), in seconds.
     """
 
-    def __init__(self, path: str, max_pending: int) -> None:
+    def __init__(self, path: str, max_pending: int, max_pending_bytes: int) -> None:
         self.path = path
         self.owner: Pid | None = None
         self.pipeline = Pipeline()
@@ -75,6 +76,7 @@ class Link:
         self.base = 0
         self.generation = 0
         self._max_pending = max_pending
+        self._max_pending_bytes = max_pending_bytes
         self._sock: socket.socket | None = None
         self._watchers: list[Any] = []
         self._frames = Frames()
@@ -84,6 +86,9 @@ class Link:
         self.latency = 0.0
         self._probe = 0  # number of the request whose time is taken, 0: none
         self._probe_sent = 0.0
+        self._moved = 0.0  # when the last answer came, or the first request that waits for one
+        self._watch: Any = None  # the timer that looks whether it moves; only while something waits
+        self._is_stalled = False
 
     # --- API ---------------------------------------------------------------------------------------------------
 
@@ -94,6 +99,12 @@ class Link:
             raise Unavailable(f"the store in {self.path} is closed")
         if len(pipeline.waiting) >= self._max_pending:
             raise Unavailable(f"{self._max_pending} commits wait already: the disk does not keep up")
+        if pipeline.size >= self._max_pending_bytes:
+            raise Unavailable(f"commits of {pipeline.size} bytes wait already: the disk does not keep up")
+        if not pipeline.waiting:
+            self._moved = clock.now()
+            if self._watch is None:
+                self._watch = clock.after(_STALLED, self._look)
         pipeline.add(shard, token, body, who, tag)
         if not self._scheduled:
             self._scheduled = True
@@ -123,8 +134,8 @@ class Link:
         self._flush()
 
     def stalled(self) -> float:
-        """For how long the request looked at has waited, in seconds: the health of disk and writer."""
-        return clock.now() - self._probe_sent if self._probe else 0.0
+        """For how long nothing was answered although something waits, in seconds: the health of disk and writer."""
+        return clock.now() - self._moved if self.pipeline.waiting else 0.0
 
     def drain(self) -> bool:
         """Accept nothing more. True when nothing is unanswered; else Drained comes to the owner when it is so."""
@@ -152,6 +163,9 @@ class Link:
         """Disconnect for good; who still waits is told that the outcome is Unknown. Idempotent."""
         self.accepting = False
         self.disconnect()
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.cancel()
         waiting = self.pipeline.waiting
         while waiting:
             _, who, tag = waiting.popleft()
@@ -162,6 +176,18 @@ class Link:
                 send(who, CommitFailed(tag, error))
 
     # --- internals ---------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        self._watch = None
+        if not self.pipeline.waiting:
+            return
+        left = _STALLED - self.stalled()
+        if left > 0:
+            self._watch = clock.after(left, self._look)
+        else:
+            # A commit that hangs cannot be given up: it may be done the next moment. Its end clears the alarm.
+            self._is_stalled = True
+            hooks.alarm("store_stalled", True, path=self.path, pending=len(self.pipeline.waiting))
 
     def _flush(self) -> None:
         self._scheduled = False
@@ -222,6 +248,12 @@ class Link:
             else:
                 self._answer(who, tag, base + seq if answer is None else answer)
         self.groups += 1
+        self._moved = clock.now()
+        if self._is_stalled:
+            self._is_stalled = False
+            hooks.alarm("store_stalled", False, path=self.path, pending=len(self.pipeline.waiting))
+        if self._watch is None and self.pipeline.waiting:
+            self._watch = clock.after(_STALLED, self._look)
         if 0 < self._probe <= self.pipeline.answered:
             self.latency = clock.now() - self._probe_sent
             self._probe = 0

@@ -30,6 +30,8 @@ class StoreConfig:
     """How long the last owner may take to go away before the store counts as in use."""
     max_pending: int = 100_000
     """Unanswered commits; beyond, they are refused as Unavailable."""
+    max_pending_bytes: int = 256 << 20
+    """And their bytes: each is kept until it is answered."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class StoreInfo:
     writer_restarts: int
     pending: int
     """Commits that are not answered yet."""
+    pending_bytes: int
     answered: int
     groups: int
     """Transactions they were answered by: answered / groups is the size of a group."""
@@ -50,7 +53,7 @@ class StoreInfo:
     latency: float
     """From sending to durable, of one commit a moment ago."""
     stalled: float
-    """How long a commit has waited that is still unanswered; seconds, when disk or writer hang."""
+    """How long nothing was answered although commits wait; above 2, disk or writer hang (alarm store_stalled)."""
     full: bool
     map_size: int
     used: int

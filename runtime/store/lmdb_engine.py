@@ -50,6 +50,7 @@ from runtime.store.writer import EXIT_DAMAGE
 __all__ = ["LmdbShard", "LmdbStore", "StoreConfig", "StoreInfo", "StoreServer", "open_store", "store_of"]
 
 _RESTARTS: Final = 3  # in a row, of writers that died young and without answering anything
+_DAMAGE_ALARMS: Final = 1000
 _LIVED: Final = 10.0  # seconds
 _DRAIN: Final = 4.0  # seconds: less than a supervisor's usual patience of 5
 
@@ -62,7 +63,7 @@ class StoreServer:
 
     def __init__(self, config: StoreConfig) -> None:
         self.config = config
-        self.link = Link(config.path, config.max_pending)
+        self.link = Link(config.path, config.max_pending, config.max_pending_bytes)
         self.reader = Reader(config.path, self._damage)
         self.store: LmdbStore | None = None
         self.writer: subprocess.Popen[bytes] | None = None
@@ -74,6 +75,7 @@ class StoreServer:
         self._idle_deaths = 0
         self._answered = 0
         self._served_at = 0.0
+        self._damaged: set[tuple[int, str, bytes]] = set()
 
     @classmethod
     def start_link(cls, config: StoreConfig, name: str | None = "store") -> Pid:
@@ -106,6 +108,7 @@ class StoreServer:
             writer_pid=self.writer.pid if self.writer else 0,
             writer_restarts=self.restarts,
             pending=len(link.pipeline.waiting),
+            pending_bytes=link.pipeline.size,
             answered=link.pipeline.answered,
             version=link.base + link.pipeline.answered,
             groups=link.groups,
@@ -269,6 +272,10 @@ class StoreServer:
         return int(kernel.blocking(_wait, writer))
 
     def _damage(self, error: CorruptRecord) -> None:
+        place = error.shard, error.kind, error.key
+        if place in self._damaged or len(self._damaged) >= _DAMAGE_ALARMS:
+            return  # told once: whoever reads it again and again must not fill the log
+        self._damaged.add(place)
         hooks.alarm(
             "store_corrupt_record",
             True,

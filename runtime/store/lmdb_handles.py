@@ -141,6 +141,7 @@ class LmdbStore:
         """Take a shard over; every older handle is Fenced: contract.Store.open_shard."""
         if not 0 <= shard < self.nshards:
             raise ValueError(f"shard {shard}: this store has 0 to {self.nshards - 1}")
+        owner.encode()  # what cannot be written down must fail here, not in the server
         return LmdbShard(self, shard, ask(self.pid, Open(shard, owner), 30.0))
 
     def close(self) -> None:

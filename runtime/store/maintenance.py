@@ -127,7 +127,9 @@ def restore(directory: str, path: str) -> Path | None:
                 f"{place.name}.before-restore-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
             )
             kept.mkdir(mode=0o700)
-            (place / _DATA).rename(kept / _DATA)
+            # By a second name, not by moving: at no moment may a node find no store here, and make an empty one.
+            (kept / _DATA).hardlink_to(place / _DATA)
+            _sync(kept)
         _swap_in(new, place)
     finally:
         os.close(fd)
@@ -203,10 +205,12 @@ def _open(path: str) -> lmdb.Environment:
 
 
 def _swap_in(data: Path, place: Path) -> None:
-    # The lock file knows the old file's transactions; readers that still have both open go on with the old pair.
+    # The lock file knows the old file's transactions; readers that still have both open go on with the old pair. Twice,
+    # because a backup or check that begins between the two makes one for the old file.
     (place / "lock.mdb").unlink(missing_ok=True)
     data.chmod(0o600)
     data.rename(place / _DATA)
+    (place / "lock.mdb").unlink(missing_ok=True)
     _sync(place)
 
 

@@ -128,14 +128,15 @@ class Pipeline:
     """The node's end: numbers requests, keeps the unanswered ones, makes frames, matches answers.
 
     Invariant: `waiting` holds the requests answered + 1 … answered + len(waiting), oldest first; `unsent` the newest
-    of them, encoded, that are in no frame yet.
+    of them, encoded, that are in no frame yet; `size` is the bytes of those in `waiting`.
     """
 
-    __slots__ = ("answered", "full", "unsent", "waiting")
+    __slots__ = ("answered", "full", "size", "unsent", "waiting")
 
     def __init__(self) -> None:
         self.answered = 0
         self.full = False
+        self.size = 0
         self.unsent: deque[bytes] = deque()
         self.waiting: deque[tuple[bytes, Any, Any]] = deque()  # encoded request, who waits, its tag
 
@@ -144,6 +145,7 @@ class Pipeline:
         waiting = self.waiting
         part = _encode((self.answered + len(waiting) + 1, shard, token, body))
         waiting.append((part, who, tag))
+        self.size += len(part)
         self.unsent.append(part)
 
     def resend(self) -> None:
@@ -169,6 +171,7 @@ class Pipeline:
         last, self.full, special = _decode_reply(frame)
         waiting = self.waiting
         while self.answered < last:
-            _, who, tag = waiting.popleft()
+            part, who, tag = waiting.popleft()
+            self.size -= len(part)
             self.answered += 1
             yield who, tag, self.answered, special.get(self.answered) if special else None

@@ -115,7 +115,10 @@ def _serve(sock: socket.socket, frames: Frames, committer: Committer, parent: in
             except DiskFault as error:
                 sys.stderr.write(f"store writer: {error}\n")
                 return EXIT_DAMAGE if error.is_damage else EXIT_DISK
-            sock.sendall(encode_frame(reply))
+            try:
+                sock.sendall(encode_frame(reply))
+            except OSError:
+                return 0  # the node went meanwhile
 
 
 def _die_with(parent: int) -> None:
