@@ -255,7 +255,7 @@ def logins(lab: Lab) -> None:
     _row("drained_cpu", "offline messages delivered, CPU", "µs", "CPU time of all server processes for each", better="lower"),
 )  # fmt: skip
 def offline(lab: Lab) -> None:
-    pairs, count = lab.pick(3, 100, 100), lab.pick(30, 20_000, 100_000)
+    pairs, count = lab.pick(3, 100, 100), lab.pick(30, 50_000, 100_000)
     with _Node(lab).up() as node:
         node.register(2 * pairs)
         for _ in lab.rounds(3):
