@@ -195,6 +195,7 @@ class User(GenServer):
         self._unwatch()
         self.watch = monitor(message.session)
         self._commit(now)
+        self._arm(now)  # with a session here the idle time does not run: no timer for a user who is quiet
 
     def _down(self, message: Down) -> None:
         if message.ref == self.watch:
