@@ -1,13 +1,15 @@
 """Alarms of listeners: a limit was crossed, and later no longer. Told once each, however often it happens.
 
 An alarm is raised at the first crossing, counts the following ones in silence, and is cleared when none has come
-for the cooldown. So a flood costs one log line at its start and one at its end.
+for the cooldown. So a flood costs one log line at its start and one at its end. An alarm of a state that lasts (a
+certificate that cannot be used) is cleared only by `clear`.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from math import inf
 from typing import Any, NamedTuple
 
 from runtime.kernel import clock
@@ -51,14 +53,14 @@ class Alarms:
         """Return the kinds of the alarms that are raised."""
         return tuple(self._active)
 
-    def crossed(self, kind: str, text: str) -> None:
-        """Note a crossing. Never blocks."""
+    def crossed(self, kind: str, text: str, lasts: bool = False) -> None:
+        """Note a crossing. Never blocks. `lasts`: until `clear`, however long nothing new is heard of it."""
         known = self._active.get(kind)
-        self._active[kind] = (clock.now(), 1 if known is None else known[1] + 1, text)
+        self._active[kind] = (inf if lasts else clock.now(), 1 if known is None else known[1] + 1, text)
         if known is None:
             log.warning("listener %s: %s", self._listener, text)
             self._tell(kind, True, text, 1)
-            if self._timer is None:
+            if self._timer is None and not lasts:
                 self._timer = clock.after(self._cooldown, self._look)
 
     def clear(self, kind: str) -> None:
@@ -82,8 +84,8 @@ class Alarms:
         for kind, (last, _, _) in list(self._active.items()):
             if now - last >= self._cooldown - 1e-6:
                 self.clear(kind)
-        if self._active:
-            first = min(last for last, _, _ in self._active.values())
+        first = min((last for last, _, _ in self._active.values()), default=inf)
+        if first < inf:
             self._timer = clock.after(max(first + self._cooldown - now, 0.01), self._look)
 
     def _tell(self, kind: str, raised: bool, text: str, count: int) -> None:

@@ -8,10 +8,11 @@ import ssl
 from collections.abc import Mapping
 from typing import Any
 
-from runtime.kernel import CallError, Crash, Process, Shutdown, blocking, call, clock, exit, spawn_callback
+from runtime.kernel import CallError, Crash, Process, Shutdown, call, clock, exit, spawn_callback
 from runtime.kernel import KILL, TIMEOUT_REASON
 from runtime.net.connection import Connection, TLSConnection
-from runtime.net.options import Options
+from runtime.net.names import look_up
+from runtime.net.options import Options, keep_alive
 from runtime.net.prelude import ConnectStep, Prelude, TLSStep
 from runtime.net.protocol import Protocol
 from runtime.net.stream import AWAIT_UP
@@ -86,7 +87,7 @@ def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
     except ValueError:
         pass
     try:
-        found = blocking(socket.getaddrinfo, host, port, 0, socket.SOCK_STREAM)
+        found = look_up(host, port)
     except OSError as error:
         raise ConnectError(host, port, error.strerror or str(error)) from error
     return [(family, address) for family, _, _, _, address in found]
@@ -102,6 +103,7 @@ def _start(
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        keep_alive(sock, options.keepalive)
         try:
             sock.connect(address)
         except BlockingIOError:

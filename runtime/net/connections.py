@@ -29,7 +29,6 @@ from runtime.kernel import (
     ProcessExit,
     Timeout,
     Timer,
-    blocking,
     cancel_timer,
     clock,
     exit,
@@ -44,7 +43,9 @@ from runtime.kernel import (
     yield_,
 )
 from runtime.net.stream import Drain, Stream
-from runtime.net.limits import address_key
+from runtime.net.limits import Rate, TokenBucket, address_key
+from runtime.net.names import look_up
+from runtime.net.options import keep_alive
 from runtime.net.reasons import Failure
 
 __all__ = ["Adopt", "Connections", "DrainAll", "ListenError", "owner_of"]
@@ -54,6 +55,7 @@ log = logging.getLogger("runtime.net")
 _ORPHAN_LIMIT = 10.0
 _NOTE_EVERY = 60.0
 _NOTES = 4096
+_NOTE_RATE = Rate(1.0, 60)  # whoever has many addresses has no more of the log
 
 
 # types
@@ -75,13 +77,16 @@ class ListenError(OSError):
 class Adopt:
     """A listener takes the connections over; answered with this behaviour object, its socket open."""
 
-    __slots__ = ("backlog", "host", "listener", "port")
+    __slots__ = ("backlog", "host", "keepalive", "listener", "port")
 
-    def __init__(self, listener: Process, host: str, port: int, backlog: int) -> None:
+    def __init__(
+        self, listener: Process, host: str, port: int, backlog: int, keepalive: float | None = None
+    ) -> None:
         self.listener = listener
         self.host = host
         self.port = port
         self.backlog = backlog
+        self.keepalive = keepalive
 
 
 class DrainAll:
@@ -100,8 +105,8 @@ class Connections:
     """
 
     __slots__ = (
-        "_call", "_is_draining", "_late", "_listener", "_notes", "_pid", "_timer", "_wanted", "accepted", "by_address",
-        "failed", "name", "refused", "socket", "table",
+        "_call", "_is_draining", "_late", "_listener", "_note_rate", "_notes", "_pid", "_timer", "_unsaid", "_wanted",
+        "accepted", "by_address", "failed", "name", "refused", "socket", "table",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -118,6 +123,8 @@ class Connections:
         self._call: Call | None = None  # who waits for the end of the drain
         self._timer: Timer | None = None
         self._notes: OrderedDict[str, float] = OrderedDict()
+        self._note_rate = TokenBucket(_NOTE_RATE, clock.now())
+        self._unsaid = 0
 
     # any stack
 
@@ -155,10 +162,16 @@ class Connections:
             send(self._pid, "drained")
 
     def note(self, conn: Stream, text: str) -> None:
-        """Log what a peer did wrong, once per address and minute."""
+        """Log what a peer did wrong, once per address and minute; of very many addresses only some."""
         now = clock.now()
         notes, key = self._notes, address_key(conn._host)
         if now - notes.get(key, -_NOTE_EVERY) >= _NOTE_EVERY:
+            if self._note_rate.take(now):
+                self._unsaid += 1
+                return
+            more, self._unsaid = self._unsaid, 0
+            if more:
+                text += f" (and {more} times before, by too many others to name)"
             notes[key] = now
             notes.move_to_end(key)
             if len(notes) > _NOTES:
@@ -225,6 +238,7 @@ class Connections:
                 self._close_socket()
                 self.socket = _listen(*wanted)
                 self._wanted = wanted
+            keep_alive(self.socket, request.keepalive)
         except ListenError as error:
             fail(call, error)
             if not self.table:
@@ -300,7 +314,7 @@ def _resolve(host: str, port: int) -> tuple[int, Any]:
     except ValueError:
         pass
     try:
-        family, _, _, _, address = blocking(socket.getaddrinfo, host, port, 0, socket.SOCK_STREAM)[0]
+        family, _, _, _, address = look_up(host, port)[0]
     except OSError as error:
         raise ListenError(
             f"cannot listen on {host}: the name is not known here; give an address of this machine"

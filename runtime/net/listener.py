@@ -179,7 +179,9 @@ class Listener:
         self._owner_pid = owner_of(config.name)
         try:
             self._owner = call(
-                self._owner_pid, Adopt(process, config.host, config.port, config.backlog), timeout=None
+                self._owner_pid,
+                Adopt(process, config.host, config.port, config.backlog, config.keepalive),
+                timeout=None,
             )
         except CallError as error:
             unlink(self._parent)  # the caller hears of it by the answer alone
@@ -245,7 +247,7 @@ class Listener:
                 self._alarms.clear("certificate")
         except CertificateError as error:
             self._alarms.crossed(
-                "certificate", f"the new certificate is not used, the old one stays: {error}"
+                "certificate", f"the new certificate is not used, the old one stays: {error}", lasts=True
             )
             return str(error)
         return None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runtime.kernel import loop
 from runtime.net import proxy
+from runtime.net.key_updates import guard
 from runtime.net.reasons import Failure
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ class TLSStep:
                     server_hostname=self._name,
                     do_handshake_on_connect=False,
                 )
+                guard(conn._socket)
             tls: Any = conn._socket
             tls.do_handshake()
         except ssl.SSLWantReadError:

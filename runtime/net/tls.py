@@ -2,7 +2,8 @@
 
 Only new handshakes see a new certificate; a connection that stands keeps the context it was made with. A new
 certificate that cannot be used (half written, wrong key) is reported and the old one stays in use.
-TLS 1.2 and above, no session tickets (each costs memory per connection and a key to rotate).
+TLS 1.2 and above, no session tickets (each costs memory per connection and a key to rotate). Against floods of key
+updates: `key_updates`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from runtime.net.key_updates import is_guarded
 
 __all__ = ["CertificateError", "ClientTLS", "ServerContexts", "TLSConfig", "TLSInfo", "client_context"]
 
@@ -179,6 +182,10 @@ def _common(context: ssl.SSLContext, minimum: str, alpn: tuple[str, ...]) -> Non
     versions = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
     if minimum not in versions:
         raise ValueError(f"the minimum TLS version is '1.2' or '1.3', not {minimum!r}")
+    if not is_guarded:
+        if minimum != "1.2":
+            raise ValueError("TLS 1.3 alone cannot be spoken safely by this Python: use a minimum of '1.2'")
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.minimum_version = versions[minimum]
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     if alpn:

@@ -33,6 +33,7 @@ from runtime.net import (
     connect,
     listener,
 )
+from runtime.net.connections import Connections
 from runtime.otp.child_spec import ChildSpec, SupFlags
 from runtime.otp.supervisor import Supervisor
 from tests.net.helpers import Client, Echo, Sleeper, Teller, event, in_connection, listening, sockets, until
@@ -373,3 +374,34 @@ def test_a_supervised_listener_comes_back_on_its_port_and_stops_in_order():
         assert client.rest() == b""
     assert receive_match(lambda m: isinstance(m, Exit), timeout=5) == Exit(tree, SHUTDOWN)
     assert whereis("kept.connections") is None
+
+
+def test_the_kernel_looks_after_silent_peers_and_connections_inherit_it():
+    with listening(Teller, keepalive=7) as pid, Client(pid):
+        accepted, _ = event("connected")
+        connected = connect("127.0.0.1", listener.port(pid), Echo, keepalive=7).behaviour
+        event("connected")
+        for conn in (accepted, connected):
+            sock = conn._socket
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 14_000
+        connected.close()
+        assert event("closed")[1] == "peer_closed"
+
+
+def test_whoever_has_many_addresses_has_no_more_of_the_log(caplog, clock):
+    owner = Connections("test")
+
+    class Peer:
+        def __init__(self, n):
+            self._host = f"2001:db8:{n >> 8:x}:{n & 255:x}::1"
+
+    for n in range(10_000):
+        owner.note(Peer(n), "noise")
+    assert len(caplog.records) == 60
+    clock.advance(1.0)
+    owner.note(Peer(20_000), "noise")
+    assert "9940 times before" in caplog.records[-1].getMessage()
+    assert len(caplog.records) == 61

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import select
 import shutil
 import ssl as plain_ssl
+import sys
 
 import gevent
 import pytest
 from gevent import ssl, subprocess
 
-from runtime.kernel import self_
+from runtime.kernel import TIMEOUT, receive, self_
 from runtime.net import (
     CertificateError,
     ConnectError,
@@ -20,6 +22,7 @@ from runtime.net import (
     connect,
     listener,
 )
+from runtime.net.key_updates import is_guarded
 from tests.net.helpers import Client, Echo, Teller, event, frame, in_connection, listening, until
 
 
@@ -114,6 +117,29 @@ def test_a_wrong_new_certificate_is_reported_and_the_old_one_stays(authority, tm
         authority.issue("localhost", file="other", folder=tmp_path)
         shutil.copy(tmp_path / "other.key", tmp_path / "server.key")  # does not fit server.pem
         assert "server.key" in listener.reload_certificates(pid)
+
+
+def test_the_alarm_of_a_wrong_certificate_stays_until_there_is_a_right_one(authority, tmp_path, clock):
+    pem, key = authority.issue("localhost", folder=tmp_path)
+    good = (tmp_path / "server.pem").read_bytes()
+    alarms = []
+    tls = TLSConfig(pem, key, reload_every=5)
+    with listening(Echo, tls=tls, on_alarm=alarms.append, alarm_cooldown=20, max_connections=1) as pid:
+        (tmp_path / "server.pem").write_bytes(good[:100])
+        clock.advance(5.1)
+        with Client(pid, authority.context()), Client(pid) as surplus:
+            assert surplus.is_cut()  # an alarm of the other kind comes and goes beside it
+        for _ in range(10):
+            clock.advance(5.1)
+        assert listener.info(pid).alarms == ("certificate",)
+        (tmp_path / "server.pem").write_bytes(good)
+        clock.advance(5.1)
+        assert [(alarm.kind, alarm.raised) for alarm in alarms] == [
+            ("certificate", True),
+            ("max_connections", True),
+            ("max_connections", False),
+            ("certificate", False),
+        ]
 
 
 def test_a_certificate_that_cannot_be_used_is_refused_at_start(authority, tmp_path):
@@ -261,3 +287,46 @@ def test_a_key_update_in_the_middle(authority):
             finally:
                 client.kill()
         assert event("closed")[1] in ("peer_closed", "reset")
+
+
+FLOOD = """
+import _ssl, ctypes, socket, ssl, struct, sys
+library = ctypes.CDLL(_ssl.__file__)
+context = ssl.create_default_context(cafile=sys.argv[2])
+into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+tls = context.wrap_bio(into, out, server_hostname="localhost")
+sock = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+while True:
+    try:
+        tls.do_handshake()
+        break
+    except ssl.SSLWantReadError:
+        sock.sendall(out.read())
+        into.write(sock.recv(65536))
+pointer = ctypes.c_void_p.from_address(id(tls._sslobj) + 24)
+for _ in range(100_000):
+    assert library.SSL_key_update(pointer, 0) == 1 == library.SSL_do_handshake(pointer)
+tls.write(struct.pack(">I", 4) + b"done")
+sock.sendall(out.read())
+sock.recv(1)
+"""
+
+
+def test_a_flood_of_key_updates_does_not_hold_the_loop(authority):
+    if not is_guarded or object.__basicsize__ != 16:
+        pytest.skip("no TLS 1.3 by this Python, or no way to make the flood")
+    with listening(Teller, tls=authority.server()) as pid, listening(Echo, name="other") as other:
+        command = [sys.executable, "-c", FLOOD, str(listener.port(pid)), authority.ca]
+        with subprocess.Popen(command) as flood, Client(other) as client, gevent.Timeout(30):
+            echoes = 0
+            conn, _ = event("connected")
+            # It sends everything in one go; nothing is read as long as it computes.
+            until(lambda: select.select([conn._socket.fileno()], [], [], 0)[0])
+            while (got := receive(timeout=0)) is TIMEOUT:
+                client.send(b"x")
+                assert client.frame() == b"x"
+                echoes += 1
+            assert (got[0], got[2]) == ("frames", [b"done"])
+            flood.kill()
+        assert echoes > 20
+        assert event("closed")
