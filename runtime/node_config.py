@@ -123,7 +123,25 @@ KEYS: tuple[Key, ...] = (
         doc="kept back so that deletes go on when it is full",
     ),
     Key("store.start_timeout", float, 60.0, "seconds", 1, 86400, doc="opening and migrations together"),
+    Key(
+        "store.check_upto",
+        int,
+        256 * 2**20,
+        "bytes",
+        0,
+        2**47,
+        doc="a file of at most this size is read page by page at each start",
+    ),
     Key("store.max_pending", int, 100_000, "commits", 100, 10**7, doc="unanswered ones; more are refused"),
+    Key(
+        "store.max_pending_bytes",
+        int,
+        256 * 2**20,
+        "bytes",
+        2**20,
+        2**40,
+        doc="what these hold together; more are refused",
+    ),
 )
 
 RESTART_KEYS = (

@@ -41,6 +41,12 @@ def explain(reason: Any) -> str:
 
 
 def _sentence(cause: Any) -> str:
+    kind = type(cause)
+    if kind.__module__.startswith("runtime.net."):  # which a node without listeners never loads
+        if kind.__name__ == "ListenError":
+            return f"{cause}, in the configuration or with --set"
+        if kind.__name__ in ("ProtocolNotFound", "CertificateError"):
+            return str(cause)
     if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
         return (
             f"{_address(cause)} is taken by another program: stop that one, or choose another port (0: any free one) in "
@@ -59,10 +65,6 @@ def _sentence(cause: Any) -> str:
     if isinstance(cause, NotStarted | NotLoaded):
         return f"it needs application {cause.name}, which {cause.words}"
     if isinstance(cause, CertificateError | DirectoryError):
-        return str(cause)
-    if (
-        type(cause).__name__ == "CertificateError"
-    ):  # of runtime.net, which a node without listeners never loads
         return str(cause)
     return ""
 

@@ -56,7 +56,7 @@ class DataDirectory:
             ) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
             os.close(lock)
             raise DirectoryError(
@@ -64,8 +64,14 @@ class DataDirectory:
                 + (f" (pid {holder})" if holder else "")
                 + ": stop that one, or choose another directory with --set node.data_dir=..."
             ) from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(lock)
+            raise DirectoryError(
+                f"the data directory {path} cannot be locked ({error.strerror}): put it on a disk of this machine"
+            ) from None
+        with contextlib.suppress(OSError):  # a full disk: the pid is for people, the lock holds without it
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         return cls(path, lock)
 
     def release(self) -> None:

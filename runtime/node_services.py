@@ -169,7 +169,9 @@ def start_services(node: Any, migrations: list[str]) -> Process:
         max_size=config.integer("store.max_size"),
         reserve=config.integer("store.reserve"),
         start_timeout=config.number("store.start_timeout"),
+        check_upto=config.integer("store.check_upto"),
         max_pending=config.integer("store.max_pending"),
+        max_pending_bytes=config.integer("store.max_pending_bytes"),
     )
     specs = [
         ChildSpec("store", (StoreServer.start_link, (store,)), shutdown=_STORE_STOP),
