@@ -217,7 +217,7 @@ class _Init:
                 )
                 return 1
             elif kind is Exit and self._is_vital(message.sender):
-                say(f"the node ends, because {message.sender} did: {explain(message.reason)}")
+                say(f"the node ends, because {self._culprit(message)}")
                 return 1
             elif kind is Exit and message.sender is self.boot and isinstance(message.reason, Crash):
                 return self._refuse("", message.reason)
@@ -227,6 +227,12 @@ class _Init:
         self.log.release_reports(write=not sentence(reason))
         say(f"cannot start: {who}{explain(reason)}")
         return 1
+
+    def _culprit(self, end: Exit) -> str:
+        store = getattr(self.node.store, "pid", None)
+        if end.sender is self.services and store is not None and not kernel.is_alive(store):
+            return f"its store did: {explain(store.reason)}"  # the supervisor's own reason is only `shutdown`
+        return f"{end.sender} did: {explain(end.reason)}"
 
     def _is_vital(self, pid: Pid) -> bool:
         return pid is self.services or pid is self.controller

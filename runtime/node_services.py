@@ -8,6 +8,7 @@ import logging
 import os
 import resource
 import signal
+import time
 from collections import deque
 from collections.abc import Callable
 from types import FrameType
@@ -29,6 +30,8 @@ __all__ = ["Janitor", "Signal", "Signals", "Tuning", "start_services"]
 
 _log = logging.getLogger("evergreen.node")
 _STORE_STOP = 15.0
+_ECHO = 0.3
+"""Seconds within which the same signal is the same wish; nobody presses Ctrl-C twice in that."""
 
 # Types
 
@@ -62,6 +65,7 @@ class Signals:
         self._dest = dest
         self._waiting: deque[int] = deque()
         self._stops = 0
+        self._last = (0, 0.0)
         self._watcher = kernel.loop().async_()
         self._watcher.start(self._deliver)
         self._before = [(number, signal.signal(number, self._handle)) for number in self._numbers]
@@ -74,6 +78,11 @@ class Signals:
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if number != signal.SIGHUP:
+            # One wish may come twice: `timeout` and some inits send a signal to the process and then to its group.
+            now = time.monotonic()
+            (before, at), self._last = self._last, (number, now)
+            if number == before and now - at < _ECHO:
+                return
             self._stops += 1
             if self._stops > 1:
                 os.write(2, b"evergreen: stopped at once\n")

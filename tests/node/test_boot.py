@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -272,6 +272,29 @@ def test_second_signal_ends_at_once_even_while_a_callback_holds_the_loop(directo
         status, _, err = held.end()
     assert status == 128 + signal.SIGINT or status == 128 + signal.SIGTERM
     assert "stopped at once" in err
+
+
+def test_a_store_that_is_lost_ends_the_node_and_is_named(directory):
+    with node(directory, "--json-ready") as running:
+        children = Path(f"/proc/{running.ready()['pid']}/task/{running.process.pid}/children")
+        while running.process.poll() is None:
+            with suppress(OSError):
+                for pid in children.read_text().split():
+                    os.kill(int(pid), signal.SIGKILL)  # writer after writer
+        status, _, err = running.end()
+    assert status == 1
+    assert "the node ends, because its store did: the store in " in err
+    assert "4 writers died over it, with status -9" in err
+
+
+def test_one_signal_that_comes_twice_is_one_wish(directory):
+    with node(directory, "--json-ready") as running:
+        running.ready()
+        for _ in range(3):  # as `timeout` does: to the process, and to its group
+            running.signal(signal.SIGTERM)
+        status, _, err = running.end()
+    assert status == 0
+    assert "sample: stop" in err
 
 
 def test_hangup_reloads_settings_and_refuses_wrong_ones(directory):
