@@ -1,0 +1,337 @@
+"""GenStateMachine: a process that is always in one of several states, and does with an event what that state says.
+
+    class Door(GenStateMachine):
+        def init(self, code):
+            self.code = code                                      # data: the object's own fields
+            return NextState("locked")
+
+        def locked(self, kind, content):
+            match kind, content:
+                case Call(), ("unlock", code) if code == self.code:
+                    return NextState("open", Reply(kind, "ok"), StateTimeout(10.0, "lock"))
+                case Call(), ("unlock", _):
+                    return Keep(Reply(kind, "wrong"))
+                case "cast", "knock":
+                    return Keep(Postpone())                       # comes again when the door is open
+                case _:
+                    return self.unhandled(kind, content)
+
+        def open(self, kind, content): ...
+
+    pid = Door.start_link("0000", name="door")
+    call(pid, ("unlock", "0000"))                                 # -> "ok"
+
+Two callback modes. *State functions*: a state is a string, and the method of that name handles its events,
+`locked(self, kind, content)`. *handle_event*: a state is any hashable value, and `handle_event(self, kind, content,
+state)` handles all events. A class that defines handle_event is of the second mode, any other of the first; the class
+attribute `callback_mode` says otherwise. With the class attribute `state_enter = True` each state gets an event of kind
+"enter", content the old state, before any other.
+
+Kinds of event (`kind`): the open Call, to be answered by Reply(kind, value) or later; "cast"; "info", any other message;
+"internal", which NextEvent inserts; "timeout", "state_timeout", ("timeout", name); "enter".
+
+A callback returns None, Keep, NextState, Repeat or Stop, with actions: see `state_machine_actions`. In which order
+events happen: see `state_machine_engine`. The state is read as `self.state`. A machine that waits is two small objects
+and no stack; callbacks may block in plain style, and while one blocks, messages queue.
+
+Where this differs from OTP: data changed before a callback raises stay changed; a raised exception never counts as a
+returned value (no `throw`); states are compared by `==`; a state without a method is refused when it is entered, not at
+its first event; a call whose caller no longer waits is skipped, also when it was postponed; None (no branch taken) is
+Keep, so end a `match` with `self.unhandled`, by which an info event is a warning and any other event a crash; there is
+no change of the callback module from within; hibernation is a status only.
+
+Source: OTP gen_statem; gen_statem_SUITE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, ClassVar, Literal, NoReturn
+
+from runtime import kernel
+from runtime.kernel import Call, Cast, Exit, Process, ProcessExit, Ref
+
+from . import proc_lib
+from .outcome import Fail, Ignore, Undefined
+from .state_machine_actions import (
+    CAST,
+    ENTER,
+    INFO,
+    Action,
+    BadActionFromStateFunction,
+    BadReplyAction,
+    BadReturnFromStateFunction,
+    BadStateEnterAction,
+    BadStateEnterReturn,
+    EventKind,
+    EventTimeout,
+    Hibernate,
+    Keep,
+    NamedTimeout,
+    NextEvent,
+    NextState,
+    Postpone,
+    Repeat,
+    Reply,
+    Result,
+    StateTimeout,
+    Stop,
+    UnhandledEvent,
+)  # fmt: skip
+from .state_machine_engine import (
+    Due,
+    Engine,
+    admit,
+    enter_first,
+    check_state,
+    failed,
+    finish,
+    go_on,
+    special,
+    system,
+)
+from .state_machine_report import fields, report_unhandled, set_fields, status_of
+from .sys import SystemRequest
+
+__all__ = [
+    "Action", "BadActionFromStateFunction", "BadReplyAction", "BadReturnFromStateFunction", "BadStateEnterAction",
+    "BadStateEnterReturn", "Call", "EventKind", "EventTimeout", "Fail", "GenStateMachine", "Hibernate", "Ignore", "Keep",
+    "NamedTimeout", "NextEvent", "NextState", "Postpone", "Repeat", "Reply", "Result", "StateTimeout", "Stop",
+    "UnhandledEvent", "enter_loop",
+]  # fmt: skip
+
+# --------------------------------------------------------------------------------------------------------- types
+
+
+class GenStateMachine:
+    """Base class of state machines: define `init`, and a method per state or handle_event. No `__init__`.
+
+    A state with a method cannot have the name of anything defined here (start, init, state...).
+    """
+
+    __slots__ = ("_machine_state",)
+
+    callback_mode: ClassVar[Literal["state_functions", "handle_event"] | None] = None
+    """None: handle_event if the class defines it, else state functions. Looked up at the start and by code_change."""
+    state_enter: ClassVar[bool] = False
+    """Whether states get enter calls: on a change of state, on Repeat, and in the first state."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.callback_mode not in {None, "state_functions", "handle_event"}:
+            raise TypeError(
+                f"{cls.__qualname__}.callback_mode is {cls.callback_mode!r}: want 'state_functions' or 'handle_event'"
+            )
+
+    @property
+    def state(self) -> Any:
+        """The state the machine is in. Only results change it (and sys.replace_state)."""
+        return self._machine_state
+
+    # ------------------------------------------------------------------------------------------- API: starting
+
+    @classmethod
+    def start_link(
+        cls, *args: Any, name: str | None = None, timeout: float | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Process | None:  # fmt: skip
+        """Start a machine linked to the caller, its parent; wait until `init(*args)` has run.
+
+        The first state's enter call comes after that. Blocks at most `timeout` seconds (None: for ever). Returns the
+        pid, or None when init returned Ignore(). `options`: further ones of spawn (priority, watermarks, label).
+
+        Raises StartError or AlreadyStarted: as GenServer.start_link. Source: OTP gen_statem:start_link/4.
+        """
+        return _start(cls, args, name, timeout, options, link=True)
+
+    @classmethod
+    def start(
+        cls, *args: Any, name: str | None = None, timeout: float | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Process | None:  # fmt: skip
+        """As start_link, without link or parent."""
+        return _start(cls, args, name, timeout, options, link=False)
+
+    @classmethod
+    def start_monitor(
+        cls, *args: Any, name: str | None = None, timeout: float | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> tuple[Process, Ref] | None:  # fmt: skip
+        """As start, and monitor the machine: returns (pid, ref), or None when ignored."""
+        pid = _start(cls, args, name, timeout, options, link=False)
+        return None if pid is None else (pid, kernel.monitor(pid))
+
+    # ----------------------------------------------------------------------------------------------- callbacks
+
+    def init(self, *args: Any) -> Any:
+        """Set the fields up. Return NextState(first state, *actions) | Ignore() | Stop(reason) | Fail(reason)."""
+        raise Undefined(self, "init")
+
+    def handle_event(self, kind: Any, content: Any, state: Any) -> Any:
+        """Handle an event in `state`. Return None | Keep(...) | NextState(...) | Repeat(...) | Stop(...).
+
+        Not used with state functions; those have the same arguments (but `state`) and results.
+        """
+        return self.unhandled(kind, content)
+
+    def unhandled(self, kind: Any, content: Any) -> Any:
+        """What to do with an event that the state does not know: a warning for "info", nothing for "enter", else raise
+        UnhandledEvent. Callbacks end with `return self.unhandled(kind, content)`.
+        """
+        if kind == INFO:
+            report_unhandled(self, content)
+        elif kind != ENTER:
+            raise UnhandledEvent(self, kind)
+
+    def terminate(self, reason: Any) -> Any:
+        """Clean up. Runs when a callback returns Stop or raises, on `stop`, and, in a machine that traps exits, on its
+        parent's exit. Does not run when an exit signal ends the process.
+        """
+
+    def code_change(self, old_version: Any, extra: Any) -> Any:
+        """Bring the fields into the form that this code wants. Return None, or NextState(state) to be in another state
+        from now on, without enter call or actions. If it raises, all stays as it was.
+        """
+        raise Undefined(self, "code_change")
+
+    def format_status(self, status: dict[str, Any]) -> Mapping[str, Any]:
+        """Return `status` as people may see it, in get_status and in reports: hide secrets here.
+
+        Keys, where they apply: state, data (the fields by name, a copy), event (the last), reason, queue and postponed
+        (events as (kind, content)), timeouts, messages (the mailbox), message (an unhandled one).
+        """
+        return status
+
+    # ------------------------------------------------------------------------------- what the kernel and sys call
+
+    def on_message(self, process: Process, message: Any) -> None:
+        """Handle one message of the mailbox. The hot path: keep it small."""
+        engine = process.control
+        try:
+            if engine.unusual and not admit(self, process, engine, message):
+                return
+            sort = message.__class__
+            kind: Any
+            if sort is Call:
+                if message.process is None:  # its caller has gone: do not do the work
+                    return
+                content = message.request
+                if content.__class__ is SystemRequest:
+                    system(self, process, engine, message)
+                    return
+                kind = message
+            elif sort is Cast:
+                kind = CAST
+                content = message.request
+            elif sort is Due or sort is Exit:
+                event = special(self, process, engine, message)
+                if event is None:
+                    return
+                kind, content = event
+            else:
+                kind = INFO
+                content = message
+            if engine.by_name:
+                result = getattr(self.__class__, self._machine_state)(self, kind, content)
+            else:
+                result = self.handle_event(kind, content, self._machine_state)
+            if result is not None:
+                go_on(self, process, engine, kind, content, result)
+        except BaseException as error:  # noqa: BLE001 - whatever a callback raises, terminate and the report come first
+            failed(self, process, engine, message, error)
+
+    def system_get_state(self) -> tuple[Any, dict[str, Any]]:
+        return self._machine_state, fields(self)
+
+    def system_replace_state(self, change: Callable[[Any], Any]) -> tuple[Any, dict[str, Any]]:
+        new = change((self._machine_state, fields(self)))
+        if not (isinstance(new, tuple) and len(new) == 2 and isinstance(new[1], dict)):
+            raise TypeError("the state of a GenStateMachine is (state, dict of its fields)")
+        check_state(self, kernel.self_().control, new[0])
+        set_fields(self, new[1])
+        self._machine_state = new[0]
+        return new[0], dict(new[1])
+
+    def system_code_change(self, module: Any, old_version: Any, extra: Any) -> None:
+        engine = kernel.self_().control
+        before = fields(self)
+        mode = engine.by_name, engine.enters
+        try:
+            result = self.code_change(old_version, extra)
+            if result is not None and (result.__class__ is not NextState or result.actions):
+                raise TypeError(f"code_change returned {result!r}: want None or NextState(state)")
+            state = self._machine_state if result is None else result.state
+            engine.look_up_mode(type(self))
+            check_state(self, engine, state)
+            self._machine_state = state
+        except BaseException:
+            set_fields(self, before)
+            engine.by_name, engine.enters = mode
+            raise
+
+    def system_status(self) -> dict[str, Any]:
+        return status_of(self, kernel.self_().control)
+
+    def system_terminate(self, reason: Any) -> NoReturn:
+        process = kernel.self_()
+        finish(self, process, process.control, reason)
+
+    @classmethod
+    def _is_by_name(cls) -> bool:
+        """Tell whether the callback mode is that of state functions."""
+        if cls.callback_mode is not None:
+            return cls.callback_mode == "state_functions"
+        return cls.handle_event is GenStateMachine.handle_event
+
+    _reserved: ClassVar[frozenset[str]]
+    """Names that no state with a method can have."""
+
+
+GenStateMachine._reserved = frozenset(dir(GenStateMachine))
+
+# ----------------------------------------------------------------------------------------------------------- API
+
+
+def enter_loop(
+    machine: GenStateMachine, state: Hashable, *actions: Action, name: str | None = None
+) -> NoReturn:
+    """Make the calling process, which has initialised itself, run `machine` in `state` from now on. Never returns.
+
+    For processes started by `proc_lib.start_link` and the like that have something to do before they serve. The
+    process keeps its stack. `actions`: what init could have returned with the state.
+
+    Exits: process_was_not_started_by_proc_lib; process_not_registered, when it does not have the `name` it claims.
+    Source: OTP gen_statem:enter_loop/6; gen_statem_SUITE enter_loop.
+    """
+    process = kernel.self_()
+    if not proc_lib.was_started_here(process):
+        raise ProcessExit("process_was_not_started_by_proc_lib")
+    if name is not None and kernel.whereis(name) is not process:
+        raise ProcessExit("process_not_registered")
+    process.control = engine = Engine(linked=True)
+    try:
+        engine.look_up_mode(type(machine))
+        check_state(machine, engine, state)
+        machine._machine_state = state
+        enter_first(machine, process, engine, NextState(state, *actions))
+    except BaseException as error:  # noqa: BLE001 - as in on_message
+        failed(machine, process, engine, None, error)
+    while True:
+        machine.on_message(process, kernel.receive())
+
+
+# ----------------------------------------------------------------------------------------------------- internals
+
+
+def _start(
+    cls: type[GenStateMachine], args: tuple[Any, ...], name: str | None, timeout: float | None,
+    options: Mapping[str, Any] | None, *, link: bool,
+) -> Process | None:  # fmt: skip
+    proc_lib.claim_name(name)
+    machine = object.__new__(cls)
+    mark = kernel.receive_mark()
+    # Nothing runs between the spawn and the first message, the start call: nobody can get in first.
+    pid = kernel.spawn_callback(machine, link=link, name=name, **(options or {}))
+    pid.control = Engine(linked=link, start=args)
+    value = proc_lib.await_start(pid, mark, timeout, link=link)
+    return None if value.__class__ is Ignore else pid

@@ -1,0 +1,545 @@
+"""The engine of GenStateMachine: everything that says in which order a state machine's events happen lives here.
+
+Theory of operation
+-------------------
+An event is a kind and a content. What comes from the mailbox is one event; handling it may leave more, which are all
+handled before the mailbox is looked at again. After each event:
+
+    1. the actions of the result are gone through in order; replies go out at once, the others are collected;
+    2. the state is changed; the enter call, if the machine has them and this was a change or a Repeat, may add actions;
+    3. a postponed event goes to the end of `postponed`; on a change of state all of these, oldest first, go to the front
+       of `queue`, and the state time-out is cancelled;
+    4. time-outs are started, replaced, cancelled, updated; those of 0 seconds go to `zero`;
+    5. inserted events go to the front of `queue`, so before the postponed ones;
+    6. the next event is the first of `queue`, else the first of `zero`, else one from the mailbox. Any event cancels the
+       event time-out, also one that waits in `zero`.
+
+Invariants
+    between two messages `queue` and `zero` are empty.
+    timers[kind] is the only time-out of its kind; one that has fired but is not there any more was overtaken.
+    `unusual` is set  <=>  a message has to be looked at before it may be handled: at the start, while suspended,
+                           hibernated, or with an event time-out running.
+
+Source: OTP gen_statem (loop_state_transition and what follows it).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from runtime import kernel
+from runtime.kernel import (
+    INTERPRETER_EXITS,
+    NORMAL,
+    Call,
+    Cast,
+    Crash,
+    Exit,
+    Killed,
+    Process,
+    ProcessExit,
+    is_failure,
+    reply,
+)  # fmt: skip
+
+from . import outcome, proc_lib
+from .outcome import UNSET, BadReturnValue, Fail, Ignore, Undefined
+from .proc_lib import Acknowledged, Failed
+from .state_machine_actions import (
+    CAST,
+    ENTER,
+    EVENT_TIMEOUT,
+    INFO,
+    INTERNAL,
+    STATE_TIMEOUT,
+    TIMEOUTS,
+    BadActionFromStateFunction,
+    BadReplyAction,
+    BadReturnFromStateFunction,
+    BadStateEnterAction,
+    BadStateEnterReturn,
+    Hibernate,
+    Keep,
+    NextEvent,
+    NextState,
+    Postpone,
+    Repeat,
+    Reply,
+)  # fmt: skip
+from .state_machine_report import report_failure
+from .sys import SystemRequest, serve
+
+if TYPE_CHECKING:
+    from .state_machine import GenStateMachine
+
+__all__ = [
+    "Due",
+    "Engine",
+    "Event",
+    "admit",
+    "begin",
+    "failed",
+    "enter_first",
+    "finish",
+    "go_on",
+    "check_state",
+    "special",
+    "system",
+]
+
+BATCH = 64
+"""Events of its own that a machine may handle before other processes get their turn."""
+
+# --------------------------------------------------------------------------------------------------------- types
+
+Event = tuple[Any, Any, bool]
+"""Kind, content, and whether to skip it if its caller has gone by then."""
+
+
+class Due:
+    """A time-out that was started, and the message that it sends."""
+
+    __slots__ = ("content", "handle", "kind")
+
+    def __init__(self, kind: Any, content: Any) -> None:
+        self.kind = kind
+        self.content = content
+        self.handle: Any = None
+
+    def cancel(self) -> None:
+        if self.handle is not None:
+            self.handle.cancel()
+            self.handle = None
+
+    def __repr__(self) -> str:
+        return f"<time-out {self.kind!r}: {self.content!r}>"
+
+
+class Engine:
+    """What a state machine has besides its state and its fields; in its process's `control` slot."""
+
+    __slots__ = (
+        "by_name", "current", "enters", "held", "hibernated", "linked", "postponed", "queue", "start", "suspended",
+        "timers", "unusual", "zero",
+    )  # fmt: skip
+
+    def __init__(self, *, linked: bool, start: tuple[Any, ...] | None = None) -> None:
+        self.linked = linked
+        """Whoever started the process is its parent, whose exit ends it."""
+        self.start = start
+        """The arguments of init, before it has run."""
+        self.unusual = start is not None
+        self.by_name = True
+        """Callback mode: one method per state, rather than handle_event."""
+        self.enters = False
+        self.current: Event | None = None
+        """The event being handled, when it is not simply the message that came."""
+        self.queue: deque[Event] = deque()
+        self.zero: list[Due] = []
+        self.postponed: list[Event] = []
+        self.timers: dict[Any, Due] = {}
+        self.suspended = False
+        self.held: deque[Any] | None = None
+        """Ordinary messages that came while suspended."""
+        self.hibernated = False
+
+    def look_up_mode(self, cls: type[GenStateMachine]) -> None:
+        """Take callback mode and enter calls from the class: at the start, and when its code has changed."""
+        self.by_name = cls._is_by_name()
+        self.enters = cls.state_enter
+
+    @property
+    def mode(self) -> str:
+        return "state_functions" if self.by_name else "handle_event"
+
+    def refresh(self) -> None:
+        self.unusual = (
+            self.suspended or self.hibernated or self.start is not None or EVENT_TIMEOUT in self.timers
+        )
+
+    def cancel(self, kind: Any) -> None:
+        """Stop the time-out of this kind, if there is one, fired or not."""
+        due = self.timers.pop(kind, None)
+        if due is not None:
+            due.cancel()
+            if due in self.zero:
+                self.zero.remove(due)
+
+    def on_exit(self, _process: Process | None = None, _reason: Any = None) -> None:
+        """The process is dead, or about to be: let go of the timers."""
+        for due in self.timers.values():
+            due.cancel()
+
+
+class _Plan:
+    """What the actions of one event, and of the enter calls after it, add up to."""
+
+    __slots__ = ("hibernate", "inserted", "postpone", "timeouts")
+
+    def __init__(self) -> None:
+        self.postpone = False
+        self.hibernate = False
+        self.inserted: list[Event] = []
+        self.timeouts: dict[Any, Any] = {}
+
+
+class _Ended(ProcessExit):
+    """The end of a machine, its terminate and its reports done: passes through the callbacks' stack untouched."""
+
+
+# ------------------------------------------------------------------------------------------- API: for GenStateMachine
+
+
+def begin(machine: GenStateMachine, process: Process, engine: Engine, call: Call) -> None:
+    """The first message: run init, tell the starter, and enter the first state."""
+    args = engine.start
+    assert args is not None
+    engine.start = None
+    engine.refresh()
+    result: Any = None
+    try:
+        result = machine.init(*args)
+        if result.__class__ is NextState:
+            engine.look_up_mode(type(machine))
+            check_state(machine, engine, result.state)
+            machine._machine_state = result.state
+    except BaseException as error:
+        if isinstance(error, INTERPRETER_EXITS):
+            raise
+        reason = error.reason if isinstance(error, ProcessExit) else Crash(error)
+        proc_lib.report_crash(process, reason)
+        raise _Ended(reason) from None
+    kind = result.__class__
+    if kind is NextState:
+        reply(call, Acknowledged())
+        enter_first(machine, process, engine, result)
+        return
+    if kind is Ignore or kind is Fail:
+        reply(call, Failed(result if kind is Ignore else result.reason))
+        raise _Ended(NORMAL)
+    reason = result.reason if isinstance(result, outcome.Stop) else BadReturnValue(result)
+    proc_lib.report_crash(process, reason)
+    raise _Ended(reason)
+
+
+def enter_first(machine: GenStateMachine, process: Process, engine: Engine, first: NextState) -> None:
+    """Make the first enter call and do the first actions. `first.state` is in force already."""
+    engine.current = (INTERNAL, "init", False)
+    plan = _collect(machine, process, engine, None, first.actions)
+    if engine.enters:
+        plan = _enter(machine, process, engine, plan, machine._machine_state)
+    _settle(process, engine, None, plan, changed=False)
+    _work_off(machine, process, engine)
+
+
+def admit(machine: GenStateMachine, process: Process, engine: Engine, message: Any) -> bool:
+    """A message for a machine in some special condition. Return whether it is to be handled as usual."""
+    if engine.start is not None:
+        begin(machine, process, engine, message)
+        return False
+    if isinstance(message, Call) and message.request.__class__ is SystemRequest:
+        return True
+    if engine.suspended:
+        if message.__class__ is Exit and _is_parent(engine, process, message.sender):
+            return True
+        if engine.held is None:
+            engine.held = deque()
+        engine.held.append(message)
+        return False
+    due = engine.timers.get(EVENT_TIMEOUT)
+    if message.__class__ is Due:
+        if engine.timers.get(message.kind) is not message:
+            return False  # overtaken
+        if due is message:
+            due = None
+    if due is not None:
+        engine.cancel(EVENT_TIMEOUT)
+    engine.hibernated = False
+    engine.refresh()
+    return True
+
+
+def special(
+    machine: GenStateMachine, process: Process, engine: Engine, message: Any
+) -> tuple[Any, Any] | None:
+    """Make an event of a time-out's or an Exit message; None: it is overtaken. The parent's Exit ends the machine."""
+    if message.__class__ is Due:
+        if engine.timers.get(message.kind) is not message:
+            return None
+        del engine.timers[message.kind]
+        engine.refresh()
+        return message.kind, message.content
+    if _is_parent(engine, process, message.sender):
+        finish(machine, process, engine, message.reason, (INFO, message, False))
+    return INFO, message
+
+
+def go_on(
+    machine: GenStateMachine, process: Process, engine: Engine, kind: Any, content: Any, result: Any
+) -> None:
+    """Carry out the result of the event that came as a message, and then handle all events that this leaves."""
+    engine.current = event = (kind, content, kind.__class__ is Call and kind.process is not None)
+    _transition(machine, process, engine, event, result)
+    _work_off(machine, process, engine)
+
+
+def failed(
+    machine: GenStateMachine, process: Process, engine: Engine, message: Any, error: BaseException
+) -> NoReturn:
+    """A callback raised: turn it into an end with terminate and reports."""
+    if isinstance(error, (*INTERPRETER_EXITS, _Ended)):
+        raise error  # dead already, done already, or the interpreter's own business
+    reason = error.reason if isinstance(error, ProcessExit) else Crash(error)
+    finish(machine, process, engine, reason, engine.current or _event(message))
+
+
+def finish(
+    machine: GenStateMachine, process: Process, engine: Engine, reason: Any, event: Event | None = None
+) -> NoReturn:
+    """Run terminate, report, exit: in this order."""
+    timeouts = tuple((due.kind, due.content) for due in engine.timers.values())
+    engine.on_exit()
+    try:
+        machine.terminate(reason)
+    except Killed:
+        raise
+    except ProcessExit as exit_:
+        reason = exit_.reason
+    except BaseException as error:  # noqa: BLE001 - a failing terminate gives the exit its reason
+        reason = Crash(error)
+    if is_failure(reason):
+        report_failure(machine, process, engine, reason, event, timeouts)
+    raise _Ended(reason) from None
+
+
+def system(machine: GenStateMachine, process: Process, engine: Engine, call: Call) -> None:
+    """Serve a system message; on resume, handle what was held back, before anything newer."""
+    was = engine.suspended
+    now = serve(call, machine, process, suspended=was)
+    if now == was:
+        return
+    engine.suspended = now
+    engine.refresh()
+    if now:
+        return
+    held, engine.held = engine.held, None
+    # No system message is taken meanwhile: it is newer than all of these.
+    while held:
+        machine.on_message(process, held.popleft())
+        if not len(held) % BATCH:
+            kernel.yield_()
+
+
+def check_state(machine: GenStateMachine, engine: Engine, state: Any) -> None:
+    """Raise, with what is to be the exit reason, if `state` can be no state of this machine."""
+    if engine.by_name and isinstance(state, str):
+        if state in machine._reserved:
+            raise ValueError(f"{state!r} can be no state with a method: GenStateMachine itself has that name")
+        if not callable(getattr(type(machine), state, None)):
+            raise Undefined(machine, state)
+        return
+    if not engine.by_name:
+        try:
+            hash(state)
+        except TypeError:
+            pass
+        else:
+            return
+    raise ProcessExit(BadReturnFromStateFunction(NextState(state)))
+
+
+# ----------------------------------------------------------------------------------------------------- internals
+
+
+def _event(message: Any) -> Event | None:
+    """The event that a message of the mailbox is."""
+    kind = message.__class__
+    if kind is Call:
+        return message, message.request, False
+    if kind is Cast:
+        return CAST, message.request, False
+    if kind is Due:
+        return message.kind, message.content, False
+    return None if message is None else (INFO, message, False)
+
+
+def _ask(machine: GenStateMachine, engine: Engine, kind: Any, content: Any) -> Any:
+    """Call the callback of the present state. (GenStateMachine.on_message has the same, written out.)"""
+    state = machine._machine_state
+    if engine.by_name:
+        return getattr(machine.__class__, state)(machine, kind, content)
+    return machine.handle_event(kind, content, state)
+
+
+def _work_off(machine: GenStateMachine, process: Process, engine: Engine) -> None:
+    """Handle the events that wait inside the machine, until there are none."""
+    count = 0
+    queue = engine.queue
+    while True:
+        if queue:
+            event = queue.popleft()
+        elif engine.zero:
+            due = engine.zero.pop(0)
+            del engine.timers[due.kind]
+            event = (due.kind, due.content, False)
+        else:
+            break
+        kind, content, skip = event
+        if skip and kind.process is None:
+            continue  # its caller has gone: do not do the work
+        engine.current = event
+        if EVENT_TIMEOUT in engine.timers:
+            engine.cancel(EVENT_TIMEOUT)
+        engine.hibernated = False
+        result = _ask(machine, engine, kind, content)
+        if result is not None:
+            _transition(machine, process, engine, event, result)
+        count += 1
+        if not count % BATCH:
+            kernel.yield_()
+    engine.current = None
+    engine.refresh()
+
+
+def _transition(
+    machine: GenStateMachine, process: Process, engine: Engine, event: Event, result: Any
+) -> None:
+    """Carry out what the callback returned for `event`."""
+    old = machine._machine_state
+    changed = enter = False
+    sort = result.__class__
+    if sort is NextState:
+        new = result.state
+        if not (new is old or new == old):
+            check_state(machine, engine, new)
+            machine._machine_state = new
+            changed = enter = True
+    elif sort is Repeat:
+        enter = True
+    elif sort is not Keep:
+        _stop_or_bad(machine, process, engine, event, result, BadReturnFromStateFunction)
+    plan = _collect(machine, process, engine, None, result.actions)
+    if enter and engine.enters:
+        plan = _enter(machine, process, engine, plan, old)
+    if changed or plan is not None:
+        _settle(process, engine, event, plan, changed=changed)
+
+
+def _enter(
+    machine: GenStateMachine, process: Process, engine: Engine, plan: _Plan | None, old: Any
+) -> _Plan | None:
+    """Make the enter call of the present state, again for as long as it wants to be repeated."""
+    count = 0
+    while True:
+        result = _ask(machine, engine, ENTER, old)
+        if result is None:
+            return plan
+        sort = result.__class__
+        if sort is NextState:
+            state = machine._machine_state
+            if not (result.state is state or result.state == state):
+                finish(machine, process, engine, BadStateEnterReturn(result), engine.current)
+        elif sort is not Keep and sort is not Repeat:
+            _stop_or_bad(machine, process, engine, engine.current, result, BadStateEnterReturn)
+        plan = _collect(machine, process, engine, plan, result.actions, entering=True)
+        if sort is not Repeat:
+            return plan
+        count += 1
+        if not count % BATCH:
+            kernel.yield_()
+
+
+def _collect(
+    machine: GenStateMachine, process: Process, engine: Engine, plan: _Plan | None, actions: Iterable[Any],
+    *, entering: bool = False,
+) -> _Plan | None:  # fmt: skip
+    """Go through actions: send the replies, note the rest in the plan, which is made when it is needed."""
+    for action in actions:
+        sort = action.__class__
+        if sort is Reply:
+            if action.call.__class__ is not Call:
+                _bad_action(machine, process, engine, action)
+            reply(action.call, action.value)
+            continue
+        if plan is None:
+            plan = _Plan()
+        if sort in TIMEOUTS:
+            plan.timeouts.pop(action.kind, None)  # the last of a kind counts, and its place
+            plan.timeouts[action.kind] = action
+        elif sort is Hibernate:
+            plan.hibernate = action.flag
+        elif sort is Postpone:
+            if entering and action.flag:
+                finish(machine, process, engine, BadStateEnterAction(action), engine.current)
+            plan.postpone = action.flag
+        elif sort is NextEvent:
+            if entering:
+                finish(machine, process, engine, BadStateEnterAction(action), engine.current)
+            plan.inserted.append((action.kind, action.content, False))
+        else:
+            _bad_action(machine, process, engine, action)
+    return plan
+
+
+def _settle(
+    process: Process, engine: Engine, event: Event | None, plan: _Plan | None, *, changed: bool
+) -> None:
+    """Steps 3 to 5 of the theory of operation."""
+    if plan is not None and plan.postpone and event is not None:
+        engine.postponed.append(event)
+    if changed:
+        if engine.postponed:
+            engine.queue.extendleft(reversed(engine.postponed))
+            engine.postponed.clear()
+        engine.cancel(STATE_TIMEOUT)
+    if plan is None:
+        return
+    for action in plan.timeouts.values():
+        _set_timeout(process, engine, action)
+    if plan.inserted:
+        engine.queue.extendleft(reversed(plan.inserted))
+    engine.hibernated = plan.hibernate
+
+
+def _set_timeout(process: Process, engine: Engine, action: Any) -> None:
+    kind, seconds = action.kind, action.seconds
+    if seconds == "update" and kind in engine.timers:
+        engine.timers[kind].content = action.content
+        return
+    engine.cancel(kind)
+    if seconds is None:
+        return
+    engine.timers[kind] = due = Due(kind, action.content)
+    if seconds == "update" or (seconds == 0 and not action.absolute):
+        engine.zero.append(due)
+        return
+    if action.absolute:
+        seconds -= kernel.clock.now()
+    if seconds <= 0:
+        kernel.send(process, due)
+    else:
+        due.handle = kernel.clock.after(seconds, kernel.send, process, due)
+
+
+def _stop_or_bad(
+    machine: GenStateMachine, process: Process, engine: Engine, event: Event | None, result: Any, bad: Any
+) -> NoReturn:
+    if not isinstance(result, outcome.Stop):
+        finish(machine, process, engine, bad(result), event)
+    for action in getattr(result, "replies", ()):
+        if action.__class__ is not Reply or action.call.__class__ is not Call:
+            finish(machine, process, engine, BadReplyAction(action), event)
+        reply(action.call, action.value)
+    if result.reply is not UNSET and event is not None and event[0].__class__ is Call:
+        reply(event[0], result.reply)
+    finish(machine, process, engine, result.reason, event)
+
+
+def _bad_action(machine: GenStateMachine, process: Process, engine: Engine, action: Any) -> NoReturn:
+    finish(machine, process, engine, BadActionFromStateFunction(action), engine.current)
+
+
+def _is_parent(engine: Engine, process: Process, sender: Any) -> bool:
+    return engine.linked and sender.__class__ is Process and sender.number == process.parent
