@@ -303,7 +303,7 @@ def _typed(key: Key, value: Any) -> Any:
         item = kind.__args__[0]
         if isinstance(value, list) and all(type(v) is item for v in value):
             return value
-    elif type(value) is kind:
+    elif type(value) is kind and not (kind is str and "\0" in value):  # no path and no name can hold that
         return value
     raise ValueError
 

@@ -168,7 +168,10 @@ def load_node_config(path: str | Path | None, overrides: list[str]) -> tuple[Con
     classes: list[type[Any]] = []
     for name in names:
         try:
-            classes.append(application_class(name))
+            cls = application_class(name)
+            if any(getattr(cls, "name", cls) == getattr(other, "name", other) for other in classes):
+                raise ValueError(f"{name!r} is there twice, or another application has its name")
+            classes.append(cls)
         except ValueError as error:
             message = f"node.applications: {error}"
             errors.append(ConfigError(str(path) if path else "defaults", "node.applications", name, message))
@@ -240,7 +243,8 @@ def _from_file(path: str | Path | None, key: Key) -> list[str]:
         import tomllib
 
         table = tomllib.loads(Path(str(path)).read_text())
-        return list(table.get("node", {}).get("applications", key.default))
+        node = table.get("node", {})
+        return list(node.get("applications", key.default)) if isinstance(node, dict) else []
 
 
 def _application_files(

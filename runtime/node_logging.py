@@ -121,6 +121,8 @@ def set_levels(level: str, levels: Mapping[str, str]) -> None:
 
 # Internals
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+"""What a peer's words must not do to the terminal that shows them."""
 _levelled: set[str] = set()
 
 
@@ -135,7 +137,7 @@ class _Human(logging.Formatter):
         colour = _COLOURS.get(record.levelname) if self._colours else None
         if colour:
             head = f"\x1b[{colour}m{head}\x1b[0m"
-        text = f"{head} {record.name}: {record.getMessage()}"
+        text = f"{head} {record.name}: {record.getMessage().translate(_CONTROLS)}"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         # Continuation lines are indented, so that where a record begins can be seen (and found by grep).

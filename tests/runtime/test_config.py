@@ -196,6 +196,8 @@ def test_names_of_one_schema_are_unique():
         (["node.applications=nonsense"], "'nonsense' is not of the form module:Class"),
         (["node.applications=no.such:Thing"], "there is no module no"),
         (["node.applications=runtime.config:Nothing"], "runtime.config has no class Nothing"),
+        (["node.applications=runtime.config:Key,runtime.config:Key"], "'runtime.config:Key' is there twice"),
+        (["node.data_dir=a\0b"], "node.data_dir = 'a\\x00b' is not allowed"),
         (["node.stop_timeou=1"], "unknown key node.stop_timeou; did you mean node.stop_timeout?"),
     ],
 )
@@ -268,3 +270,9 @@ def test_application_file_lies_beside_the_nodes(tmp_path, monkeypatch):
     written(tmp_path, "[sample]\nsize = 7\n", "sample.toml")
     assert load_node_config(node, ["sample.size=9"])[0]["sample.size"] == 9
     assert load_node_config(node, [])[0]["sample.size"] == 7
+
+
+@pytest.mark.parametrize("text", ["node = 3\n", '[[node]]\nname = "x"\n'])
+def test_a_section_that_is_none_is_an_error_like_any_other(tmp_path, text):
+    with pytest.raises(ConfigErrors, match="node is a section, not a key"):
+        load_node_config(written(tmp_path, text), [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import resource
 import socket
@@ -12,6 +13,7 @@ import pytest
 from runtime.kernel import Crash, Shutdown
 from runtime.net import Listener, ListenerConfig, ListenError, Protocol, ProtocolNotFound
 from runtime.node_errors import explain, sentence
+from runtime.node_logging import NodeLog
 from runtime.node_identity import DataDirectory, DirectoryError
 
 
@@ -58,3 +60,9 @@ def test_a_directory_in_use_names_its_holder(tmp_path):
             DataDirectory.hold(tmp_path)
     finally:
         os.close(holder)
+
+
+def test_what_a_peer_says_cannot_steer_the_terminal_that_shows_it():
+    handler = NodeLog(2, "human", 10)
+    record = logging.LogRecord("x", logging.INFO, "", 0, "it said %s\nand more", ("\x1b[2J\r\x9b",), None)
+    assert handler.format(record).endswith("x: it said \\x1b[2J\\x0d\\x9b\n    and more")
