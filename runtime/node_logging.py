@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import queue
+import select
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -100,7 +101,10 @@ class NodeLog(logging.Handler):
             )
             try:
                 while data:
-                    data = data[os.write(self._fd, data) :]
+                    try:
+                        data = data[os.write(self._fd, data) :]
+                    except BlockingIOError:  # whoever shares the terminal or pipe has made it so
+                        select.select([], [self._fd], [])
             except OSError:
                 continue  # nowhere to write, and nobody to tell; the node goes on
 

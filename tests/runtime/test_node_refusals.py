@@ -7,6 +7,7 @@ import logging
 import os
 import resource
 import socket
+import threading
 
 import pytest
 
@@ -66,3 +67,23 @@ def test_what_a_peer_says_cannot_steer_the_terminal_that_shows_it():
     handler = NodeLog(2, "human", 10)
     record = logging.LogRecord("x", logging.INFO, "", 0, "it said %s\nand more", ("\x1b[2J\r\x9b",), None)
     assert handler.format(record).endswith("x: it said \\x1b[2J\\x0d\\x9b\n    and more")
+
+
+@pytest.mark.plain
+def test_a_slow_reader_of_a_nonblocking_pipe_gets_every_line():
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    handler = NodeLog(writer, "human", 100_000)
+    for _ in range(3000):
+        handler.emit(logging.LogRecord("x", logging.INFO, "", 0, "y" * 100, (), None))
+    handler._thread.start()
+
+    def end():
+        handler.stop()
+        os.close(writer)
+
+    ender = threading.Thread(target=end)
+    ender.start()
+    with os.fdopen(reader, "rb") as lines:
+        assert sum(line.endswith(b"y\n") for line in lines) == 3000
+    ender.join()
