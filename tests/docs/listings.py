@@ -69,6 +69,18 @@ def shows(expected: str, printed: str) -> bool:
     return pattern(expected).fullmatch(printed.rstrip() + "\n") is not None
 
 
+def same_lines(expected: str, printed: str) -> bool:
+    """As `shows`, but in any order; blank lines do not count."""
+    rest = [line for line in printed.splitlines() if line.strip()]
+    for line in expected.splitlines():
+        if line.strip():
+            found = next((one for one in rest if pattern(line).fullmatch(one + "\n")), None)
+            if found is None:
+                return False
+            rest.remove(found)
+    return not rest
+
+
 def tables(text: str) -> list[Row]:
     """All rows of all tables of a page; the two head rows of each are left out."""
     rows, heading, inside = [], "", 0

@@ -67,7 +67,10 @@ class Guide:
 
 
 class Running:
-    """A program that runs on while the rest of the page is read, until ^C."""
+    """A program that runs on while the rest of the page is read, until ^C.
+
+    Its log and its standard output are written by two threads: here the order of lines does not count.
+    """
 
     def __init__(self, guide, command, before, after):
         self.before, self.after = before, after
@@ -80,9 +83,14 @@ class Running:
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         with self.changed:
-            if not self.changed.wait_for(lambda: listings.shows(before, self.printed), 30):
-                self.process.kill()
-                raise AssertionError(f"$ {command}\nprinted\n{self.printed}\nand not\n{before}")
+            is_up = self.changed.wait_for(lambda: listings.same_lines(before, self.printed), 30)
+        if not is_up:
+            self._end(signal.SIGKILL)
+            raise AssertionError(f"$ {command}\nprinted\n{self.printed}\nand not\n{before}")
+
+    def interrupt(self):
+        self._end(signal.SIGINT)
+        assert listings.same_lines(self.before + self.after, self.printed), f"in all it printed\n{self.printed}"
 
     def _read(self):
         for line in self.process.stdout:
@@ -90,15 +98,15 @@ class Running:
                 self.printed += line
                 self.changed.notify_all()
 
-    def interrupt(self):
-        self.process.send_signal(signal.SIGINT)
+    def _end(self, number):
+        self.process.send_signal(number)
         try:
             self.process.wait(30)
         finally:
             self.process.kill()
+            self.process.wait(30)
             self.reader.join(10)
             self.process.stdout.close()
-        assert listings.shows(self.before + self.after, self.printed), f"in all it printed\n{self.printed}"
 
 
 @pytest.mark.slow
