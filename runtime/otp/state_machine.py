@@ -111,6 +111,8 @@ class GenStateMachine:
 
     __slots__ = ("_machine_state",)
 
+    _machine_state: Any
+
     callback_mode: ClassVar[Literal["state_functions", "handle_event"] | None] = None
     """None: handle_event if the class defines it, else state functions. Looked up at the start and by code_change."""
     state_enter: ClassVar[bool] = False

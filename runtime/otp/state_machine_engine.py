@@ -280,7 +280,7 @@ def go_on(
     machine: GenStateMachine, process: Process, engine: Engine, kind: Any, content: Any, result: Any
 ) -> None:
     """Carry out the result of the event that came as a message, and then handle all events that this leaves."""
-    engine.current = event = (kind, content, kind.__class__ is Call and kind.process is not None)
+    engine.current = event = (kind, content, False)
     _transition(machine, process, engine, event, result)
     _work_off(machine, process, engine)
 
@@ -488,7 +488,9 @@ def _settle(
 ) -> None:
     """Steps 3 to 5 of the theory of operation."""
     if plan is not None and plan.postpone and event is not None:
-        engine.postponed.append(event)
+        kind, content, _ = event
+        # One that is answered already comes again nevertheless, as in OTP: who postpones it has more to do.
+        engine.postponed.append((kind, content, kind.__class__ is Call and kind.process is not None))
     if changed:
         if engine.postponed:
             engine.queue.extendleft(reversed(engine.postponed))
