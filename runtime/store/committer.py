@@ -224,6 +224,13 @@ class Committer:
             cursor.putmulti(puts)
 
 
+_SMALL: Final = 256  # bytes of a record that a batch of deletes may put all the same
+
+
 def _only_frees(request: Request) -> bool:
-    """Whether the request may use the reserve: it deletes only, or opens a shard."""
-    return request[2] is None or all(len(op) == 3 for op in request[3])
+    """Whether the request may use the reserve: it opens a shard, or deletes at least as many records as it puts small
+    ones (a queue's entries go, the mark of how far it is emptied changes)."""
+    if request[2] is None:
+        return True
+    puts = [op for op in request[3] if len(op) != 3]
+    return 2 * len(puts) <= len(request[3]) and all(len(op[2]) <= _SMALL for op in puts)

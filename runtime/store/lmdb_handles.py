@@ -58,6 +58,8 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
+    __handed_over__ = True  # the caller waits for the answer, or has made the batch for it
+
     shard: int
     token: int
     ops: Sequence[Op]
