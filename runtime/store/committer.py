@@ -229,7 +229,8 @@ _SMALL: Final = 256  # bytes of a record that a batch of deletes may put all the
 
 def _only_frees(request: Request) -> bool:
     """Whether the request may use the reserve: it opens a shard, or deletes at least as many records as it puts small
-    ones (a queue's entries go, the mark of how far it is emptied changes)."""
+    ones (a queue's entries go, the mark of how far it is emptied changes).
+    """
     if request[2] is None:
         return True
     puts = [op for op in request[3] if len(op) != 3]
