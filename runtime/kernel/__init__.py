@@ -44,6 +44,7 @@ from .reasons import (
     Crash,
     Shutdown,
     is_failure,
+    same_reason,
 )
 from .receive import Mark, receive, receive_mark, receive_match
 from .scheduler import (
@@ -85,7 +86,7 @@ __all__ = [
     "check_invariants", "check_messages", "check_response", "clock", "decode_term", "demonitor", "encode_term", "erase", "exit", "fail", "get", "hooks", "in_hub",
     "is_alive", "is_failure", "link", "loop", "make_ref", "monitor", "node", "node_creation", "pid_from_wire", "post",
     "process_count", "process_info", "processes", "put", "read_timer", "receive", "receive_mark", "receive_match",
-    "receive_response", "register", "registered", "reply", "request", "run", "self_", "send", "send_after",
+    "receive_response", "register", "registered", "reply", "request", "run", "same_reason", "self_", "send", "send_after",
     "set_default_watermarks", "set_label", "set_node", "set_watermarks", "sleep", "spawn", "spawn_callback",
     "spawn_link", "spawn_monitor", "spawn_opt", "start_timer", "start_watchdog", "stop_watchdog", "sweep",
     "top_senders", "trap_exit", "unalias", "unlink", "unregister", "wait_response", "whereis", "yield_",

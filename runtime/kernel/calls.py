@@ -22,6 +22,7 @@ from .scheduler import (
     TIMEOUT,
     NotAProcess,
     Process,
+    living,
     pending_calls,
     resolve,
     resume,
@@ -81,23 +82,25 @@ class Call:
         if p is not None:
             self.process = None
             self.error = CallError(reason, self.dest)
-            self._disarm()
+            self._disarm(p)
             if p.wait is self:
                 resume(p)
             else:
                 self._arrived(p)
 
-    def _disarm(self) -> None:
+    def _disarm(self, owner: Process) -> None:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
         watchers = self.dest.monitored_by
         if watchers:
             watchers.pop(self, None)
+        if owner.monitors:
+            owner.monitors.pop(self, None)  # type: ignore[call-overload]  # a request is its own reference
 
     def _arrived(self, process: Process) -> None:
         """The answer is there and nobody waits for it: it becomes a message."""
-        self._disarm()
+        self._disarm(process)
         self.delivered = True
         send(process, Response(self))
 
@@ -149,8 +152,11 @@ def call(dest: Any, request: Any, timeout: float | None = 5.0) -> Any:
         if dest is None:
             raise CallError(NOPROC) from None
         q = dest.q
-    if q is DEADQ:
-        raise CallError(NOPROC, dest)
+    if q is not None:
+        if q is DEADQ:
+            raise CallError(NOPROC, dest)
+        if q is dest:
+            return call(_behind(dest), request, timeout)
     if dest is p:
         raise CallError(CALLING_SELF, dest)
     c = Call(p, dest, request, timeout)
@@ -167,7 +173,7 @@ def call(dest: Any, request: Any, timeout: float | None = 5.0) -> Any:
     finally:
         c.process = None
         if c.timer is not None or timeout is None:  # else it was never armed
-            c._disarm()
+            c._disarm(p)
     if c.error is not None:
         raise c.error
     return c.value
@@ -198,11 +204,13 @@ def cast(dest: Any, request: Any) -> None:
 
 def request(dest: Any, request: Any, label: Any = None) -> Request:
     """Ask without waiting; returns the request's id. Never blocks; a dead or unknown `dest` answers noproc."""
-    p = self_()
+    p = living()
     try:
         target = resolve(dest)
     except scheduler.BadName:
         target = _NOBODY
+    if target.q is target:
+        target = _behind(target)
     r = Call(p, target, request, None)
     r.label = label
     if target.q is DEADQ:
@@ -211,6 +219,9 @@ def request(dest: Any, request: Any, label: Any = None) -> Request:
     if target.monitored_by is None:
         target.monitored_by = {}
     target.monitored_by[r] = None
+    if p.monitors is None:
+        p.monitors = {}
+    p.monitors[r] = target  # type: ignore[index]  # its own reference: so the owner's death ends the request
     send(target, r)
     return r
 
@@ -244,7 +255,7 @@ def receive_response(request: Request, timeout: float | None = None) -> Any:
     answer = wait_response(request, timeout)
     if answer is TIMEOUT:
         request.process = None
-        request._disarm()
+        request._disarm(self_())
     return answer
 
 
@@ -276,12 +287,17 @@ class _Nobody:
 _NOBODY: Any = _Nobody()
 
 
+def _behind(alias: Any) -> Any:
+    """The process that an alias stands for now. A call is its own address for the answer, and its own monitor."""
+    return alias.take() or _NOBODY
+
+
 def _take(p: Process, request: Request) -> Any:
     if request.delivered:
         request.delivered = False
         _remove_message(p, lambda m: m.__class__ is Response and m.request is request)
     else:
-        request._disarm()
+        request._disarm(p)
     if request.error is not None:
         raise request.error
     return request.value
@@ -303,11 +319,15 @@ def _arm() -> None:
         if dest.q is DEADQ:
             c.failed(dest.reason)  # it died between the call and now
             continue
-        if c.due is not None:
-            c.timer = clock.after(c.due, c.failed, TIMEOUT_REASON)
-        if dest.monitored_by is None:
-            dest.monitored_by = {}
-        dest.monitored_by[c] = None
+        try:
+            if c.due is not None:
+                c.timer = clock.after(c.due, c.failed, TIMEOUT_REASON)
+            if dest.monitored_by is None:
+                dest.monitored_by = {}
+            dest.monitored_by[c] = None
+        except Exception as problem:  # noqa: BLE001 - a time limit or callee that is none: the caller's error, not ours
+            c.failed("bad_call")
+            c.error = problem  # raised as it is
 
 
 scheduler.arm_calls = _arm

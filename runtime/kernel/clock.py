@@ -80,6 +80,8 @@ def now() -> float:
 
 def after(seconds: float, fn: Callable[..., Any], *args: Any) -> Handle:
     """Call `fn(*args)` in the hub after `seconds`. It must not block nor raise. Returns the handle that cancels it."""
+    if seconds != seconds:  # noqa: PLR0124 - not a number: the loop would spin on it
+        raise ValueError(f"a timer takes seconds, not {seconds!r}")
     handle = Handle(fn, args)
     if virtual is None:
         handle._timer = timer = loop.timer(max(seconds, 0.0))

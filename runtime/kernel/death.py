@@ -19,7 +19,7 @@ from greenlet import getcurrent
 from . import hooks, scheduler
 from .identity import Pid, Ref, make_ref
 from .reasons import NOPROC, NORMAL
-from .scheduler import DEADQ, IO, Killed, Process, Worker, resolve, run_callback, self_, send
+from .scheduler import DEADQ, IO, Killed, Process, Worker, deliver, living, resolve, run_callback, self_, send
 from .signals import Action, Origin, decide
 
 __all__ = ["Down", "Exit", "demonitor", "exit", "is_alive", "link", "monitor", "trap_exit", "unlink"]
@@ -58,15 +58,16 @@ def exit(dest: Any, reason: Any = NORMAL) -> None:
     p = resolve(dest)
     if p.q is DEADQ:
         return
-    me = getattr(getcurrent(), "proc", None)
+    me: Any = getattr(getcurrent(), "proc", None)
     origin = Origin.SELF if me is p else Origin.EXIT
     action, reason = decide(origin, reason, p.trap)
     if action is Action.MESSAGE:
         send(p, Exit(me, reason))
     elif action is Action.DIE:
+        dead = me is None or me.q is DEADQ
         die(p, reason)
-        if me is p:
-            raise Killed(reason)
+        if not dead and me.q is DEADQ:  # sent to itself, or it came back over a link
+            raise Killed(me.reason)
 
 
 def trap_exit(flag: bool) -> bool:
@@ -82,7 +83,7 @@ def link(pid: Process) -> None:
     A dead `pid`: `Exit(pid, noproc)` to a caller that traps exits; any other caller ends with noproc
     (OTP raises an error noproc there; the exit reason is the same).
     """
-    me = self_()
+    me = living()
     if pid is me:
         return
     if pid.q is DEADQ:
@@ -100,7 +101,7 @@ def unlink(pid: Process) -> None:
 
 def monitor(dest: Any) -> Ref:
     """Watch `dest` (pid or name): one Down comes when it ends, or at once (noproc) if it is not there. Monitors stack."""
-    me = self_()
+    me = living()
     ref = make_ref()
     label = dest
     target = scheduler.names.get(dest) if isinstance(dest, str) else dest
@@ -192,7 +193,7 @@ def die(p: Process, reason: Any) -> None:
                         peer.links = _without(peer.links, p)
                     action, carried = decide(Origin.LINK, reason, peer.trap)
                     if action is Action.MESSAGE:
-                        send(peer, Exit(p, carried))
+                        deliver(peer, Exit(p, carried))
                     elif action is Action.DIE:
                         if work is None:
                             work = []
@@ -208,7 +209,7 @@ def _bury(p: Process, reason: Any) -> None:
     if p.name is not None and scheduler.names.get(p.name) is p:
         del scheduler.names[p.name]  # free before anybody hears of the death (OTP monitor_SUITE named_down)
     del scheduler.table[p.number]
-    on_exit = getattr(p.behaviour, "on_exit", None)
+    behaviour: Any = p.behaviour
     control = p.control
     wait = p.wait
     p.q = DEADQ
@@ -228,12 +229,14 @@ def _bury(p: Process, reason: Any) -> None:
         for ref, target in p.monitors.items():
             if target.monitored_by:
                 target.monitored_by.pop(ref, None)
+            if ref.__class__ is not Ref:  # an open request: nobody is there to take its answer
+                ref.process = None  # type: ignore[attr-defined]
         p.monitors = None
     if control is not None:
         hooks.call([control.on_exit], p, reason)
-    if on_exit is not None:
+    if hasattr(type(behaviour), "on_exit"):
         hooks.call(
-            [on_exit], p, reason
+            [behaviour.on_exit], p, reason
         )  # what the process owned in the kernel's world (a socket) goes with it
 
 
@@ -249,7 +252,7 @@ def _tell_monitors(p: Process, reason: Any) -> None:
             process, label = watcher
             if process.monitors:
                 process.monitors.pop(ref, None)
-            send(process, Down(ref, label, reason))
+            deliver(process, Down(ref, label, reason))
 
 
 def _throw_out(g: Worker, p: Process, killed: Killed) -> None:

@@ -26,11 +26,16 @@ on_mailbox: list[Callable[[Process, bool], None]] = []
 on_zombie: list[Callable[[Process], None]] = []
 """A dead process refused to let go of its stack; the stack is buried and leaks some 7 KB."""
 
+own_end: tuple[type[BaseException], ...] = ()
+"""What unwinds the stack of a dead process; set by the scheduler."""
+
 
 def call(hooks: list[Any], *args: Any) -> None:
     """Call every hook; one that raises is reported on standard error and does not stop the others."""
     for hook in hooks:
         try:
             hook(*args)
-        except Exception:  # noqa: BLE001 - an observer's fault must not become the observed process's
+        except own_end:
+            pass  # it ended the process that it runs in
+        except BaseException:  # noqa: BLE001 - an observer's fault, even its own exit, must not stop a death half-way
             traceback.print_exc()

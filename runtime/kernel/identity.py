@@ -8,7 +8,7 @@ node's name comes to life again, so that a pid of the former life never reaches 
 from __future__ import annotations
 
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = ["Pid", "Ref", "RemotePid", "make_ref", "node", "node_creation", "set_node"]
 
@@ -53,6 +53,8 @@ class RemotePid(Pid):
     """A pid whose process is not here: on another node, or of an earlier life of this node (then it is dead)."""
 
     __slots__ = ("_creation_", "_node_", "number")
+    q: ClassVar[Any]
+    """What takes its messages; set by the scheduler."""
 
     def __init__(self, node_name: str, number: int, creation: int) -> None:
         self._node_ = node_name

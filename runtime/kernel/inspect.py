@@ -16,7 +16,7 @@ from greenlet import getcurrent
 
 from . import scheduler
 from .identity import Pid, RemotePid, _is_here
-from .scheduler import DEADQ, IO, RECV, Extra, Process, self_
+from .scheduler import DEADQ, IO, RECV, YIELD, Extra, Process, self_
 
 __all__ = ["check_invariants", "erase", "get", "pid_from_wire", "process_count", "process_info", "processes", "put", "set_label"]  # fmt: skip
 
@@ -134,7 +134,7 @@ def _status(p: Process) -> str:
         if getattr(getcurrent(), "proc", None) is p:
             return "running"
         return "waiting" if p.q is None else "runnable"
-    if p.wait is None:
+    if p.wait is None or p.wait is YIELD:
         return "runnable"
     return "running" if getcurrent() is p.g else "waiting"
 
@@ -188,7 +188,7 @@ def _memory(p: Process) -> int:
 
 
 def _waits_for(p: Process) -> str | None:
-    if p.g is None or p.wait is None:
+    if p.g is None or p.wait is None or p.wait is YIELD:
         return None
     if p.wait is RECV:
         return "receive"

@@ -23,8 +23,7 @@ def register(name: str, pid: Process) -> None:
         NameTaken: another process has it (`.pid`).
         ValueError: `pid` is dead or has a name already, or `name` is no usable name.
     """
-    if not isinstance(name, str) or not name or name == "undefined":
-        raise ValueError(f"{name!r} is no name for a process: use a non-empty string other than 'undefined'")
+    _check(name)
     owner = names.get(name)
     if owner is not None and owner is not pid:
         raise NameTaken(name, owner)
@@ -54,3 +53,19 @@ def whereis(name: str) -> Process | None:
 def registered() -> list[str]:
     """Return all names in use, sorted."""
     return sorted(names)
+
+
+# ----------------------------------------------------------------------------------------------------- internals
+
+
+def check_free(name: str) -> None:
+    """Raise what `register` would raise for a fresh process."""
+    _check(name)
+    owner = names.get(name)
+    if owner is not None:
+        raise NameTaken(name, owner)
+
+
+def _check(name: str) -> None:
+    if not isinstance(name, str) or not name or name == "undefined":
+        raise ValueError(f"{name!r} is no name for a process: use a non-empty string other than 'undefined'")

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 __all__ = [
     "CALLING_SELF", "KILL", "KILLED", "NOCONNECTION", "NOPROC", "NORMAL", "SHUTDOWN", "TIMEOUT_REASON",
-    "Crash", "Shutdown", "is_failure",
+    "Crash", "Shutdown", "is_failure", "same_reason",
 ]  # fmt: skip
 
 NORMAL: Final = "normal"
@@ -90,7 +90,21 @@ class Crash:
 
 def is_failure(reason: Any) -> bool:
     """Tell whether `reason` is an abnormal end: anything but normal, shutdown and Shutdown(term)."""
-    return not (reason in (NORMAL, SHUTDOWN) or reason.__class__ is Shutdown)
+    if isinstance(
+        reason, str
+    ):  # only strings are compared: any value may be a reason, and its __eq__ may do anything
+        return reason not in (NORMAL, SHUTDOWN)
+    return reason.__class__ is not Shutdown
+
+
+def same_reason(a: Any, b: Any) -> bool:
+    """Tell whether two reasons are equal; if they cannot be compared (any value may be a reason), they are not."""
+    if a is b:
+        return True
+    try:
+        return bool(a == b)
+    except Exception:  # noqa: BLE001 - a value's __eq__ may do anything
+        return False
 
 
 def _places(trace: TracebackType | None) -> tuple[tuple[str, int, str], ...]:
@@ -105,11 +119,16 @@ def _places(trace: TracebackType | None) -> tuple[tuple[str, int, str], ...]:
 
 def _release(exception: BaseException | None) -> None:
     """Drop the tracebacks of an exception and of those it came from: they hold frames, which hold everything."""
-    seen = 0
-    while exception is not None and seen < _MAX_FRAMES:
-        exception.__traceback__ = None
+    todo, seen = [exception], 0
+    while todo and seen < _MAX_FRAMES:
+        one = todo.pop()
+        if one is None:
+            continue
         seen += 1
-        exception = exception.__cause__ or exception.__context__
+        BaseException.with_traceback(one, None)  # not by assignment: a frozen dataclass refuses it
+        todo += (one.__cause__, one.__context__)
+        if isinstance(one, BaseExceptionGroup):
+            todo += one.exceptions
 
 
 _HERE = __file__.rpartition("/")[0] + "/"

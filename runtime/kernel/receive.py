@@ -14,7 +14,7 @@ from typing import Any
 from greenlet import getcurrent
 
 from . import clock, scheduler
-from .scheduler import DEADQ, RECV, TIMEOUT, NotAProcess, Process, Worker, defy, suspend, yield_
+from .scheduler import DEADQ, RECV, TIMEOUT, Killed, NotAProcess, Process, Worker, defy, suspend, yield_
 
 __all__ = ["Mark", "receive", "receive_mark", "receive_match"]
 
@@ -136,17 +136,20 @@ def _caller(me: Any) -> Process:
 
 def _take(p: Process, q: Any) -> deque[Any]:
     """Move what arrived behind what was kept."""
-    if p.cur:
-        p.cur.extend(q)
+    box = p.cur
+    if box:
+        box.extend(q)
     else:
-        p.cur = q if q.__class__ is deque else deque(q)
-    _watch(p, p.cur)
-    return p.cur
+        box = p.cur = q if q.__class__ is deque else deque(q)
+    _watch(p, box)
+    return box
 
 
 def _watch(p: Process, box: deque[Any]) -> None:
     if len(box) >= scheduler.mailbox_alarm_at or p.extra is not None:
         scheduler.mailbox_check(p, box)
+        if p.q is DEADQ:  # whoever heard the alarm ended it
+            raise Killed(p.reason)
 
 
 def _search(box: deque[Any], seen: int, match: Callable[[Any], bool]) -> tuple[bool, Any]:

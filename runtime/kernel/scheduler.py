@@ -21,7 +21,7 @@ skipped.
 Invariants
     ready is not empty  =>  a worker drains, or a kick is queued.
     p.g is not None     =>  p's stack is on that worker; nobody else runs p. `p.wait` says what it waits for:
-                            RECV, IO (anything of gevent's), a Call, or None (it may go on).
+                            RECV, IO (anything of gevent's), YIELD, a Call, or None (it may go on).
     p.q is DEADQ       <=>  p is dead: no name, no links, no monitors, not in `table`; it never comes back.
 
 Rejected: counting reductions in send (40 ns on 43); a deque per idle mailbox (793 bytes); a global queue of
@@ -45,8 +45,8 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 
 from . import hooks, identity
-from .identity import Pid
-from .reasons import Crash
+from .identity import Pid, RemotePid
+from .reasons import KILLED, Crash
 
 if TYPE_CHECKING:
     from .identity import Ref
@@ -103,6 +103,7 @@ TIMEOUT = _Sentinel("TIMEOUT")
 """What `receive` returns when its time is over."""
 RECV = _Sentinel("receive")
 IO = _Sentinel("io")
+YIELD = _Sentinel("yield")
 
 
 class ProcessExit(BaseException):
@@ -117,6 +118,7 @@ class Killed(ProcessExit):
     """Thrown into the stack of a process that is already dead, to unwind it. Nothing it does can revive the process."""
 
 
+hooks.own_end = (Killed,)
 INTERPRETER_EXITS: tuple[type[BaseException], ...] = (Killed, KeyboardInterrupt, GreenletExit)
 """What passes through a callback but is no failure of its own: whoever catches everything must raise these again."""
 
@@ -153,6 +155,9 @@ class _DeadQueue:
 
 
 DEADQ: Any = _DeadQueue()
+RemotePid.q = (
+    DEADQ  # no node is connected, so a pid that is not of here is dead: what is sent to it is dropped
+)
 
 
 class Extra:
@@ -214,16 +219,29 @@ class Process(Pid):
         return f"<{self.name or self.number}@{identity.node()}>"
 
 
+class _Turn:
+    """The place of a yielding process in the run queue. Its own record may stand there already, further ahead, for each
+    message that came to its empty mailbox; resumed by those it would be back at once, and the others would starve.
+    """
+
+    __slots__ = ("exc", "g", "q", "wait")
+
+    def __init__(self, g: Worker) -> None:
+        self.g: Worker | None = g
+        self.q = self.wait = self.exc = None
+
+
 class Worker(greenlet):  # type: ignore[misc]  # greenlet has no types
     """A pooled stack. `proc` is the process it runs, if any."""
 
-    __slots__ = ("defiance", "proc", "receives")
+    __slots__ = ("defiance", "defier", "proc", "receives")
 
     def __init__(self) -> None:
         greenlet.__init__(self, None, hub)
         self.proc: Process | None = None
         self.receives = MAX_RECEIVES
         self.defiance = 0
+        self.defier = 0
         workers.add(self)
 
     def switch_out(self) -> None:
@@ -242,10 +260,14 @@ class Worker(greenlet):  # type: ignore[misc]  # greenlet has no types
             run_callback(_kick)
 
     def run(self) -> None:
+        global running
         try:
             _drain(self)
         finally:
             workers.discard(self)
+            running = False  # also when an interrupt tears the worker down: the others must go on
+            if ready or low:
+                wake()
 
 
 class Stat:
@@ -361,12 +383,45 @@ def yield_() -> None:
     me = getcurrent()
     p = self_()
     me.receives = MAX_RECEIVES
-    p.wait = None
-    p.push(p)
-    suspend(p, me)
+    turn = _Turn(me)
+    extra = p.extra
+    (p.push if extra is None or extra.push is None else extra.push)(turn)  # type: ignore[arg-type]  # it looks like one
+    p.wait = YIELD
+    try:
+        suspend(p, me)
+    finally:
+        turn.g = None  # if something else ended the wait, nobody may be resumed by it later
+    if p.exc is not None:  # killed meanwhile, and the turn came first
+        killed, p.exc = p.exc, None
+        raise killed
 
 
 # ----------------------------------------------------------------------------------------------------- internals
+
+
+def deliver(p: Process, message: Any) -> None:
+    """`send` for what the kernel itself says (Exit, Down): never checked, since a refusal would come half-way through
+    a death. An exit reason may be any value.
+    """
+    q = p.q
+    if q is None:
+        p.q = [message]
+        p.push(p)
+        if not running and not kicked:
+            wake()
+    else:
+        q.append(message)
+
+
+def living() -> Process:
+    """The caller, as `self_`; for what only a living process may do: a link or monitor of a dead one never goes away.
+
+    Raises Killed in a dead process whose stack is still being unwound.
+    """
+    p = self_()
+    if p.q is DEADQ:
+        raise Killed(p.reason)
+    return p
 
 
 def resolve(dest: Any) -> Process:
@@ -401,7 +456,7 @@ def resume(p: Process) -> None:
 
 def _kick() -> None:
     """Start draining. Runs in the hub, whose stack is shallow."""
-    global kicked, running
+    global kicked, running, slice_end
     kicked = False
     if low and not ready:
         ready.extend(low)
@@ -414,6 +469,9 @@ def _kick() -> None:
         worker = Worker()
         Stat.workers_started += 1
     running = True
+    slice_end = (
+        monotonic() + SLICE
+    )  # here too: a worker may hand over to others without ever passing its own loop
     worker.switch()
 
 
@@ -493,7 +551,6 @@ def _drain(me: Worker) -> None:
             if ready:  # a call failed at once: its callee was dead
                 continue
         me.proc = None
-        me.defiance = 0
         if len(idle) >= MAX_IDLE:
             running = False
             return
@@ -507,6 +564,8 @@ def _batch(p: Process, q: Any) -> None:
         q = deque(q)
     if len(q) >= mailbox_alarm_at or p.extra is not None:
         q = mailbox_check(p, q)
+        if p.q is DEADQ:  # whoever heard the alarm ended it
+            return
     p.cur = q
     left = CHUNK
     while q and left:
@@ -532,7 +591,7 @@ def _batch(p: Process, q: Any) -> None:
 def _keep(p: Process) -> None:
     """A callback that did a receive of its own left messages behind: they are the oldest of the mailbox."""
     box, p.cur = p.cur, None
-    if box:
+    if box and p.q is not DEADQ:
         if p.q is not None:
             box.extend(p.q)
         p.q = box
@@ -582,16 +641,20 @@ def suspend(p: Process, me: Any) -> None:
             if pending_calls:
                 arm_calls()
             hub_switch()
-    finally:
+    finally:  # an exception may have been thrown in: gevent.Timeout
         p.g = None
-    p.wait = None
-    if p.lost:  # mail came meanwhile
-        p.lost = False
-        p.push(p)
+        p.wait = None
+        if p.lost:  # mail came meanwhile
+            p.lost = False
+            p.push(p)
 
 
 def defy(me: Worker, p: Process) -> None:
     """A dead process tries to block: throw it out again, and bury its stack if it will not go."""
+    global running
+    if me.defier != p.number:  # the count is of one process: a busy worker serves many that are unwound
+        me.defier = p.number
+        me.defiance = 0
     me.defiance += 1
     if me.defiance <= MAX_DEFIANCE:
         raise Killed(p.reason)
@@ -601,29 +664,37 @@ def defy(me: Worker, p: Process) -> None:
     me.proc = None
     hooks.call(hooks.on_zombie, p)
     while True:
-        if ready:
+        running = False
+        if ready or low:
             wake()
         greenlet.switch(hub)  # whoever resumes a buried stack gets the hub back, and nothing else
 
 
 def _ended(p: Process, error: BaseException) -> None:
-    """A callback raised: find the exit reason and end the process. The one place that catches everything."""
-    if error.__class__ is GreenletExit:  # the interpreter takes the stack down
-        raise error
+    """A callback raised: find the exit reason and end the process. The one place that catches everything.
+
+    Nothing may escape from here, whatever the exception's class does: the worker would die and the process live on.
+    """
+    global running
     if p.q is DEADQ:
-        error.__traceback__ = None  # the thrower's C stack may still hold the exception
-        return
-    if isinstance(error, ProcessExit):
-        reason = error.reason
-        error.__traceback__ = None
+        _untrace(error, None)  # the thrower's C stack may still hold the exception
+    elif isinstance(error, ProcessExit):
+        _untrace(error, None)
+        die(p, error.reason)
     elif isinstance(error, KeyboardInterrupt):
-        reason = "interrupted"
+        die(p, "interrupted")
+        running = False  # this stack is left for the main program's
         hub.handle_system_error(KeyboardInterrupt, error)
+    elif isinstance(error, GreenletExit):
+        die(p, KILLED)
     else:
         reason = Crash(error)
         Stat.crashes += 1
-        if hooks.on_crash:
-            hooks.call(hooks.on_crash, p, reason)
-        else:  # nobody listens: a failure must not pass in silence
-            pass
-    die(p, reason)
+        hooks.call(hooks.on_crash, p, reason)
+        die(p, reason)
+    if isinstance(error, GreenletExit):  # somebody of gevent's, or the interpreter, takes the stack down
+        p.g = None
+        raise error
+
+
+_untrace = BaseException.with_traceback  # not by assignment: a frozen dataclass refuses it

@@ -48,10 +48,13 @@ class Action(Enum):
 
 def decide(origin: Origin, reason: Any, trapping: bool) -> tuple[Action, Any]:
     """Return what a signal does to its receiver, and the reason that the message or the death carries."""
-    if origin is not Origin.LINK and reason == KILL:
+    word = (
+        reason if isinstance(reason, str) else None
+    )  # any value may be a reason, and its __eq__ may do anything
+    if origin is not Origin.LINK and word == KILL:
         return Action.DIE, KILLED
     if trapping:
         return Action.MESSAGE, reason
-    if reason == NORMAL and origin is not Origin.SELF:
+    if word == NORMAL and origin is not Origin.SELF:
         return Action.IGNORE, reason
     return Action.DIE, reason

@@ -12,7 +12,7 @@ from greenlet import getcurrent
 from . import names, scheduler, watermarks
 from .death import connect
 from .identity import Ref, make_ref
-from .reasons import NORMAL, Crash
+from .reasons import KILLED, NORMAL, Crash
 from .scheduler import Behaviour, Extra, Process, ProcessExit, die, send, wake
 
 __all__ = ["Alias", "Deadlock", "Priority", "alias", "run", "spawn", "spawn_callback", "spawn_link", "spawn_monitor", "spawn_opt", "unalias"]  # fmt: skip
@@ -43,11 +43,16 @@ class Alias:
         return self
 
     def append(self, message: Any) -> None:
-        owner = self.owner
+        owner = self.take()
         if owner is not None:
-            if self._once:
-                self.owner = None
             send(owner, message)
+
+    def take(self) -> Process | None:
+        """The process it stands for, if it is in force; with `once` it is void from now on."""
+        owner = self.owner
+        if self._once:
+            self.owner = None
+        return owner
 
 
 # ----------------------------------------------------------------------------------------------------------- API
@@ -63,7 +68,7 @@ def spawn(fn: Callable[..., Any], *args: Any) -> Process:
 
 def spawn_link(fn: Callable[..., Any], *args: Any) -> Process:
     """Like `spawn`, linked to the caller before `fn` can run."""
-    me = scheduler.self_()
+    me = scheduler.living()
     p = _launch(_Plain(fn, args), _START)
     connect(me, p)
     return p
@@ -71,8 +76,9 @@ def spawn_link(fn: Callable[..., Any], *args: Any) -> Process:
 
 def spawn_monitor(fn: Callable[..., Any], *args: Any) -> tuple[Process, Ref]:
     """Like `spawn`, watched by the caller before `fn` can run. Returns (pid, ref)."""
+    me = scheduler.living()
     p = _launch(_Plain(fn, args), _START)
-    return p, _watch(p)
+    return p, _watch(me, p)
 
 
 def spawn_opt(
@@ -107,7 +113,7 @@ def spawn_callback(
     It holds no stack while it waits. `first_messages` are in its mailbox before anybody knows the pid.
     Returns the pid, or (pid, ref) with `monitor`. Options as in `spawn_opt`.
     """
-    if not (link or monitor or name or watermarks or label) and priority == "normal":
+    if not (link or monitor or name is not None or watermarks or label) and priority == "normal":
         return _launch(behaviour, *first_messages)
     return _start(behaviour, first_messages, link, monitor, name, priority, watermarks, label)
 
@@ -147,10 +153,13 @@ def run(fn: Callable[..., Any], *args: Any) -> Any:
             raise ProcessExit("run failed") from None  # the caller of run() reports it; no crash report
         result.set(value)
 
-    spawn(main)
+    behaviour = _Main(main, ())
+    behaviour.result = result
+    process = _launch(behaviour, _START)
     try:
         return result.get()
     except LoopExit:
+        die(process, KILLED)  # else it would come to life again in the next run
         raise Deadlock(
             "every process waits, and no timer, socket or other event is left to wake one"
         ) from None
@@ -172,6 +181,17 @@ class _Plain:
         args, self.args = self.args, ()
         self.fn(*args)
         die(process, NORMAL)
+
+
+class _Main(_Plain):
+    """What `run` runs: its caller hears of the end even if the function never came to run."""
+
+    __slots__ = ("result",)
+    result: AsyncResult[Any]
+
+    def on_exit(self, _process: Process, reason: Any) -> None:
+        if not self.result.ready():
+            self.result.set_exception(_as_error(reason))
 
 
 _START = None
@@ -198,9 +218,12 @@ def _start(
     marks: tuple[int, int] | None,
     label: Any,
 ) -> Any:
-    me = scheduler.self_() if link or monitor else None
-    if name is not None and name in scheduler.names:
-        raise names.NameTaken(name, scheduler.names[name])
+    # All that can be wrong is found before there is a process.
+    me = scheduler.living() if link or monitor else None
+    if name is not None:
+        names.check_free(name)
+    if marks is not None:
+        watermarks.check_watermarks(*marks)
     push = _PUSH.get(priority)
     if push is None:
         raise ValueError(f"priority {priority!r}: must be one of {', '.join(_PUSH)}")
@@ -216,14 +239,13 @@ def _start(
         names.register(name, p)
     if link and me is not None:
         connect(me, p)
-    ref = _watch(p) if monitor else None
+    ref = _watch(me, p) if monitor and me is not None else None
     for message in messages:
         send(p, message)
     return (p, ref) if monitor else p
 
 
-def _watch(p: Process) -> Ref:
-    me = scheduler.self_()
+def _watch(me: Process, p: Process) -> Ref:
     ref = make_ref()
     p.monitored_by = {ref: (me, p)}
     if me.monitors is None:

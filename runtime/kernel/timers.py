@@ -86,7 +86,7 @@ def sleep(seconds: float) -> None:
 
 
 def _checked(seconds: float) -> float:
-    if not isinstance(seconds, int | float) or seconds < 0:
+    if not isinstance(seconds, int | float) or not seconds >= 0:
         raise ValueError(f"a timer takes seconds >= 0, not {seconds!r}")
     return float(seconds)
 

@@ -1,9 +1,10 @@
 """Finding and ending callbacks that compute without end: a hog stops every other process, since nothing preempts it.
 
 An interval timer's signal (SIGALRM, every 50 ms) looks at the scheduler in the main thread, between two bytecodes.
-If the slice has not moved on since `hog_warn`, a report names the process, its function and its stack; after `hog_kill`
-an exception is raised in it, which also breaks a `time.sleep`. Only when the interrupted frame is not the kernel's: the
-scheduler's own state must never be left half changed; the next tick tries again.
+If neither the slice nor the loop has moved on since `hog_warn`, a report names the process, its function and its stack;
+after `hog_kill` an exception is raised in it, which also breaks a `time.sleep`. Only when the kernel has nothing half
+done: not in its own frames, and not in what they call in passing (a tuple's constructor, a value's `__eq__`); the next
+tick tries again.
 C code that holds the interpreter lock is seen only when it returns. Under a debugger the kill is off.
 
 Rejected: gevent's monitor thread (a tracer on each switch doubles its cost); a native thread with
@@ -88,7 +89,8 @@ def _tick(_signum: int, frame: FrameType | None) -> None:
     if p is None:
         watch.mark = None  # the hub waits for events, or a callback of its own is at work
         return
-    mark = (scheduler.slice_end, p.number)
+    # The loop's count too: a process that waits in gevent's I/O gives way without the run queue having a turn.
+    mark = (scheduler.slice_end, p.number, scheduler.loop.iteration)
     now = monotonic()
     if mark != watch.mark:
         watch.mark, watch.since, watch.warned = mark, now, False
@@ -97,12 +99,26 @@ def _tick(_signum: int, frame: FrameType | None) -> None:
     if not watch.warned and held >= watch.warn:
         watch.warned = True
         _report(p, held, frame, killed=False)
-    if watch.kill is not None and held >= watch.kill and frame is not None and not _in_kernel(frame):
+    if watch.kill is not None and held >= watch.kill and frame is not None and _is_safe(frame):
         _report(p, held, frame, killed=True)
         watch.mark = None
         if p.q is scheduler.DEADQ:
             raise Killed(p.reason)
         raise Hog(f"held the node for {held:.1f} s without giving way")
+
+
+def _is_safe(frame: FrameType) -> bool:
+    """Tell whether an exception may be raised here: the kernel's nearest frame is one that expects user code to raise."""
+    if _in_kernel(frame):
+        return False
+    at: FrameType | None = frame
+    while at is not None and not _in_kernel(at):
+        at = at.f_back
+    return at is None or at.f_code.co_name in _EXPECTANT
+
+
+_EXPECTANT = frozenset({"_batch", "_drain", "_search", "call", "main", "on_message"})
+"""Where the kernel calls user code: a message's turn, a predicate's, a hook's (`hooks.call`), and `run`'s function."""
 
 
 def _in_kernel(frame: FrameType) -> bool:

@@ -40,13 +40,13 @@ class _CountingMailbox(deque[Any]):
 def set_default_watermarks(high: int, low: int) -> None:
     """Set the watermarks (messages) of every process that has none of its own."""
     global _default
-    _default = _checked(high, low)
+    _default = check_watermarks(high, low)
     _lower(high, reset=True)
 
 
 def set_watermarks(pid: Process, high: int, low: int) -> None:
     """Set the watermarks (messages) of one process."""
-    marks = _checked(high, low)
+    marks = check_watermarks(high, low)
     if pid.extra is None:
         pid.extra = Extra()
     pid.extra.watermarks = marks
@@ -66,7 +66,10 @@ def sweep() -> None:
     for worker in list(scheduler.workers):
         p = worker.proc
         if p is not None and p.q:
-            p.q = check(p, p.q)
+            before = p.q
+            after = check(p, before)
+            if p.q is before:  # else whoever heard the alarm ended it
+                p.q = after
 
 
 def check(p: Process, q: Any) -> Any:
@@ -86,7 +89,7 @@ def check(p: Process, q: Any) -> Any:
     elif length <= low:
         extra.alarmed = False
         extra.senders = None
-        p.push = extra.push
+        p.push, extra.push = extra.push, None
         hooks.call(hooks.on_mailbox, p, False)
         return q
     if p.q is not DEADQ and q.__class__ is not _CountingMailbox:
@@ -113,7 +116,8 @@ def _count(senders: dict[Any, int]) -> None:
         senders[key] = senders.get(key, 0) + 1
 
 
-def _checked(high: int, low: int) -> tuple[int, int]:
+def check_watermarks(high: int, low: int) -> tuple[int, int]:
+    """Return the marks, or raise ValueError."""
     if not 0 <= low < high:
         raise ValueError(f"mailbox watermarks need 0 <= low < high, not high={high}, low={low}")
     return (high, low)

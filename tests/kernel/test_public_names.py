@@ -25,5 +25,7 @@ def test_public_names_come_from_the_kernel_and_the_behaviours() -> None:
 def test_importing_a_room_does_not_start_an_event_loop() -> None:
     """The store's writer and the client must start fast and small."""
     script = "import runtime.store.writer, sys; print('gevent' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout.strip() == "False"
