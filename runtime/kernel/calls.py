@@ -202,7 +202,7 @@ def fail(call: Call, reason: Any) -> None:
 
 def cast(dest: Any, request: Any) -> None:
     """Send a request that has no answer. Never blocks, never fails, whether or not anybody is there."""
-    try:  # noqa: SIM105  # contextlib.suppress costs more than the cast
+    try:  # contextlib.suppress costs more than the cast
         send(dest, Cast(request))
     except scheduler.BadName:
         pass
