@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from runtime.config import Config
 from runtime.kernel import (
-    KILL, NORMAL, Call, Exit, Pid, Shutdown, cancel_timer, clock, exit, reply, self_, send, send_after, trap_exit,
+    KILL, NORMAL, Call, Exit, Pid, Shutdown, cancel_timer, clock, exit, read_timer, reply, self_, send, send_after, trap_exit,
 )  # fmt: skip
 from runtime.otp import proc_lib
 from runtime.otp.application_behaviour import (
@@ -171,7 +171,7 @@ class Controller(GenServer):
         entry.status = "stopping"
         deadline = None if request.timeout is None else clock.now() + request.timeout
         send(entry.master, Leave(deadline))
-        if request.timeout is not None:
+        if request.timeout is not None and not self._sooner(entry, request.timeout + GRACE):
             if entry.timer is not None:
                 cancel_timer(entry.timer)
             message = _Overdue(request.name, entry.master)
@@ -277,6 +277,11 @@ class Controller(GenServer):
             exit(entry.top, KILL)
         if entry.master is not None:
             exit(entry.master, KILL)
+
+    def _sooner(self, entry: _Loaded, seconds: float) -> bool:
+        """Tell whether an earlier request's limit comes first: a later one must not stretch it."""
+        left = read_timer(entry.timer) if entry.timer is not None else False
+        return left is not False and left <= seconds
 
     def _answer(self, callers: list[Call], value: Any) -> None:
         for caller in callers:

@@ -23,6 +23,7 @@ from runtime.kernel import (
     clock,
     is_alive,
     receive,
+    same_reason,
     send,
     set_label,
     trap_exit,
@@ -124,7 +125,7 @@ def _leave(app: Application, top: Pid, state: Any, deadline: float | None) -> No
     state = _guard(app, "prep_stop", app.prep_stop, state)
     if is_alive(top):
         left = INFINITY if deadline is None else max(0.0, deadline - clock.now())
-        if stop_process(top, left) == KILLED:
+        if same_reason(stop_process(top, left), KILLED):
             _log.error("application %s: its supervisor did not stop in time and was killed", app.name)
     _guard(app, "stop", app.stop, state)
 

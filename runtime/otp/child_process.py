@@ -21,7 +21,6 @@ from typing import Any
 from runtime.kernel import (
     KILL,
     KILLED,
-    NORMAL,
     NOPROC,
     SHUTDOWN,
     TIMEOUT,
@@ -31,15 +30,16 @@ from runtime.kernel import (
     Pid,
     ProcessExit,
     Ref,
-    Shutdown,
     Timeout,
     cancel_timer,
     exit,
     is_alive,
+    is_failure,
     monitor,
     receive,
     receive_mark,
     receive_match,
+    same_reason,
     self_,
     start_timer,
 )
@@ -150,12 +150,12 @@ def stop_processes(
 def is_clean_stop(spec: ChildSpec, reason: Any) -> bool:
     """Tell whether a child that was stopped ended as it should; if not, the supervisor reports shutdown_error."""
     if spec.shutdown == BRUTAL_KILL:
-        if reason == KILLED:
+        if same_reason(reason, KILLED):
             return True
-    elif reason == SHUTDOWN:
+    elif same_reason(reason, SHUTDOWN):
         return True
     # One that may end by itself may have done so just before.
-    return spec.restart != "permanent" and (reason in (NORMAL, SHUTDOWN) or type(reason) is Shutdown)
+    return spec.restart != "permanent" and not is_failure(reason)
 
 
 # ---------------------------------------------------------------- internals
@@ -163,4 +163,4 @@ def is_clean_stop(spec: ChildSpec, reason: Any) -> bool:
 
 def _reason(pid: Pid, seen: Any) -> Any:
     """The reason a process ended with: a monitor set after its death only saw `noproc`."""
-    return getattr(pid, "reason", seen) if seen == NOPROC else seen
+    return getattr(pid, "reason", seen) if same_reason(seen, NOPROC) else seen

@@ -18,6 +18,7 @@ from runtime.kernel import Crash, Pid, is_alive, is_failure, send
 from runtime.kernel.clock import now
 from runtime.otp.child_process import NotStarted, is_clean_stop, start_process, stop_process, stop_processes
 from runtime.otp.child_spec import BadChildSpec, ChildSpec, SupFlags, check_specs
+from runtime.otp.reports import format_term
 from runtime.otp.restart_intensity import RestartIntensity
 from runtime.otp.supervision import RESTARTING, ChildInfo, Counts, TryAgain
 from runtime.otp.supervisor_errors import MaxChildren, NotFound, NotSupported, StartChildError
@@ -276,8 +277,6 @@ def _are_alike(bare: ChildSpec, spec: ChildSpec) -> bool:
 def _likeness(spec: ChildSpec, reason: Any) -> tuple[Any, ...]:
     if isinstance(reason, Crash):
         reason = (reason.error, reason.message)
-    try:
-        hash(reason)
-    except TypeError:
-        reason = repr(reason)
+    if not isinstance(reason, str):  # by its text: any value may be a reason, without hash or equality
+        reason = (type(reason), format_term(reason, chars_limit=1000))
     return (spec.restart, spec.shutdown, reason)

@@ -122,8 +122,9 @@ class GenServer:
         options: Mapping[str, Any] | None = None,
     ) -> tuple[Process, Ref] | None:  # fmt: skip
         """As start, and monitor the server: returns (pid, ref), or None when ignored."""
-        pid = _start(cls, args, name, timeout, options, link=False)
-        return None if pid is None else (pid, kernel.monitor(pid))
+        refs: list[Ref] = []
+        pid = _start(cls, args, name, timeout, options, link=False, refs=refs)
+        return None if pid is None else (pid, refs[0])
 
     # ----------------------------------------------------------------------------------------------- callbacks
 
@@ -293,7 +294,7 @@ class _Ended(ProcessExit):
 
 def _start(
     cls: type[GenServer], args: tuple[Any, ...], name: str | None, timeout: float | None,
-    options: Mapping[str, Any] | None, *, link: bool,
+    options: Mapping[str, Any] | None, *, link: bool, refs: list[Ref] | None = None,
 ) -> Process | None:  # fmt: skip
     proc_lib.claim_name(name)
     server = object.__new__(cls)
@@ -304,7 +305,7 @@ def _start(
     pid = kernel.spawn_callback(server, link=link, name=name, **(options or {}))
     pid.control = control = _Control()
     control.start = args
-    value = proc_lib.await_start(pid, mark, timeout, link=link)
+    value = proc_lib.await_start(pid, mark, timeout, link=link, refs=refs)
     return None if value.__class__ is Ignore else pid
 
 
@@ -353,7 +354,10 @@ def _admit(server: GenServer, process: Process, message: Any) -> bool:
             control.held = deque()
         control.held.append(message)
         return False
-    if message.__class__ is _EventTimeout and message is not control.armed:
+    kind = message.__class__
+    if kind is _EventTimeout and message is not control.armed:
+        return False
+    if kind is Call and message.process is None:  # skipped: no callback will set the time-out anew
         return False
     # Any message cancels the time-out and ends hibernation.
     control.on_exit()

@@ -15,6 +15,8 @@ from __future__ import annotations
 import math
 from typing import Any, Final, NamedTuple
 
+from .reports import format_term
+
 __all__ = [
     "CONTROL", "UNSET", "AlreadyStarted", "BadReturnValue", "Fail", "Ignore", "NoReply", "Reply", "StartError", "Stop",
     "TimeoutSpec", "Undefined",
@@ -170,7 +172,7 @@ class StartError(Exception):
     """
 
     def __init__(self, reason: Any) -> None:
-        super().__init__(f"start failed: {reason!r:.1000}")
+        super().__init__(f"start failed: {format_term(reason, chars_limit=1000)}")
         self.reason = reason
 
 

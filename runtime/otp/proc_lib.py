@@ -28,6 +28,7 @@ from runtime.kernel import (
     Ref,
     hooks,
     is_failure,
+    same_reason,
 )  # fmt: skip
 
 from . import sys
@@ -104,8 +105,9 @@ def start_monitor(
     fn: Callable[..., Any], *args: Any, timeout: float | None = None, name: str | None = None
 ) -> tuple[Any, Ref | None]:
     """As `start`, and monitor the child: returns (value, ref). A start that fails leaves no Down message."""
-    pid, value = _start(fn, args, timeout, name, link=False)
-    return value, (None if value is None else kernel.monitor(pid))
+    refs: list[Ref] = []
+    _, value = _start(fn, args, timeout, name, link=False, refs=refs)
+    return value, (refs[0] if refs else None)
 
 
 def spawn(fn: Callable[..., Any], *args: Any) -> Process:
@@ -164,7 +166,7 @@ def stop(dest: Any, reason: Any = NORMAL, timeout: float | None = None) -> None:
         kernel.demonitor(ref, flush=True)
     if down is kernel.TIMEOUT:
         raise CallError(TIMEOUT_REASON, dest)
-    if down.reason != reason:
+    if not same_reason(down.reason, reason):
         raise CallError(down.reason, dest)
 
 
@@ -201,14 +203,20 @@ def claim_name(name: str | None) -> None:
             raise AlreadyStarted(holder)
 
 
-def await_start(pid: Process, mark: Any, timeout: float | None, *, link: bool) -> Any:
+def await_start(
+    pid: Process, mark: Any, timeout: float | None, *, link: bool, refs: list[Ref] | None = None
+) -> Any:
     """Wait for a new child's word on its start. Return the acknowledged value; the Ignore if it ignored.
 
-    `mark` is a receive mark from before the spawn. When this raises StartError, the child is dead, its name is free,
-    and no Exit of it is in the caller's mailbox.
+    `mark` is a receive mark from before the spawn. With `refs`, the child is monitored from before its first step, and
+    the ref put there if it comes up. When this raises StartError, the child is dead, its name is free, and no Exit or
+    Down of it is in the caller's mailbox.
     """
+    watch = kernel.monitor(pid) if refs is not None else None
+    started = False
     try:
         answer = kernel.call(pid, START, timeout)
+        started = answer.__class__ is Acknowledged
     except CallError as error:
         reason = error.reason
         if kernel.is_alive(pid):  # too slow; its own exit reason may be "timeout" too
@@ -219,7 +227,13 @@ def await_start(pid: Process, mark: Any, timeout: float | None, *, link: bool) -
         if link:
             _flush_exit(pid, mark)
         raise StartError(reason) from None
-    if answer.__class__ is Acknowledged:
+    finally:
+        if watch is not None and refs is not None:
+            if started:
+                refs.append(watch)
+            else:
+                kernel.demonitor(watch, flush=True)
+    if started:
         return answer.value
     # The child ends by itself, right after its word.
     ref = kernel.monitor(pid)
@@ -270,12 +284,13 @@ def report_crash(process: Process, reason: Any) -> None:
 
 
 def _start(
-    fn: Callable[..., Any], args: tuple[Any, ...], timeout: float | None, name: str | None, *, link: bool
-) -> tuple[Process, Any]:
+    fn: Callable[..., Any], args: tuple[Any, ...], timeout: float | None, name: str | None, *, link: bool,
+    refs: list[Ref] | None = None,
+) -> tuple[Process, Any]:  # fmt: skip
     claim_name(name)
     mark = kernel.receive_mark()
     pid = kernel.spawn_opt(_main, _family(), fn, args, True, link=link, name=name)
-    value = await_start(pid, mark, timeout, link=link)
+    value = await_start(pid, mark, timeout, link=link, refs=refs)
     if value.__class__ is Ignore:
         return pid, None
     return pid, (pid if value is None else value)

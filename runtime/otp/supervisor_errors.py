@@ -7,6 +7,7 @@ from typing import Any
 
 from runtime.otp.child_spec import ChildSpec
 from runtime.otp.outcome import AlreadyStarted
+from runtime.otp.reports import format_term
 
 __all__ = [
     "AlreadyPresent",
@@ -82,7 +83,7 @@ class StartChildError(SupervisorError):
 
     def __init__(self, reason: Any, spec: ChildSpec | None = None) -> None:
         who = "child" if spec is None else f"child {spec.id!r}"
-        Exception.__init__(self, f"{who} did not start: {reason!r}")
+        Exception.__init__(self, f"{who} did not start: {format_term(reason, chars_limit=1000)}")
         self.child = None if spec is None else spec.id
         self.reason = reason
         self.spec = spec

@@ -524,6 +524,7 @@ def test_a_run_can_follow_a_deadlock_and_nothing_of_the_first_is_left() -> None:
     """In a program of its own: a deadlock is one only where nothing else could wake anybody."""
     script = """
 from runtime.kernel import process_count, receive, run, self_
+from runtime.kernel.spawn import Deadlock
 left = []
 try:
     run(lambda: (left.append(self_()), receive()))
