@@ -16,13 +16,9 @@ PAGE = listings.DOCS / "from-erlang-and-elixir.md"
 ROWS = [row for row in listings.tables(PAGE.read_text()) if len(row.cells) == 3]
 
 COMMON = """
-from runtime import *
-from runtime.otp import *
-from runtime.kernel import *
-from runtime.kernel import exit, clock
 import runtime
-from runtime import application, proc_lib, sys
-from runtime.otp.gen_server import enter_loop
+from runtime import kernel
+globals().update((name, getattr(runtime, name)) for name in dir(runtime) if hasattr(runtime, name))
 
 class Counter(GenServer):
     def init(self, n): self.n = n
@@ -75,6 +71,8 @@ class Mod(Supervisor):
 sup = Mod.start_link()
 if CODE.startswith("start_child(sup"): terminate_child(sup, "one"); delete_child(sup, "one")
 users = DynamicSupervisor.start_link()
+from runtime.otp.partition_supervisor import PartitionSupervisor, PartitionVia
+if "PartitionVia" in CODE: PartitionSupervisor.start_link(DynamicSupervisor, name="shares")
 """,
     "proc_lib and sys": """
 def special():
@@ -109,6 +107,21 @@ class Printer(EventHandler):
     def init(self, *args, previous=None): pass
 manager = EventManager.start_link()
 add_handler(manager, Printer)
+""",
+}
+
+SETUP |= {
+    "Task": """
+from runtime.otp import task, task_supervisor
+task_supervisor.TaskSupervisor.start_link(name="jobs")
+job = None if "async_(fn" in CODE else task.async_(fn)
+""",
+    "Registry": """
+from runtime.otp import registry
+registry.Registry.start_link("unique", name="users")
+registry.Registry.start_link("duplicate", name="topics")
+registry.register("users", "ann", 1, pid=pid)
+registry.register("topics", "news")
 """,
 }
 
