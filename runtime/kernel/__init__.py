@@ -31,7 +31,7 @@ from .inspect import (
 )
 from .loop import loop
 from .messages import MutableMessage, check_messages
-from .names import NameTaken, register, registered, unregister, whereis
+from .names import Name, NameTaken, register, registered, unregister, whereis
 from .reasons import (
     CALLING_SELF,
     KILL,
@@ -81,7 +81,7 @@ from .watermarks import set_default_watermarks, set_watermarks, sweep, top_sende
 __all__ = [
     "CALLING_SELF", "INTERPRETER_EXITS", "KILL", "KILLED", "NOCONNECTION", "NOPROC", "NORMAL", "SHUTDOWN", "TIMEOUT", "TIMEOUT_REASON",
     "Alias", "BadName", "BadTerm", "Behaviour", "Call", "CallError", "Cast", "Crash", "Deadlock", "Down", "Exit", "Hog",
-    "HogReport", "Killed", "Mark", "MutableMessage", "NameTaken", "NotAProcess", "Pid", "Process", "ProcessExit", "Ref", "RemoteCrash", "RemotePid",
+    "HogReport", "Killed", "Mark", "MutableMessage", "Name", "NameTaken", "NotAProcess", "Pid", "Process", "ProcessExit", "Ref", "RemoteCrash", "RemotePid",
     "Request", "Response", "Shutdown", "Timeout", "Timer", "alias", "blocking", "call", "cancel_timer", "cast",
     "check_invariants", "check_messages", "check_response", "clock", "decode_term", "demonitor", "encode_term", "erase", "exit", "fail", "get", "hooks", "in_hub",
     "is_alive", "is_failure", "link", "loop", "make_ref", "monitor", "node", "node_creation", "pid_from_wire", "post",

@@ -100,11 +100,13 @@ def unlink(pid: Process) -> None:
 
 
 def monitor(dest: Any) -> Ref:
-    """Watch `dest` (pid or name): one Down comes when it ends, or at once (noproc) if it is not there. Monitors stack."""
+    """Watch `dest` (pid, name or alias): one Down comes when it ends, or at once (noproc) if it is not there. Monitors stack."""
     me = living()
     ref = make_ref()
     label = dest
     target = scheduler.names.get(dest) if isinstance(dest, str) else dest
+    if target is not None and target.q is target:
+        target = target.take()
     if target is None or target.q is DEADQ:
         send(me, Down(ref, label, NOPROC))
         return ref

@@ -1,10 +1,39 @@
-"""Registered names: one process per name, one name per process. Free again before anybody hears of the death."""
+"""Registered names: one process per name, one name per process. Free again before anybody hears of the death.
+
+A *via name* is one that something else resolves (a registry, say): an object that takes messages as an alias does. It
+goes wherever a name goes; this table knows nothing of it, and `process.name` stays None.
+"""
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 from .scheduler import DEADQ, BadName, Process, names
 
-__all__ = ["NameTaken", "register", "registered", "unregister", "whereis"]
+__all__ = ["Name", "NameTaken", "ViaName", "register", "registered", "unregister", "whereis"]
+
+
+class ViaName(Protocol):
+    """What a via name offers. A call to it goes to `take()`; a message is given to it by `append`."""
+
+    @property
+    def q(self) -> Any:
+        """Itself: that tells it from a process."""
+
+    def append(self, message: Any, /) -> None:
+        """Send `message` on. Raises BadName."""
+
+    def take(self) -> Process | None:
+        """The process of this name, if there is one."""
+
+    def check_free(self) -> None:
+        """Raise ValueError or BadName if no new process can have it now."""
+
+    def claim(self, pid: Process, /) -> None:
+        """Give it to `pid`. Raises as check_free."""
+
+
+Name = str | ViaName
 
 
 class NameTaken(ValueError):
@@ -45,9 +74,9 @@ def unregister(name: str) -> None:
     pid.name = None
 
 
-def whereis(name: str) -> Process | None:
+def whereis(name: Name) -> Process | None:
     """Return the process that has this name, or None."""
-    return names.get(name)
+    return names.get(name) if isinstance(name, str) else name.take()
 
 
 def registered() -> list[str]:
@@ -58,14 +87,27 @@ def registered() -> list[str]:
 # ----------------------------------------------------------------------------------------------------- internals
 
 
-def check_free(name: str) -> None:
-    """Raise what `register` would raise for a fresh process."""
+def check_free(name: Name) -> None:
+    """Raise what `claim` would raise for a fresh process."""
+    if not isinstance(name, str):
+        if not hasattr(name, "claim"):
+            _check(name)
+        name.check_free()
+        return
     _check(name)
     owner = names.get(name)
     if owner is not None:
         raise NameTaken(name, owner)
 
 
-def _check(name: str) -> None:
+def claim(name: Name, pid: Process) -> None:
+    """Give a new process its name, of either kind."""
+    if isinstance(name, str):
+        register(name, pid)
+    else:
+        name.claim(pid)
+
+
+def _check(name: Any) -> None:
     if not isinstance(name, str) or not name or name == "undefined":
         raise ValueError(f"{name!r} is no name for a process: use a non-empty string other than 'undefined'")

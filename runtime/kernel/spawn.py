@@ -86,7 +86,7 @@ def spawn_opt(
     *args: Any,
     link: bool = False,
     monitor: bool = False,
-    name: str | None = None,
+    name: names.Name | None = None,
     priority: Priority = "normal",
     watermarks: tuple[int, int] | None = None,
     label: Any = None,
@@ -103,7 +103,7 @@ def spawn_callback(
     *first_messages: Any,
     link: bool = False,
     monitor: bool = False,
-    name: str | None = None,
+    name: names.Name | None = None,
     priority: Priority = "normal",
     watermarks: tuple[int, int] | None = None,
     label: Any = None,
@@ -213,7 +213,7 @@ def _start(
     messages: tuple[Any, ...],
     link: bool,
     monitor: bool,
-    name: str | None,
+    name: names.Name | None,
     priority: Priority,
     marks: tuple[int, int] | None,
     label: Any,
@@ -236,7 +236,7 @@ def _start(
     if marks is not None:
         watermarks.set_watermarks(p, *marks)
     if name is not None:
-        names.register(name, p)
+        names.claim(name, p)
     if link and me is not None:
         connect(me, p)
     ref = _watch(me, p) if monitor and me is not None else None

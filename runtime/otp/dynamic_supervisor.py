@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from runtime.kernel import NORMAL, Process
+from runtime.kernel import NORMAL, Name, Process
 from runtime.otp import proc_lib
 from runtime.otp.child_spec import BadFlags, ChildSpec, SupFlags, to_spec
 from runtime.otp.dynamic_children import DynamicChildren
@@ -51,7 +51,7 @@ class DynamicSupervisor:
         intensity: int = 3,
         period: float = 5.0,
         extra_arguments: Iterable[Any] = (),
-        name: str | None = None,
+        name: Name | None = None,
     ) -> Process:
         """Start a supervisor linked to the caller, its parent.
 

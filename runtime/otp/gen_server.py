@@ -39,6 +39,7 @@ from runtime.kernel import (
     Crash,
     Exit,
     Killed,
+    Name,
     Process,
     ProcessExit,
     Ref,
@@ -91,7 +92,7 @@ class GenServer:
 
     @classmethod
     def start_link(
-        cls, *args: Any, name: str | None = None, timeout: float | None = None,
+        cls, *args: Any, name: Name | None = None, timeout: float | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Process | None:  # fmt: skip
         """Start a server linked to the caller, its parent; wait until `init(*args)` has run.
@@ -110,7 +111,7 @@ class GenServer:
 
     @classmethod
     def start(
-        cls, *args: Any, name: str | None = None, timeout: float | None = None,
+        cls, *args: Any, name: Name | None = None, timeout: float | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Process | None:  # fmt: skip
         """As start_link, without link or parent."""
@@ -118,7 +119,7 @@ class GenServer:
 
     @classmethod
     def start_monitor(
-        cls, *args: Any, name: str | None = None, timeout: float | None = None,
+        cls, *args: Any, name: Name | None = None, timeout: float | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> tuple[Process, Ref] | None:  # fmt: skip
         """As start, and monitor the server: returns (pid, ref), or None when ignored."""
@@ -230,7 +231,7 @@ class GenServer:
 # ----------------------------------------------------------------------------------------------------------- API
 
 
-def enter_loop(server: GenServer, outcome: NoReply | None = None, *, name: str | None = None) -> NoReturn:
+def enter_loop(server: GenServer, outcome: NoReply | None = None, *, name: Name | None = None) -> NoReturn:
     """Make the calling process, which has initialised itself, run `server` from now on. Never returns.
 
     For processes started by `proc_lib.start_link` and the like that have something to do before they serve. The
@@ -293,7 +294,7 @@ class _Ended(ProcessExit):
 
 
 def _start(
-    cls: type[GenServer], args: tuple[Any, ...], name: str | None, timeout: float | None,
+    cls: type[GenServer], args: tuple[Any, ...], name: Name | None, timeout: float | None,
     options: Mapping[str, Any] | None, *, link: bool, refs: list[Ref] | None = None,
 ) -> Process | None:  # fmt: skip
     proc_lib.claim_name(name)

@@ -23,6 +23,8 @@ from runtime.kernel import (
     Crash,
     Down,
     Exit,
+    Name,
+    Pid,
     Process,
     ProcessExit,
     Ref,
@@ -76,7 +78,7 @@ _STARTER: Final = "$starter"
 # ----------------------------------------------------------------------------------------------------------- API
 
 
-def start(fn: Callable[..., Any], *args: Any, timeout: float | None = None, name: str | None = None) -> Any:
+def start(fn: Callable[..., Any], *args: Any, timeout: float | None = None, name: Name | None = None) -> Any:
     """Start a process that runs `fn(*args)`, and wait until it calls `init_ack(value)` or `init_fail(reason)`.
 
     Blocks for at most `timeout` seconds (None: for ever); a child that is slower is killed. Returns the pid, or the
@@ -91,7 +93,7 @@ def start(fn: Callable[..., Any], *args: Any, timeout: float | None = None, name
 
 
 def start_link(
-    fn: Callable[..., Any], *args: Any, timeout: float | None = None, name: str | None = None
+    fn: Callable[..., Any], *args: Any, timeout: float | None = None, name: Name | None = None
 ) -> Any:
     """As `start`, with the child linked to the caller from its first moment.
 
@@ -102,7 +104,7 @@ def start_link(
 
 
 def start_monitor(
-    fn: Callable[..., Any], *args: Any, timeout: float | None = None, name: str | None = None
+    fn: Callable[..., Any], *args: Any, timeout: float | None = None, name: Name | None = None
 ) -> tuple[Any, Ref | None]:
     """As `start`, and monitor the child: returns (value, ref). A start that fails leaves no Down message."""
     refs: list[Ref] = []
@@ -150,7 +152,7 @@ def stop(dest: Any, reason: Any = NORMAL, timeout: float | None = None) -> None:
     mark = kernel.receive_mark()
     if isinstance(dest, tuple) and dest[1] == kernel.node():
         dest = dest[0]
-    pid = kernel.whereis(dest) if isinstance(dest, str) else dest
+    pid = dest if isinstance(dest, Pid) else kernel.whereis(dest)
     if pid is None:
         raise CallError(NOPROC, dest)
     ref = kernel.monitor(pid)
@@ -195,7 +197,7 @@ def initial_call(process: Process) -> Any:
 # ---------------------------------------------------------------------------------- for the behaviours above this
 
 
-def claim_name(name: str | None) -> None:
+def claim_name(name: Name | None) -> None:
     """Raise AlreadyStarted if a living process has the name. (Nothing can take it before the spawn that follows.)"""
     if name is not None:
         holder = kernel.whereis(name)
@@ -284,7 +286,7 @@ def report_crash(process: Process, reason: Any) -> None:
 
 
 def _start(
-    fn: Callable[..., Any], args: tuple[Any, ...], timeout: float | None, name: str | None, *, link: bool,
+    fn: Callable[..., Any], args: tuple[Any, ...], timeout: float | None, name: Name | None, *, link: bool,
     refs: list[Ref] | None = None,
 ) -> tuple[Process, Any]:  # fmt: skip
     claim_name(name)

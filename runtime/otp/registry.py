@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from runtime import kernel
-from runtime.kernel import KILL, KILLED, NORMAL, Exit, Killed, NotAProcess, Process
+from runtime.kernel import KILL, KILLED, NORMAL, BadName, Exit, Killed, NotAProcess, Process
 
 from .child_spec import ChildSpec
 from .gen_server import GenServer
@@ -58,12 +58,12 @@ STRETCH = 1000
 # --------------------------------------------------------------------------------------------------------- types
 
 
-class UnknownRegistry(LookupError):
+class UnknownRegistry(BadName):
     """No registry of this name is running."""
 
     def __init__(self, name: Any) -> None:
-        super().__init__(f"no registry is running as {name!r}")
-        self.name = name
+        super().__init__(name)
+        self.args = (f"unknown registry: none is running as {name!r}",)
 
 
 class _Any:
@@ -95,7 +95,14 @@ class Via(ViaName):
         return hash((self.registry, self.key))
 
     def whereis(self) -> Process | None:
-        return whereis(self.registry, self.key)
+        """None also when there is no such registry: it may be about to be restarted."""
+        return whereis(self.registry, self.key) if self.registry in _tables else None
+
+    def check_free(self) -> None:
+        _unique(self.registry, "a via name")
+        holder = self.whereis()
+        if holder is not None:
+            raise AlreadyRegistered(self.registry, self.key, holder)
 
     def claim(self, pid: Process) -> None:
         _unique(self.registry, "a via name").add(self.key, pid, self.value)

@@ -49,7 +49,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, ClassVar, Literal, NoReturn
 
 from runtime import kernel
-from runtime.kernel import Call, Cast, Exit, Process, ProcessExit, Ref
+from runtime.kernel import Call, Cast, Exit, Name, Process, ProcessExit, Ref
 
 from . import proc_lib
 from .outcome import Fail, Ignore, Undefined
@@ -134,7 +134,7 @@ class GenStateMachine:
 
     @classmethod
     def start_link(
-        cls, *args: Any, name: str | None = None, timeout: float | None = None,
+        cls, *args: Any, name: Name | None = None, timeout: float | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Process | None:  # fmt: skip
         """Start a machine linked to the caller, its parent; wait until `init(*args)` has run.
@@ -148,7 +148,7 @@ class GenStateMachine:
 
     @classmethod
     def start(
-        cls, *args: Any, name: str | None = None, timeout: float | None = None,
+        cls, *args: Any, name: Name | None = None, timeout: float | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Process | None:  # fmt: skip
         """As start_link, without link or parent."""
@@ -156,12 +156,13 @@ class GenStateMachine:
 
     @classmethod
     def start_monitor(
-        cls, *args: Any, name: str | None = None, timeout: float | None = None,
+        cls, *args: Any, name: Name | None = None, timeout: float | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> tuple[Process, Ref] | None:  # fmt: skip
         """As start, and monitor the machine: returns (pid, ref), or None when ignored."""
-        pid = _start(cls, args, name, timeout, options, link=False)
-        return None if pid is None else (pid, kernel.monitor(pid))
+        refs: list[Ref] = []
+        pid = _start(cls, args, name, timeout, options, link=False, refs=refs)
+        return None if pid is None else (pid, refs[0])
 
     # ----------------------------------------------------------------------------------------------- callbacks
 
@@ -295,7 +296,7 @@ GenStateMachine._reserved = frozenset(dir(GenStateMachine))
 
 
 def enter_loop(
-    machine: GenStateMachine, state: Hashable, *actions: Action, name: str | None = None
+    machine: GenStateMachine, state: Hashable, *actions: Action, name: Name | None = None
 ) -> NoReturn:
     """Make the calling process, which has initialised itself, run `machine` in `state` from now on. Never returns.
 
@@ -326,8 +327,8 @@ def enter_loop(
 
 
 def _start(
-    cls: type[GenStateMachine], args: tuple[Any, ...], name: str | None, timeout: float | None,
-    options: Mapping[str, Any] | None, *, link: bool,
+    cls: type[GenStateMachine], args: tuple[Any, ...], name: Name | None, timeout: float | None,
+    options: Mapping[str, Any] | None, *, link: bool, refs: list[Ref] | None = None,
 ) -> Process | None:  # fmt: skip
     proc_lib.claim_name(name)
     machine = object.__new__(cls)
@@ -335,5 +336,5 @@ def _start(
     # Nothing runs between the spawn and the first message, the start call: nobody can get in first.
     pid = kernel.spawn_callback(machine, link=link, name=name, **(options or {}))
     pid.control = Engine(linked=link, start=args)
-    value = proc_lib.await_start(pid, mark, timeout, link=link)
+    value = proc_lib.await_start(pid, mark, timeout, link=link, refs=refs)
     return None if value.__class__ is Ignore else pid

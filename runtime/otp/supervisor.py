@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from runtime.kernel import Process, Shutdown
+from runtime.kernel import Name, Process, Shutdown
 from runtime.otp.child_spec import (
     BRUTAL_KILL,
     INFINITY,
@@ -92,7 +92,7 @@ class Supervisor:
     """Base class of supervisors: override `init`. The object lives in the supervisor's process."""
 
     @classmethod
-    def start_link(cls, *args: Any, name: str | None = None) -> Process | None:
+    def start_link(cls, *args: Any, name: Name | None = None) -> Process | None:
         """Start a supervisor linked to the caller, its parent, and all its first children.
 
         Blocks until every child's start function has returned. Returns the pid, or None when init returned Ignore().
@@ -107,7 +107,7 @@ class Supervisor:
         return _StaticServer.start_link(cls, args, name=name)
 
     @staticmethod
-    def start_link_with(flags: Any, specs: Iterable[Any], name: str | None = None) -> Process:
+    def start_link_with(flags: Any, specs: Iterable[Any], name: Name | None = None) -> Process:
         """Start a supervisor without a class of its own, from flags and specs (or mappings).
 
         Raises, besides what start_link raises: BadFlags, BadChildSpec, before there is a process.

@@ -23,9 +23,13 @@ class ViaName:
         """Return the process of this name, or None. O(1), in the caller."""
         raise NotImplementedError
 
-    def claim(self, pid: Process) -> None:
-        """Give this name to `pid`. Raises ValueError (with `.pid`, if another process has it)."""
+    def check_free(self) -> None:
+        """Raise what `claim` would raise for a new process."""
         raise ValueError(f"{self!r} cannot be given to a process: it is a route, not a name")
+
+    def claim(self, pid: Process) -> None:
+        """Give this name to `pid`. Raises ValueError (with `.pid`, if another process has it), BadName."""
+        self.check_free()
 
     # ------------------------------------------------------------------------- what the kernel wants of an address
 
