@@ -70,7 +70,8 @@ class RemotePid(Pid):
         return self._creation_
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Pid) and self._key() == other._key()
+        # Not equal to a local record: that is hashed by identity, and a pid of a living process decodes to the record.
+        return isinstance(other, RemotePid) and self._key() == other._key()
 
     def __hash__(self) -> int:
         return hash(self._key())
