@@ -1,6 +1,6 @@
 """Behaviours: processes of known shape, and the trees that keep them alive. The public names, re-exported; no logic."""
 
-from . import application, proc_lib, reports, sys
+from . import application, proc_lib, reports, state_machine, sys
 from .application import Application
 from .child_spec import BRUTAL_KILL, INFINITY, BadChildSpec, BadFlags, ChildSpec, SupFlags
 from .dynamic_supervisor import DynamicSupervisor
@@ -33,6 +33,7 @@ from .outcome import (
     Stop,
     Undefined,
 )
+from .state_machine import GenStateMachine
 from .supervisor import (
     RESTARTING,
     ChildInfo,
@@ -61,9 +62,9 @@ from .supervisor_errors import (
 __all__ = [
     "BRUTAL_KILL", "INFINITY", "RESTARTING", "AlreadyPresent", "AlreadyStarted", "Answer", "Application", "BadChildSpec", "BadFlags",
     "BadReturnValue", "CallError", "ChildInfo", "ChildSpec", "Counts", "Deadline", "DynamicSupervisor", "Fail",
-    "GenServer", "Ignore", "MaxChildren", "NoReply", "NotFound", "NotSupported", "Reply", "RequestIds", "Restarting",
+    "GenServer", "GenStateMachine", "Ignore", "MaxChildren", "NoReply", "NotFound", "NotSupported", "Reply", "RequestIds", "Restarting",
     "Running", "StartChildError", "StartError", "Stop", "SupFlags", "Supervisor", "SupervisorError", "Undefined",
     "abcast", "application", "call", "cast", "check_childspecs", "check_response", "count_children", "delete_child", "enter_loop",
     "get_childspec", "multi_call", "proc_lib", "receive_response", "reply", "reports", "restart_child", "send_request",
-    "start_child", "stop", "sys", "terminate_child", "wait_response", "which_children",
+    "start_child", "state_machine", "stop", "sys", "terminate_child", "wait_response", "which_children",
 ]  # fmt: skip

@@ -249,6 +249,8 @@ def admit(machine: GenStateMachine, process: Process, engine: Engine, message: A
         engine.held.append(message)
         return False
     due = engine.timers.get(EVENT_TIMEOUT)
+    if message.__class__ is Call and message.process is None:  # skipped: no event, so it cancels nothing
+        return False
     if message.__class__ is Due:
         if engine.timers.get(message.kind) is not message:
             return False  # overtaken

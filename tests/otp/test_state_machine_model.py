@@ -10,7 +10,14 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from runtime.kernel import KILL, cast, exit, is_alive, send
 from runtime.kernel import clock as kernel_clock
@@ -58,7 +65,8 @@ class Plan:
 
 KINDS = st.sampled_from(["timeout", "state_timeout", ("timeout", "x"), ("timeout", "y")])
 TIMES = st.one_of(
-    st.sampled_from([0, 0, 1, 2, 3, "cancel", "update"]), st.tuples(st.just("abs"), st.sampled_from([-1, 0, 2]))
+    st.sampled_from([0, 0, 0, 1, 2, 3, "cancel", "update"]),
+    st.tuples(st.just("abs"), st.sampled_from([-1, 0, 2])),
 )
 
 
@@ -69,13 +77,15 @@ def outcomes(contents: Any) -> Any:
         st.booleans(),
         st.booleans(),
         st.lists(st.tuples(st.sampled_from(["internal", "cast", "info"]), contents), max_size=2).map(tuple),
-        st.lists(st.tuples(KINDS, TIMES, contents), max_size=2).map(tuple),
+        st.lists(st.tuples(KINDS, TIMES, contents), max_size=4).map(tuple),
     )
 
 
 LEAVES = st.builds(Plan, st.fixed_dictionaries({s: st.builds(Outcome, st.sampled_from([*STATES, "keep"]), st.booleans()) for s in STATES}))  # fmt: skip
 PLANS = st.recursive(
-    LEAVES, lambda inner: st.builds(Plan, st.fixed_dictionaries({s: outcomes(inner) for s in STATES})), max_leaves=8
+    LEAVES,
+    lambda inner: st.builds(Plan, st.fixed_dictionaries({s: outcomes(inner) for s in STATES})),
+    max_leaves=8,
 )
 ENTERS = st.fixed_dictionaries(
     {
@@ -342,7 +352,9 @@ class Game(RuleBasedStateMachine):
         assert state == model.state
         status = sys.get_status(self.pid)
         assert [(kind, plan.number) for kind, plan in status.more["postponed"]] == [(kind, plan.number) for kind, plan in model.postponed]  # fmt: skip
-        assert {kind: plan.number for kind, plan in status.more["timeouts"]} == {t.kind: t.plan.number for t in model.timers}
+        assert {kind: plan.number for kind, plan in status.more["timeouts"]} == {
+            t.kind: t.plan.number for t in model.timers
+        }
         assert status.hibernated == model.hibernated
         assert status.held == len(model.mailbox)
 
@@ -359,7 +371,7 @@ def test_random_events_happen_in_the_documented_order() -> None:
     run_state_machine_as_test(
         Game,
         settings=settings(
-            max_examples=60, stateful_step_count=12, deadline=None, derandomize=True,
+            max_examples=80, stateful_step_count=12, deadline=None, derandomize=True,
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
