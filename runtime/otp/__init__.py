@@ -1,9 +1,10 @@
 """Behaviours: processes of known shape, and the trees that keep them alive. The public names, re-exported; no logic."""
 
-from . import application, proc_lib, reports, state_machine, sys
+from . import application, event_manager, proc_lib, reports, state_machine, sys
 from .application import Application
 from .child_spec import BRUTAL_KILL, INFINITY, BadChildSpec, BadFlags, ChildSpec, SupFlags
 from .dynamic_supervisor import DynamicSupervisor
+from .event_manager import EventExit, EventHandler, EventManager, HandlerError
 from .gen_server import (
     Answer,
     CallError,
@@ -61,10 +62,10 @@ from .supervisor_errors import (
 
 __all__ = [
     "BRUTAL_KILL", "INFINITY", "RESTARTING", "AlreadyPresent", "AlreadyStarted", "Answer", "Application", "BadChildSpec", "BadFlags",
-    "BadReturnValue", "CallError", "ChildInfo", "ChildSpec", "Counts", "Deadline", "DynamicSupervisor", "Fail",
-    "GenServer", "GenStateMachine", "Ignore", "MaxChildren", "NoReply", "NotFound", "NotSupported", "Reply", "RequestIds", "Restarting",
+    "BadReturnValue", "CallError", "ChildInfo", "ChildSpec", "Counts", "Deadline", "DynamicSupervisor", "EventExit", "EventHandler", "EventManager", "Fail",
+    "GenServer", "HandlerError", "GenStateMachine", "Ignore", "MaxChildren", "NoReply", "NotFound", "NotSupported", "Reply", "RequestIds", "Restarting",
     "Running", "StartChildError", "StartError", "Stop", "SupFlags", "Supervisor", "SupervisorError", "Undefined",
-    "abcast", "application", "call", "cast", "check_childspecs", "check_response", "count_children", "delete_child", "enter_loop",
+    "abcast", "application", "call", "cast", "check_childspecs", "check_response", "count_children", "delete_child", "enter_loop", "event_manager",
     "get_childspec", "multi_call", "proc_lib", "receive_response", "reply", "reports", "restart_child", "send_request",
     "start_child", "state_machine", "stop", "sys", "terminate_child", "wait_response", "which_children",
 ]  # fmt: skip
