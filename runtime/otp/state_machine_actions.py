@@ -218,7 +218,7 @@ class EventTimeout(_Timeout):
 
     @classmethod
     def update(cls, content: Any) -> EventTimeout:
-        """Change its content and not its time; if it does not run, it comes at once (as with 0 seconds)."""
+        """As the others' update. But the event being handled has cancelled it: so it comes at once, as with 0 seconds."""
         return cls._other(EVENT_TIMEOUT, "update", content)  # type: ignore[no-any-return]
 
 

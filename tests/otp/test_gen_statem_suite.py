@@ -46,6 +46,7 @@ from runtime.otp import (
 )
 from runtime.otp import Stop as ServerStop
 from runtime.otp.outcome import Undefined
+from runtime.otp.registry import Registry, Via
 from runtime.otp.state_machine import (
     BadActionFromStateFunction,
     BadReplyAction,
@@ -303,6 +304,22 @@ def test_start11(machine):
     for by_name in (False, True, False):
         pid = machine.start_link(name="stm")
         stop("stm" if by_name else pid)
+
+
+def test_start12_stop7(machine):
+    """gen_statem_SUITE start12, stop7: under a via name: found, taken once, free when it has stopped."""
+    reg = Registry.start_link("unique", name="reg")
+    name = Via("reg", "my_stm")
+    pid = machine.start(name=name)
+    with pytest.raises(AlreadyStarted) as info:
+        machine.start(name=name)
+    assert info.value.pid is pid
+    exercise(name)
+    stop(name)
+    assert not is_alive(pid)
+    with pytest.raises(CallError):
+        stop(name)
+    stop(reg)
 
 
 # ----------------------------------------------------------------------------------------------------- stop
