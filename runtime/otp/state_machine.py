@@ -78,18 +78,8 @@ from .state_machine_actions import (
     Stop,
     UnhandledEvent,
 )  # fmt: skip
-from .state_machine_engine import (
-    Due,
-    Engine,
-    admit,
-    enter_first,
-    check_state,
-    failed,
-    finish,
-    go_on,
-    special,
-    system,
-)
+from .state_machine_engine import admit, check_state, enter_first, failed, finish, go_on, special, system
+from .state_machine_record import Due, Engine
 from .state_machine_report import fields, report_unhandled, set_fields, status_of
 from .sys import SystemRequest
 

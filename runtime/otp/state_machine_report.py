@@ -15,7 +15,7 @@ from .server_state import describe
 
 if TYPE_CHECKING:
     from .state_machine import GenStateMachine
-    from .state_machine_engine import Engine, Event
+    from .state_machine_record import Engine, Event
 
 __all__ = [
     "StateMachineReport", "UnhandledInfo", "fields", "report_failure", "report_unhandled", "set_fields",
