@@ -52,7 +52,7 @@ class EventHandler:
     Anything else than that, or an exception, removes the handler with terminate(("error", reason)).
     """
 
-    def init(self, *args: Any) -> Any:
+    def init(self, *args: Any, **swapped: Any) -> Any:
         """Set the state up. Return None | NoReply(hibernate=True) | Fail(reason): it is not added.
 
         When it comes in by a swap, the result of the old handler's terminate is given as the keyword `previous`:

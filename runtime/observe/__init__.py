@@ -1,0 +1,1 @@
+"""Looking without touching: alarms, the system monitor, the log."""
