@@ -1,6 +1,17 @@
 """Behaviours: processes of known shape, and the trees that keep them alive. The public names, re-exported; no logic."""
 
-from . import application, event_manager, proc_lib, reports, state_machine, sys
+from . import (
+    application,
+    event_manager,
+    partition_supervisor,
+    proc_lib,
+    registry,
+    reports,
+    state_machine,
+    sys,
+    task,
+    task_supervisor,
+)
 from .application import Application
 from .child_spec import BRUTAL_KILL, INFINITY, BadChildSpec, BadFlags, ChildSpec, SupFlags
 from .dynamic_supervisor import DynamicSupervisor
@@ -35,6 +46,8 @@ from .outcome import (
     Undefined,
 )
 from .state_machine import GenStateMachine
+from .partition_supervisor import PartitionSupervisor, PartitionVia
+from .registry import Registry, Via
 from .supervisor import (
     RESTARTING,
     ChildInfo,
@@ -59,13 +72,14 @@ from .supervisor_errors import (
     StartChildError,
     SupervisorError,
 )
+from .task_supervisor import TaskSupervisor
 
 __all__ = [
     "BRUTAL_KILL", "INFINITY", "RESTARTING", "AlreadyPresent", "AlreadyStarted", "Answer", "Application", "BadChildSpec", "BadFlags",
     "BadReturnValue", "CallError", "ChildInfo", "ChildSpec", "Counts", "Deadline", "DynamicSupervisor", "EventExit", "EventHandler", "EventManager", "Fail",
-    "GenServer", "HandlerError", "GenStateMachine", "Ignore", "MaxChildren", "NoReply", "NotFound", "NotSupported", "Reply", "RequestIds", "Restarting",
-    "Running", "StartChildError", "StartError", "Stop", "SupFlags", "Supervisor", "SupervisorError", "Undefined",
+    "GenServer", "HandlerError", "GenStateMachine", "Ignore", "MaxChildren", "NoReply", "NotFound", "NotSupported", "PartitionSupervisor", "PartitionVia", "Registry", "Reply", "RequestIds", "Restarting",
+    "Running", "StartChildError", "StartError", "Stop", "SupFlags", "Supervisor", "SupervisorError", "TaskSupervisor", "Undefined", "Via",
     "abcast", "application", "call", "cast", "check_childspecs", "check_response", "count_children", "delete_child", "enter_loop", "event_manager",
-    "get_childspec", "multi_call", "proc_lib", "receive_response", "reply", "reports", "restart_child", "send_request",
-    "start_child", "state_machine", "stop", "sys", "terminate_child", "wait_response", "which_children",
+    "get_childspec", "multi_call", "partition_supervisor", "proc_lib", "receive_response", "registry", "reply", "reports", "restart_child", "send_request",
+    "start_child", "state_machine", "stop", "sys", "task", "task_supervisor", "terminate_child", "wait_response", "which_children",
 ]  # fmt: skip

@@ -38,6 +38,8 @@ class LastRites:
         watchers = self.process.monitored_by
         if watchers:
             watchers.pop(self, None)
+            if not watchers:
+                self.process.monitored_by = None  # an empty dict is 64 bytes
 
     def failed(self, reason: Any) -> None:
         """The kernel's word. What goes wrong here must not stop a death half-way."""

@@ -102,6 +102,8 @@ def completed(value: Any) -> TaskRef:
     me = kernel.self_()
     ref = Request(None, me, RUN, None)
     ref.value = value
+    ref.label = None
+    ref.delivered = False  # nor will it be: it is settled
     return TaskRef(None, ref, me, completed)
 
 
@@ -141,6 +143,8 @@ def await_many(tasks: Iterable[TaskRef], timeout: float | None = 5.0) -> list[An
     """
     wanted = list(tasks)
     done: dict[TaskRef, Result] = {}
+    for task in wanted:
+        _own(task)
     try:
         for task, result in _results(list(dict.fromkeys(wanted)), timeout):
             if isinstance(result, Exited):

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 from runtime import kernel
-from runtime.kernel import KILL, TIMEOUT_REASON, Exit, Killed, Process, clock
+from runtime.kernel import KILL, TIMEOUT, TIMEOUT_REASON, Exit, Killed, NotAProcess, Process, clock
 from runtime.kernel.death import disconnect
 
 from .last_rites import LastRites
@@ -143,6 +143,9 @@ class _Item(LastRites):
     # ------------------------------------------------------------------------------------------------ in the hub too
 
     def died(self, reason: Any) -> None:
+        stream = self.stream
+        if stream.linked and stream.owner.trap and not self.late:
+            stream.exits.add(self.process)
         self.settle(Exited(TIMEOUT_REASON if self.late else reason))
 
     def settle(self, result: Ok | Exited) -> None:
@@ -181,7 +184,7 @@ class _Item(LastRites):
 class _Stream(LastRites):
     """What the consumer's iterator and its tasks share. Ends with the consumer."""
 
-    __slots__ = ("asleep", "closed", "done", "linked", "options", "owner", "running")
+    __slots__ = ("asleep", "closed", "done", "exits", "linked", "options", "owner", "running")
 
     def __init__(self, owner: Process, options: StreamOptions, linked: bool) -> None:
         self.owner = owner
@@ -190,6 +193,8 @@ class _Stream(LastRites):
         self.running: set[_Item] = set()
         self.done: deque[_Item] = deque()
         """Results in the order they came, for a stream that is not ordered."""
+        self.exits: set[Process] = set()
+        """Tasks whose link has sent an Exit, besides: the same news twice would be one too many."""
         self.asleep = False
         self.closed = False
         self.watch(owner)
@@ -229,6 +234,16 @@ class _Stream(LastRites):
             raise
         finally:
             self.asleep = False
+
+    def drop_exits(self) -> None:
+        """Take the Exit messages of our tasks out of the consumer's mailbox, if it is the consumer that asks."""
+        with suppress(NotAProcess):  # else the iterator was thrown away by somebody else
+            pids = self.exits
+            while pids and kernel.self_() is self.owner and kernel.is_alive(self.owner):
+                message = kernel.receive_match(lambda m: m.__class__ is Exit and m.sender in pids, 0)
+                if message is TIMEOUT:
+                    return
+                pids.discard(message.sender)
 
     def _is_tick(self, message: Any) -> bool:
         return message.__class__ is _Tick and message.stream is self
@@ -280,6 +295,7 @@ def _results(
                 return
     finally:
         stream.close()
+        stream.drop_exits()
 
 
 def _begin(stream: _Stream, input: Any, fn: Callable[[Any], Any], start: Start) -> _Item:
@@ -305,8 +321,5 @@ def _shown(stream: _Stream, item: _Item) -> Ok | Exited:
         return result
     if item.late and options.on_timeout == "exit":
         raise StreamTimeout(item.input, options.timeout)
-    if stream.linked and stream.owner.trap and not item.late:
-        # Its link has told us as well; the same news twice would be one too many.
-        pid = item.process
-        kernel.receive_match(lambda m: m.__class__ is Exit and m.sender is pid, 0)
+    stream.drop_exits()
     return Exited((item.input, result.reason)) if options.zip_input_on_exit else result
