@@ -1,0 +1,184 @@
+"""Figures of this program and its machine. Each is cheap and never blocks, but for those that say so."""
+
+from __future__ import annotations
+
+import os
+import resource
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from runtime import kernel
+from runtime.kernel import clock, scheduler
+from runtime.net.connections import Connections
+
+__all__ = [
+    "BusyConnections",
+    "Memory",
+    "Sampler",
+    "buried",
+    "count_descriptors",
+    "descriptor_limit",
+    "disk_share",
+    "list_descriptors",
+    "memory",
+    "run_queue",
+]
+
+_PAGE = resource.getpagesize()
+_SAMPLE = 0.1
+_LOOKED_AT = 5_000
+"""Connections looked at in one go: some 0.5 ms."""
+
+# types
+
+
+class Memory(NamedTuple):
+    """Bytes: what this program alone holds, and what it may (the machine's, or less where its cgroup says so)."""
+
+    used: int
+    limit: int
+
+    @property
+    def share(self) -> float:
+        return self.used / self.limit
+
+
+class Sampler:
+    """How late a timer fires, and how long the run queue is then: the worst since the last look. Ten times a second."""
+
+    def __init__(self) -> None:
+        self._lag = 0.0
+        self._longest = 0
+        self._due = 0.0
+        self._timer: Any = None
+
+    def start(self) -> None:
+        self._due = clock.now() + _SAMPLE
+        self._timer = clock.after(_SAMPLE, self._fire)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def take(self) -> tuple[float, int]:
+        """Return (seconds of lag, processes waiting to run), and begin anew."""
+        # What is overdue now counts too: whoever asks may have been held up by the same hog.
+        worst = max(self._lag, clock.now() - self._due), max(self._longest, run_queue())
+        self._lag, self._longest = 0.0, 0
+        return worst
+
+    def _fire(self) -> None:
+        self._lag = max(self._lag, clock.now() - self._due)
+        self._longest = max(self._longest, run_queue())
+        self.start()
+
+
+class BusyConnections:
+    """Finds connections whose write queue is past its high mark, of all listeners, a bounded number of them a look.
+
+    With more connections than that, a look sees only the next part of them, and the answer is as old as a round takes.
+    """
+
+    def __init__(self) -> None:
+        self._round: list[Any] = []
+        self._at = 0
+        self._found: dict[Any, int] = {}
+
+    def look(self) -> dict[Any, int]:
+        """Return the busy connections' pids with the bytes that each has queued."""
+        for conn in [conn for conn in self._found if not _is_busy(conn)]:
+            del self._found[conn]
+        if self._at >= len(self._round):
+            self._at = 0
+            owners = [kernel.whereis(name) for name in kernel.registered() if name.endswith(".connections")]
+            tables = [p.behaviour.table for p in owners if p and isinstance(p.behaviour, Connections)]
+            self._round = [conn for table in tables for conn in table]
+        for conn in islice(self._round, self._at, self._at + _LOOKED_AT):
+            if _is_busy(conn):
+                self._found[conn] = 0
+        self._at += _LOOKED_AT
+        if self._at >= len(self._round):
+            self._round = []  # hold no closed connection until the next look
+        return {conn.pid: conn.write_queue for conn in self._found}
+
+
+# API
+
+
+def run_queue() -> int:
+    """How many processes wait for their turn."""
+    return len(scheduler.ready) + len(scheduler.low)
+
+
+def buried() -> int:
+    """How many stacks of dead processes did not let go."""
+    return len(scheduler.graveyard)
+
+
+def memory() -> Memory:
+    """What this program uses without the files it has mapped: the system takes those pages back when it needs them."""
+    fields = Path("/proc/self/statm").read_text().split()
+    return Memory((int(fields[1]) - int(fields[2])) * _PAGE, _memory_limit())
+
+
+def descriptor_limit() -> int:
+    """How many file descriptors this program may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def count_descriptors() -> int:
+    """How many file descriptors are open; 0 if the system does not tell (Linux before 6.2)."""
+    return Path("/proc/self/fd").stat().st_size
+
+
+def list_descriptors() -> int:
+    """The same by reading them all. Blocks: call it in a thread."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def disk_share(path: str) -> float:
+    """Part of the file system of `path` that is in use, as an ordinary user sees it. Blocks: call it in a thread."""
+    stat = os.statvfs(path)
+    used = stat.f_blocks - stat.f_bfree
+    return used / max(used + stat.f_bavail, 1)
+
+
+# internals
+
+
+def _is_busy(conn: Any) -> bool:
+    return bool(conn.is_open and conn.write_queue > conn.options.write_high)
+
+
+@cache
+def _memory_limit() -> int:
+    total = os.sysconf("SC_PHYS_PAGES") * _PAGE
+    return min([total, *_cgroup_limits()])
+
+
+def _cgroup_limits() -> list[int]:
+    """Limits of the cgroup (version 2 or 1) that this program is in, as far as they can be seen from here."""
+    found = []
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            roots, name = ["/sys/fs/cgroup"], "memory.max"
+        elif "memory" in controllers.split(","):
+            roots, name = ["/sys/fs/cgroup/memory"], "memory.limit_in_bytes"
+        else:
+            continue
+        for place in (path, ""):  # inside a container its own group is the root
+            try:
+                text = Path(f"{roots[0]}{place}/{name}").read_text().strip()
+            except OSError:
+                continue
+            if text.isdigit() and int(text) > 0:
+                found.append(int(text))
+    return found

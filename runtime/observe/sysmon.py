@@ -1,0 +1,455 @@
+"""The system monitor: looks at the node's health every second, hears what the kernel, the store and the listeners have to
+say, and keeps the alarms of all of that.
+
+| alarm id                        | up when                                             | over when                     |
+|---------------------------------|-----------------------------------------------------|-------------------------------|
+| (long_message_queue, pid)       | its mailbox passed its high watermark               | at the low one, or it is dead |
+| (long_message_queue, others)    | more than a hundred of them are                     | they are not                  |
+| (long_schedule, pid)            | it computed for `runtime.hog_warn` without a pause  | not again for `event_for`     |
+| zombies                         | a dead process did not let go of its stack          | not again for `event_for`     |
+| loop_lag                        | a timer was `lag_high` late                         | below `lag_low`               |
+| run_queue                       | that many processes waited to run                   | below `run_queue_low`         |
+| large_memory                    | the program holds that share of what it may         | below `memory_low`            |
+| descriptors                     | that share of the file descriptors is in use        | below `descriptors_low`       |
+| (disk, path)                    | that share of the data directory's disk is in use   | below `disk_low`              |
+| busy_connections                | that many connections' write queues are too long    | fewer                         |
+| store_stalled                   | commits wait, none is answered for `store_stalled`  | the next answer came          |
+| (store_..., path)               | the store says so (runtime.store.hooks)             | it says so                    |
+| (net, listener, kind)           | a listener says so (runtime.net.alarms)             | it says so                    |
+
+An alarm is cleared only when its cause has been away for `hold` seconds, so what flaps is raised once and cleared once.
+Any process can hear of each rise and fall itself: `subscribe` sends it SystemMonitor(kind, pid, info).
+
+Source: OTP erlang:system_monitor/2 (long_schedule, large_heap, busy_port, long_message_queue), os_mon.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from runtime import kernel
+from runtime.kernel import KILL, BadName, CallError, Down, Process, Timeout, clock, send
+from runtime.observe import alarms, probes
+from runtime.observe.sources import Hog, LongMailbox, Said, Zombie, listen
+from runtime.otp.gen_server import GenServer
+from runtime.store.contract import StoreError
+from runtime.store.lmdb_engine import store_of
+
+__all__ = ["NAME", "Figures", "Limits", "SystemMonitor", "Sysmon", "configure", "figures", "subscribe", "unsubscribe"]  # fmt: skip
+
+NAME = "sysmon"
+_log = logging.getLogger("evergreen.sysmon")
+_MAX_NAMED = 5
+"""Connections and processes that a description names."""
+_MAX_MAILBOXES = 100
+"""Mailboxes with an alarm of their own; one more alarm counts the others."""
+
+# --------------------------------------------------------------------------------------------------------- types
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What raises an alarm, and what clears it. Seconds, counts, and shares of 1. `high` above 1 turns a share off."""
+
+    interval: float = 1.0
+    hold: float = 10.0
+    event_for: float = 60.0
+    lag_high: float = 0.5
+    lag_low: float = 0.1
+    run_queue_high: int = 10_000
+    run_queue_low: int = 1_000
+    memory_high: float = 0.8
+    memory_low: float = 0.7
+    descriptors_high: float = 0.85
+    descriptors_low: float = 0.75
+    disk_high: float = 0.9
+    disk_low: float = 0.85
+    disk_interval: float = 30.0
+    busy_connections: int = 1
+    store_stalled: float = 2.0
+
+
+class SystemMonitor(NamedTuple):
+    """Message to subscribers. `kind` as in the table above; `pid` whom it is about, if anybody.
+
+    `info["raised"]` tells rise from fall; the rest is as the kind has it. Events (long_schedule, zombie) have no fall.
+    """
+
+    kind: str
+    pid: Any
+    info: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was seen at the last look. Seconds, counts, bytes, shares of 1."""
+
+    lag: float = 0.0
+    run_queue: int = 0
+    memory: int = 0
+    memory_limit: int = 0
+    descriptors: int = 0
+    descriptor_limit: int = 0
+    disk: float = 0.0
+    busy_connections: int = 0
+    zombies: int = 0
+
+
+class Sysmon(GenServer):
+    """The process `sysmon`. One per node. `path`: whose disk it watches; `store`: the store's registered name."""
+
+    def init(self, limits: Limits | None = None, path: str = "", store: str = "store") -> None:
+        self.limits = limits or Limits()
+        self.path = path
+        self.store = store
+        self.up: dict[Any, _Up] = {}
+        self.long: dict[Process, None] = {}
+        """The long mailboxes, the first ones first."""
+        self.subscribers: dict[Any, tuple[Any, frozenset[str] | None]] = {}
+        self.seen = Figures()
+        self.busy = probes.BusyConnections()
+        self.sampler = probes.Sampler()
+        self.probe: Any = None
+        """The process that asks the disk, while it does."""
+        self.tick: Any = None
+        self.disk_due = clock.now()
+        self._adopt()
+        self.hooks = listen(kernel.self_())
+        self.sampler.start()
+        self._arm()
+
+    def on_exit(self, _process: Process, _reason: Any) -> None:
+        """Whatever ends it: nobody calls on it any more. (From the kernel: must not block.)"""
+        if not hasattr(self, "hooks"):
+            return  # it ended before it had begun
+        self.sampler.stop()
+        if self.tick is not None:
+            kernel.cancel_timer(self.tick)
+        if self.probe is not None:
+            kernel.exit(self.probe, KILL)
+        for listeners, listener in self.hooks:
+            listeners.remove(listener)
+
+    def handle_call(self, request: Any, sender: Any) -> Any:
+        if request == "figures":
+            return self.seen
+        if request.__class__ is _Subscribe:
+            self._unsubscribe(request.pid)
+            ref = kernel.monitor(request.pid)
+            self.subscribers[request.pid] = (ref, request.kinds)
+            return None
+        if request.__class__ is _Unsubscribe:
+            return self._unsubscribe(request.pid)
+        raise ValueError(f"unknown request {request!r}")
+
+    def handle_cast(self, request: Any) -> None:
+        if request.__class__ is Limits:
+            self.limits = request
+            self.disk_due = clock.now()
+            self._arm()
+
+    def handle_info(self, message: Any) -> None:
+        kind = message.__class__
+        if kind is Timeout and message.ref is self.tick:
+            self._look()
+            self._arm()
+        elif kind is LongMailbox:
+            if message.high:
+                self.long[message.pid] = None
+            else:
+                self._short(message.pid)
+        elif kind is Hog:
+            self._hog(message.report)
+        elif kind is Zombie:
+            self._event("zombies", "zombie", message.pid, _ZOMBIE.format(message.pid, probes.buried()), {})
+        elif kind is Said:
+            self._said(message)
+        elif kind is _Disk:
+            self._disk(message)
+        elif kind is Down:
+            if message.pid is self.probe:
+                self.probe = None
+            else:
+                self.subscribers = {p: s for p, s in self.subscribers.items() if s[0] is not message.ref}
+
+    # ------------------------------------------------------------------------------------------------ internals
+
+    def _arm(self) -> None:
+        if self.tick is not None:
+            kernel.cancel_timer(self.tick)
+        self.tick = kernel.start_timer(self.limits.interval, kernel.self_(), "look")
+
+    def _adopt(self) -> None:
+        """Take over from a monitor that has ended before: what is no longer true is cleared in time."""
+        with suppress(CallError):
+            for alarm in alarms.get_alarms():
+                name = alarm.id[0] if isinstance(alarm.id, tuple) and alarm.id else alarm.id
+                if name in _OWN:
+                    pid = alarm.id[1] if name in _OF_PROCESSES else None
+                    self.up[alarm.id] = _Up(name, pid, {}, clock.now() + self.limits.event_for, False)
+        for number, pid in enumerate(kernel.processes(), 1):
+            if kernel.top_senders(pid):  # they are counted only while the mailbox is long
+                self.long[pid] = None
+            if not number % 1000:
+                kernel.yield_()
+
+    # what is asked for
+
+    def _look(self) -> None:
+        limits, now, allowed = self.limits, clock.now(), probes.descriptor_limit()
+        lag, queue = self.sampler.take()
+        memory = probes.memory()
+        fds = probes.count_descriptors() or self.seen.descriptors
+        if now >= self.disk_due:
+            self._ask_disk(now)
+        busy = self.busy.look()
+        self.seen = Figures(
+            lag, queue, memory.used, memory.limit, fds, allowed, self.seen.disk,
+            len(busy), probes.buried(),
+        )  # fmt: skip
+        self._gauge(
+            "loop_lag", lag, limits.lag_high, limits.lag_low,
+            lambda: f"everybody waited {lag:.2f} s: something computes without a pause, or the machine is short of time",
+        )  # fmt: skip
+        self._gauge(
+            "run_queue", queue, limits.run_queue_high, limits.run_queue_low,
+            lambda: f"{queue} processes wait for their turn: there is more work than one core does",
+        )  # fmt: skip
+        self._gauge(
+            "large_memory", memory.share, limits.memory_high, limits.memory_low,
+            lambda: f"{memory.used >> 20} MiB of {memory.limit >> 20} in use ({memory.share:.0%})",
+        )  # fmt: skip
+        self._gauge(
+            "descriptors", fds / allowed, limits.descriptors_high, limits.descriptors_low,
+            lambda: f"{fds} of {allowed} file descriptors are open: soon no connection can be taken",
+        )  # fmt: skip
+        self._gauge(
+            "busy_connections", len(busy), limits.busy_connections, limits.busy_connections - 1,
+            lambda: f"{len(busy)} connections read more slowly than is written to them: {_first(busy)}",
+            {"connections": dict(list(busy.items())[:_MAX_NAMED])},
+        )  # fmt: skip
+        self._look_at_store()
+        self._look_at_mailboxes()
+        self._clear(now)
+
+    def _look_at_store(self) -> None:
+        with suppress(StoreError):
+            stalled = store_of(self.store).info().stalled
+            self._gauge(
+                "store_stalled", stalled, self.limits.store_stalled, 0.0,
+                lambda: f"commits wait, none has been answered for {stalled:.1f} s: the disk or the writer hangs",
+            )  # fmt: skip
+
+    def _ask_disk(self, now: float) -> None:
+        """In a process of its own: a disk that hangs must not stop the monitor."""
+        self.disk_due = now + self.limits.disk_interval
+        if self.probe is None:
+            self.probe, _ = kernel.spawn_monitor(_probe, kernel.self_(), self.path)
+
+    def _disk(self, found: _Disk) -> None:
+        limits = self.limits
+        if not probes.count_descriptors():
+            self.seen = replace(self.seen, descriptors=found.descriptors)
+        self.seen = replace(self.seen, disk=found.share)
+        self._gauge(
+            ("disk", self.path), found.share, limits.disk_high, limits.disk_low,
+            lambda: f"{found.share:.0%} of the disk are in use: {self.path}",
+        )  # fmt: skip
+        self._clear(clock.now())
+
+    def _gauge(
+        self, id_: Any, value: float, high: float, low: float, text: Callable[[], str], info: Any = None
+    ) -> None:
+        """A figure with hysteresis: between `low` and `high` everything stays as it is."""
+        one = self.up.get(id_)
+        if value >= high:
+            self._raise(id_, None, text(), {"value": value, "high": high, **(info or {})})
+        elif one is not None:
+            if value <= low:
+                self._over(id_, {"value": value})
+            else:
+                one.due = None
+
+    # what is told
+
+    def _look_at_mailboxes(self) -> None:
+        """Describe the long ones: who sends to them is known a little later than that they are long."""
+        for pid in [pid for pid in self.long if not kernel.is_alive(pid)]:
+            self._short(pid)
+        for pid in list(self.long)[:_MAX_MAILBOXES]:
+            info = kernel.process_info(pid, "current_function", "message_queue_len")
+            if info is None:
+                continue
+            senders = kernel.top_senders(pid)
+            length, function = info["message_queue_len"], info["current_function"]
+            named = ", ".join(f"{sender} {count}" for sender, count in senders) or "nobody since"
+            self._raise(
+                ("long_message_queue", pid), pid,
+                f"{length} messages wait for {pid!r}; it is in {function}; from {named}",
+                {"length": length, "function": function, "senders": senders},
+            )  # fmt: skip
+        others = len(self.long) - _MAX_MAILBOXES
+        self._gauge(
+            ("long_message_queue", "others"), others, 1, 0, lambda: f"{others} more mailboxes are long"
+        )
+
+    def _short(self, pid: Process) -> None:
+        self.long.pop(pid, None)
+        alive = kernel.is_alive(pid)
+        self._over(("long_message_queue", pid), {"length": pid.mailbox_length}, hold=None if alive else 0.0)
+
+    def _hog(self, report: Any) -> None:
+        who = report.pid if report.pid is not None else report.function
+        text = f"held the node for {report.seconds:.2f} s without a pause, in {report.function}"
+        info = {"seconds": report.seconds, "function": report.function, "killed": report.killed}
+        # The report with its stack has been logged by whoever made it: one line is enough.
+        self._event(("long_schedule", who), "long_schedule", report.pid, text, info, quiet=True)
+
+    def _event(
+        self, id_: Any, kind: str, pid: Any, text: str, info: dict[str, Any], quiet: bool = False
+    ) -> None:
+        """Something that happens rather than lasts: its alarm is over when it has not happened for a while."""
+        one = self.up.get(id_)
+        self._raise(id_, pid, text, info, quiet=quiet, kind=kind)
+        if one is not None:
+            self._publish(kind, pid, {"raised": True, **info})
+        self.up[id_].due = clock.now() + self.limits.event_for
+
+    def _said(self, message: Said) -> None:
+        if message.raised:
+            self._raise(
+                message.id, None, message.text, message.info, quiet=message.quiet, level=message.level
+            )
+        else:
+            self._over(message.id, message.info)
+
+    # rise and fall
+
+    def _raise(
+        self, id_: Any, pid: Any, text: str, info: dict[str, Any], *, quiet: bool = False,
+        level: int = logging.WARNING, kind: str = "",
+    ) -> None:  # fmt: skip
+        one = self.up.get(id_)
+        with suppress(BadName):  # the alarms are being started anew: the next look sets it again
+            if one is None:
+                name = kind or (id_[0] if isinstance(id_, tuple) else id_)
+                self.up[id_] = _Up(name, pid, info, None, quiet)
+                alarms.set_alarm(id_, text, level=level, quiet=quiet)
+                self._publish(name, pid, {"raised": True, **info})
+            elif one.due is not None or one.info != info:
+                one.due, one.info = None, info
+                alarms.set_alarm(id_, text, level=level, quiet=quiet)
+
+    def _over(self, id_: Any, info: dict[str, Any], hold: float | None = None) -> None:
+        """The cause has gone: clear the alarm if it stays away."""
+        one = self.up.get(id_)
+        if one is not None and one.due is None:
+            one.due = clock.now() + (self.limits.hold if hold is None else hold)
+            one.last = info
+
+    def _clear(self, now: float) -> None:
+        for id_, one in [
+            (id_, one) for id_, one in self.up.items() if one.due is not None and one.due <= now
+        ]:
+            del self.up[id_]
+            with suppress(BadName):
+                alarms.clear_alarm(id_, quiet=one.quiet)
+            if one.kind not in _EVENTS:
+                self._publish(one.kind, one.pid, {"raised": False, **one.last})
+
+    def _publish(self, kind: str, pid: Any, info: dict[str, Any]) -> None:
+        for subscriber, (_, kinds) in self.subscribers.items():
+            if kinds is None or kind in kinds:
+                send(subscriber, SystemMonitor(kind, pid, dict(info)))
+
+    def _unsubscribe(self, pid: Any) -> None:
+        known = self.subscribers.pop(pid, None)
+        if known is not None:
+            kernel.demonitor(known[0], flush=True)
+
+
+# ----------------------------------------------------------------------------------------------------------- API
+
+
+def subscribe(pid: Any = None, kinds: Any = None) -> None:
+    """Send `pid` (default: the caller) SystemMonitor messages of these kinds (default: all) until it ends.
+
+    Again: with the new kinds. Raises CallError when no monitor runs here.
+    """
+    who = pid if pid is not None else kernel.self_()
+    kernel.call(NAME, _Subscribe(who, None if kinds is None else frozenset(kinds)))
+
+
+def unsubscribe(pid: Any = None) -> None:
+    """Send no more."""
+    kernel.call(NAME, _Unsubscribe(pid if pid is not None else kernel.self_()))
+
+
+def figures() -> Figures:
+    """Return what was seen at the last look. Blocks for an answer, up to 5 s."""
+    return kernel.call(NAME, "figures")  # type: ignore[no-any-return]
+
+
+def configure(limits: Limits) -> None:
+    """Change the limits from now on; alarms that are up are judged by the new ones at the next look."""
+    kernel.cast(NAME, limits)
+
+
+# ----------------------------------------------------------------------------------------------------- internals
+
+_ZOMBIE = "the stack of dead process {} does not let go and was buried; {} so far, some 7 KB each"
+_EVENTS = frozenset({"long_schedule", "zombie"})
+_OF_PROCESSES = frozenset({"long_message_queue", "long_schedule"})
+_OWN = frozenset({
+    "long_message_queue", "long_schedule", "zombies", "loop_lag", "run_queue", "large_memory", "descriptors", "disk",
+    "busy_connections",
+})  # fmt: skip
+"""Alarms that a new monitor takes over from the last one; the others are their sources' to clear."""
+
+
+class _Up:
+    """An alarm that is up. `due`: when it is cleared, None while its cause is there."""
+
+    __slots__ = ("due", "info", "kind", "last", "pid", "quiet")
+
+    def __init__(self, kind: str, pid: Any, info: dict[str, Any], due: float | None, quiet: bool) -> None:
+        self.kind = kind
+        self.pid = pid
+        self.info = info
+        self.due = due
+        self.quiet = quiet
+        self.last: dict[str, Any] = {}
+
+
+class _Disk(NamedTuple):
+    share: float
+    descriptors: int
+
+
+class _Subscribe(NamedTuple):
+    pid: Any
+    kinds: frozenset[str] | None
+
+
+class _Unsubscribe(NamedTuple):
+    pid: Any
+
+
+def _probe(monitor: Process, path: str) -> None:
+    share = 0.0
+    if path:
+        try:
+            share = kernel.blocking(probes.disk_share, path)
+        except OSError as error:
+            _log.warning("the disk of %s cannot be looked at: %s", path, error)
+    fds = 0 if probes.count_descriptors() else kernel.blocking(probes.list_descriptors)
+    send(monitor, _Disk(share, fds))
+
+
+def _first(busy: dict[Any, int]) -> str:
+    named = ", ".join(f"{pid} {queued} bytes" for pid, queued in list(busy.items())[:_MAX_NAMED])
+    return named + (", ..." if len(busy) > _MAX_NAMED else "")
