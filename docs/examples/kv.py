@@ -1,6 +1,5 @@
 # kv.py
-from runtime import self_, send_after
-from runtime.otp.typed import TypedServer, handles_call, handles_cast
+from runtime import TypedServer, handles_call, handles_cast, self_, send_after
 
 
 class KV(TypedServer):

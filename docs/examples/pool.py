@@ -2,8 +2,7 @@
 from collections import deque
 
 from runtime import Call, ChildSpec, Down, DynamicSupervisor, NoReply, Process, Supervisor, SupFlags
-from runtime import fail, monitor, reply, self_, start_child
-from runtime.otp.typed import TypedServer, handles_call, handles_cast
+from runtime import TypedServer, fail, handles_call, handles_cast, monitor, reply, self_, start_child
 
 
 class Worker(TypedServer):

@@ -73,13 +73,14 @@ from .supervisor_errors import (
     SupervisorError,
 )
 from .task_supervisor import TaskSupervisor
+from .typed import TypedServer, handles_call, handles_cast
 
 __all__ = [
     "BRUTAL_KILL", "INFINITY", "RESTARTING", "AlreadyPresent", "AlreadyStarted", "Answer", "Application", "BadChildSpec", "BadFlags",
     "BadReturnValue", "CallError", "ChildInfo", "ChildSpec", "Counts", "Deadline", "DynamicSupervisor", "EventExit", "EventHandler", "EventManager", "Fail",
     "GenServer", "HandlerError", "GenStateMachine", "Ignore", "MaxChildren", "NoReply", "NotFound", "NotSupported", "PartitionSupervisor", "PartitionVia", "Registry", "Reply", "RequestIds", "Restarting",
-    "Running", "StartChildError", "StartError", "Stop", "SupFlags", "Supervisor", "SupervisorError", "TaskSupervisor", "Undefined", "Via",
+    "Running", "StartChildError", "StartError", "Stop", "SupFlags", "Supervisor", "SupervisorError", "TaskSupervisor", "TypedServer", "Undefined", "Via",
     "abcast", "application", "call", "cast", "check_childspecs", "check_response", "count_children", "delete_child", "enter_loop", "event_manager",
-    "get_childspec", "multi_call", "partition_supervisor", "proc_lib", "receive_response", "registry", "reply", "reports", "restart_child", "send_request",
+    "get_childspec", "handles_call", "handles_cast", "multi_call", "partition_supervisor", "proc_lib", "receive_response", "registry", "reply", "reports", "restart_child", "send_request",
     "start_child", "state_machine", "stop", "sys", "task", "task_supervisor", "terminate_child", "wait_response", "which_children",
 ]  # fmt: skip

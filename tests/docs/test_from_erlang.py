@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import logging
 
 import pytest
 
@@ -111,6 +112,18 @@ add_handler(manager, Printer)
 }
 
 SETUP |= {
+    "pg": """
+from runtime.otp import pg
+pg.start_link()
+pg.join("lobby", pid)
+""",
+    "Logging and alarms": """
+import logging
+from runtime.observe import alarms
+logging.disable()
+alarms.start_link()
+report = reports.UnhandledMessage(name="n", pid=pid, module="m", message=message)
+""",
     "Task": """
 from runtime.otp import task, task_supervisor
 task_supervisor.TaskSupervisor.start_link(name="jobs")
@@ -160,6 +173,7 @@ def test_the_right_column_runs(row):
             f"{code}: {down.reason!r}\n" + getattr(down.reason, "trace", "")
         )
     finally:
+        logging.disable(logging.NOTSET)
         for process in set(processes()) - there:
             kernel.exit(process, kernel.KILL)
         for timer in set(kernel.clock.live) - live:
