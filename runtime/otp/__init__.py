@@ -4,6 +4,7 @@ from . import (
     application,
     event_manager,
     partition_supervisor,
+    pg,
     proc_lib,
     registry,
     reports,
@@ -81,6 +82,6 @@ __all__ = [
     "GenServer", "HandlerError", "GenStateMachine", "Ignore", "MaxChildren", "NoReply", "NotFound", "NotSupported", "PartitionSupervisor", "PartitionVia", "Registry", "Reply", "RequestIds", "Restarting",
     "Running", "StartChildError", "StartError", "Stop", "SupFlags", "Supervisor", "SupervisorError", "TaskSupervisor", "TypedServer", "Undefined", "Via",
     "abcast", "application", "call", "cast", "check_childspecs", "check_response", "count_children", "delete_child", "enter_loop", "event_manager",
-    "get_childspec", "handles_call", "handles_cast", "multi_call", "partition_supervisor", "proc_lib", "receive_response", "registry", "reply", "reports", "restart_child", "send_request",
+    "get_childspec", "handles_call", "handles_cast", "multi_call", "partition_supervisor", "pg", "proc_lib", "receive_response", "registry", "reply", "reports", "restart_child", "send_request",
     "start_child", "state_machine", "stop", "sys", "task", "task_supervisor", "terminate_child", "wait_response", "which_children",
 ]  # fmt: skip
