@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from runtime import kernel
-from runtime.kernel import KILL, KILLED, NORMAL, BadName, Exit, Killed, NotAProcess, Process
+from runtime.kernel import KILL, KILLED, BadName, Exit, Killed, NotAProcess, Process
 
 from .child_spec import ChildSpec
 from .gen_server import GenServer
@@ -327,11 +327,8 @@ def _end_with(pid: Process, registry: Process, reason: Any) -> None:
     if pid.trap:
         kernel.send(pid, Exit(registry, reason))
         return
-    if isinstance(reason, str):
-        if reason == NORMAL:
-            return
-        if reason == KILL:  # a link carries it as a plain reason; the signal would be another one
-            reason = KILLED
+    if isinstance(reason, str) and reason == KILL:
+        reason = KILLED  # a link carries `kill` as any other reason; a signal of that name could not be told from it
     with suppress(Killed):  # it may be the very process that ended the registry: the others come all the same
         kernel.exit(pid, reason)
 

@@ -168,9 +168,8 @@ class _Item(LastRites):
             return  # it will see at its first step that the stream is closed
         if self.stream.linked:
             disconnect(self.stream.owner, self.process)
-        with suppress(
-            Killed
-        ):  # it may be the very task that ended the consumer: the others come all the same
+        # It may be the very task that ended the consumer: then the others come all the same.
+        with suppress(Killed):
             kernel.exit(self.process, KILL)
 
     def _let_go(self) -> None:

@@ -445,12 +445,14 @@ def test_registered_processes_end_with_their_registry(reason, seen):
 
 def test_whoever_ends_the_registry_takes_the_others_along():
     """Registry: a registered process may end it; the rest of its processes come to their end all the same."""
-    with running() as reg, holding("z") as last:
-        culprit = kernel.spawn(lambda: (registry.register("reg", "a"), kernel.exit(reg, KILL)))
-        first = kernel.spawn_callback(Holder())
-        registry.register("reg", "b", pid=first)
+    with running() as reg:
+        culprit = kernel.spawn(lambda: (receive(), kernel.exit(reg, KILL)))
+        others = [kernel.spawn_callback(Holder()) for _ in range(2)]
+        for key, pid in enumerate([others[0], culprit, others[1]]):
+            registry.register("reg", key, pid=pid)
+        send(culprit, "go on")
         settle()
-        assert [p.reason for p in (culprit, first, last)] == ["killed", "killed", "killed"]
+        assert [p.reason for p in (culprit, *others)] == ["killed", "killed", "killed"]
 
 
 def test_a_restarted_registry_is_empty():
@@ -572,6 +574,20 @@ def test_a_via_name_is_free_after_a_failed_start(crashes):
         kernel.exit(pid, KILL)
         assert name == Via("reg", "hello", "another value") != Via("reg", "other")
         assert len({name, Via("reg", "hello", 3)}) == 1
+
+
+def test_messages_to_a_via_name_of_no_registry():
+    """Registry: while it is being restarted, its names are as those of nobody."""
+    name = Via("nowhere", "x")
+    with pytest.raises(CallError) as failed:
+        call(name, "hello")
+    assert failed.value.reason == "noproc"
+    cast(name, "hello")
+    with pytest.raises(BadName):
+        send(name, "hello")
+    assert kernel.whereis(name) is None
+    ref = kernel.monitor(name)
+    assert receive(0) == Down(ref, name, "noproc")
 
 
 def test_start_under_a_via_name_of_no_registry():

@@ -145,6 +145,37 @@ def test_streams_with_exits(stream):
     after(stream)
 
 
+def test_exits_are_gone_with_their_results(stream):
+    """async_stream: with each result its Exit is gone; and with the iterator those of results that nobody took."""
+    kernel.trap_exit(stream.linked)
+    gate = Gate()
+
+    def ends(n):
+        if n:
+            gate(n)
+        raise ProcessExit(n)
+
+    results = stream([0, 1, 2], ends, timeout=None)
+    assert next(results) == Exited(0)
+    assert receive(0) is TIMEOUT
+    gate.open(1, 2)
+    results.close()
+    after(stream)
+
+
+def test_a_consumer_that_is_quicker_than_its_tasks(stream, crashes):
+    """async_stream: linked all the same, though the consumer goes on before the task's first step."""
+    gate = Gate()
+    consumer = kernel.spawn_opt(lambda: list(stream([1], gate, timeout=None)), priority="high")
+    settle()
+    (task,) = gate.pids.values()
+    assert (consumer in process_info(task, "links")["links"]) == stream.linked
+    exit(task, "boom")
+    settle()
+    assert consumer.reason == ("boom" if stream.linked else "normal")
+    after(stream)
+
+
 def test_a_consumer_that_does_not_trap_ends_with_a_linked_task(stream, crashes):
     """async_stream: a crash comes through the link; async_stream_nolink: it is one result."""
     gate = Gate()
