@@ -212,6 +212,15 @@ def test_receive_inside_a_callback_keeps_what_it_did_not_take() -> None:
         at = mail.index("pick")
         assert picky.seen == [*rest[:at], "picked", *rest[at:]]
         end(pid)
+    picky = Picky()
+    pid = spawn_callback(picky)
+    send(pid, "pick")
+    settle()  # it waits in the callback; what comes now goes to its own receive first
+    for m in (2, 3, "picked", 4):
+        send(pid, m)
+    settle()
+    assert picky.seen == ["picked", 2, 3, 4]
+    end(pid)
 
 
 def test_a_callback_that_blocks_in_a_call_gets_its_mail_afterwards_one_at_a_time() -> None:

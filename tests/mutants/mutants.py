@@ -1,0 +1,152 @@
+"""The telling breaks: what each does, where, and the test by name that must turn red.
+
+`run.py` applies them one by one to a copy of the tree. A mutant whose text is no longer in its file must be brought up
+to date (tests/mutants/test_mutants.py says so in the ordinary run).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    what: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+KERNEL = "runtime/kernel/"
+OTP = "runtime/otp/"
+RESTARTS = "tests/otp/test_supervisor_suite_restarts.py::"
+STATEM = "tests/otp/test_gen_statem_suite.py::"
+
+MUTANTS = [
+    Mutant(
+        "drop the receive mark",
+        KERNEL + "receive.py",
+        "seen = mark.start(box) if mark is not None else 0",
+        "seen = 0",
+        "tests/kernel/test_processes.py::test_receive_mark_skips_older_mail",
+    ),
+    Mutant(
+        "deliver Down before the name is free",
+        KERNEL + "death.py",
+        "        del scheduler.names[p.name]  # free",
+        "        scheduler.run_callback(scheduler.names.pop, p.name)  # free",
+        "tests/kernel/test_exits.py::test_named_down",
+    ),
+    Mutant(
+        "treat `kill` over a link like exit(pid, kill)",
+        KERNEL + "signals.py",
+        "if origin is not Origin.LINK and word == KILL:",
+        "if word == KILL:",
+        "tests/kernel/test_signals.py::test_exit_signal_table",
+    ),
+    Mutant(
+        "let a process that ends normally take its links with it",
+        KERNEL + "signals.py",
+        "if word == NORMAL and origin is not Origin.SELF:",
+        "if word == NORMAL and origin is Origin.EXIT:",
+        "tests/kernel/test_signals.py::test_exit_signal_table",
+    ),
+    Mutant(
+        "keep what a callback's own receive left over from its mailbox",
+        KERNEL + "scheduler.py",
+        "                            _keep(p)",
+        "                            pass",
+        "tests/kernel/test_processes.py::test_receive_inside_a_callback_keeps_what_it_did_not_take",
+    ),
+    Mutant(
+        "leave the monitor of an answered call behind",
+        KERNEL + "calls.py",
+        "            watchers.pop(self, None)\n",
+        "            pass\n",
+        "tests/kernel/test_processes.py::test_a_timed_out_call_leaves_nothing_behind",
+    ),
+    Mutant(
+        "leave a delivered Down in the mailbox in spite of flush",
+        KERNEL + "death.py",
+        "    if flush and not found:",
+        "    if False:",
+        "tests/kernel/test_processes.py::test_demonitor_with_flush_and_info",
+    ),
+    Mutant(
+        "wait for a dead stack instead of burying it",
+        KERNEL + "scheduler.py",
+        "    if me.defiance <= MAX_DEFIANCE:",
+        "    if True:",
+        "tests/kernel/test_exits.py::test_a_stubborn_process_is_dead_at_once_and_its_stack_is_buried",
+    ),
+    Mutant(
+        "count restarts off by one",
+        OTP + "restart_intensity.py",
+        "if len(times) == self.intensity and",
+        "if len(times) + 1 >= self.intensity and",
+        RESTARTS + "test_one_for_one",
+    ),
+    Mutant(
+        "restart a temporary child",
+        OTP + "static_children.py",
+        '            if restart != "temporary":\n                return self._restart(child)',
+        "            return self._restart(child)",
+        RESTARTS + "test_temporary",
+    ),
+    Mutant(
+        "restart a transient child whatever its reason",
+        OTP + "static_children.py",
+        'if failed or restart == "permanent":',
+        'if failed or restart != "temporary":',
+        RESTARTS + "test_transient",
+    ),
+    Mutant(
+        "stop children in the order of their start",
+        OTP + "static_children.py",
+        "        for child in list(reversed(self.by_id.values())):",
+        "        for child in list(self.by_id.values()):",
+        RESTARTS + "test_order_of_children",
+    ),
+    Mutant(
+        "cycle earlier children too under rest_for_one",
+        OTP + "static_children.py",
+        "            group = group[group.index(child) :]",
+        "            pass",
+        RESTARTS + "test_rest_for_one",
+    ),
+    Mutant(
+        "restart a temporary bystander of a group",
+        OTP + "static_children.py",
+        '            if one.spec.restart == "temporary":\n                continue',
+        '            if one.spec.restart == "none":\n                continue',
+        RESTARTS + "test_temporary_bystander",
+    ),
+    Mutant(
+        "kill a child at once instead of asking it to shut down",
+        OTP + "child_process.py",
+        "exit(pid, KILL if how == BRUTAL_KILL else SHUTDOWN)",
+        "exit(pid, KILL)",
+        RESTARTS + "test_order_of_children",
+    ),
+    Mutant(
+        "reply before terminate has run",
+        OTP + "gen_server.py",
+        "    try:\n        server.terminate(reason)\n",
+        "    try:\n        if call is not None and value is not UNSET:\n            reply(call, value)\n        server.terminate(reason)\n",
+        "tests/otp/test_gen_server_suite.py::test_call_stop_reply_runs_terminate_first",
+    ),
+    Mutant(
+        "run postponed events newest first",
+        OTP + "state_machine_engine.py",
+        "engine.queue.extendleft(reversed(engine.postponed))",
+        "engine.queue.extendleft(engine.postponed)",
+        STATEM + "test_event_order",
+    ),
+    Mutant(
+        "let a state time-out survive the change of state",
+        OTP + "state_machine_engine.py",
+        "        engine.cancel(STATE_TIMEOUT)\n    if plan is None:",
+        "        pass\n    if plan is None:",
+        "tests/otp/test_gen_statem_suite_times.py::test_state_timeout",
+    ),
+]
