@@ -85,14 +85,74 @@ KEYS: tuple[Key, ...] = (
         doc="records below it are dropped",
     ),
     Key("log.levels", dict, {}, doc='other levels by module: { "runtime.net" = "debug" }'),
+    Key("log.sync", int, 10, "lines", 1, 10**6, doc="from so many waiting on, a process waits for its line"),
+    Key("log.drop", int, 200, "lines", 1, 10**6, doc="from so many waiting on, further ones are dropped"),
+    Key("log.flush", int, 1_000, "lines", 1, 10**7, doc="from so many waiting on, these are dropped"),
     Key(
-        "log.queue",
+        "log.burst",
+        int,
+        500,
+        "records",
+        0,
+        10**7,
+        doc="more than that within a window are dropped; 0: no limit",
+    ),
+    Key("log.burst_window", float, 1.0, "seconds", 0.01, 3600, doc="the window of log.burst"),
+    Key("alarms.interval", float, 1.0, "seconds", 0.05, 3600, doc="how often the node looks at its health"),
+    Key(
+        "alarms.hold",
+        float,
+        10.0,
+        "seconds",
+        0,
+        3600,
+        doc="so long a cause is away before its alarm is cleared",
+    ),
+    Key("alarms.event_for", float, 60.0, "seconds", 1, 86400, doc="so long an alarm of an event stays"),
+    Key("alarms.lag_high", float, 0.5, "seconds", 0.01, 3600, doc="a timer that late raises loop_lag"),
+    Key("alarms.lag_low", float, 0.1, "seconds", 0, 3600, doc="and that late clears it"),
+    Key(
+        "alarms.run_queue_high",
         int,
         10_000,
-        "records",
-        100,
-        10**7,
-        doc="records waiting to be written; more are dropped, counted",
+        "processes",
+        1,
+        10**9,
+        doc="so many that wait to run raise run_queue",
+    ),
+    Key("alarms.run_queue_low", int, 1_000, "processes", 0, 10**9, doc="and so many clear it"),
+    Key("alarms.memory_high", float, 0.8, "share", 0.01, 2, doc="of the memory it may use; above 1: never"),
+    Key("alarms.memory_low", float, 0.7, "share", 0, 2, doc="clears large_memory"),
+    Key(
+        "alarms.descriptors_high",
+        float,
+        0.85,
+        "share",
+        0.01,
+        2,
+        doc="of the file descriptors; above 1: never",
+    ),
+    Key("alarms.descriptors_low", float, 0.75, "share", 0, 2, doc="clears descriptors"),
+    Key("alarms.disk_high", float, 0.9, "share", 0.01, 2, doc="of the disk of data_dir; above 1: never"),
+    Key("alarms.disk_low", float, 0.85, "share", 0, 2, doc="clears disk"),
+    Key("alarms.disk_interval", float, 30.0, "seconds", 0.05, 86400, doc="how often the disk is looked at"),
+    Key(
+        "alarms.busy_connections",
+        int,
+        1,
+        "connections",
+        1,
+        10**9,
+        doc="so many that do not read what is written",
+    ),
+    Key(
+        "alarms.store_stalled",
+        float,
+        2.0,
+        "seconds",
+        0.1,
+        3600,
+        doc="so long no commit is answered though some wait",
     ),
     Key("cluster.shards", int, 64, "shards", 1, 4096, doc="fixed when the data directory is made"),
     Key(
@@ -149,11 +209,21 @@ RESTART_KEYS = (
     "node.data_dir",
     "node.applications",
     "log.format",
-    "log.queue",
     "cluster.",
     "store.",
 )
 """What only holds from the next start on (marked `(start)` in the file)."""
+
+_RISING = (
+    ("log.sync", "log.drop"),
+    ("log.drop", "log.flush"),
+    ("alarms.lag_low", "alarms.lag_high"),
+    ("alarms.run_queue_low", "alarms.run_queue_high"),
+    ("alarms.memory_low", "alarms.memory_high"),
+    ("alarms.descriptors_low", "alarms.descriptors_high"),
+    ("alarms.disk_low", "alarms.disk_high"),
+)
+"""Settings of which the first must not be above the second."""
 
 
 def load_node_config(path: str | Path | None, overrides: list[str]) -> tuple[Config, list[type[Any]]]:
@@ -275,6 +345,9 @@ def _across(config: Config) -> list[ConfigError]:
         wrong(name, "must be set too: certificate and key go together")
     if 0 < config.integer("store.max_size") < config.integer("store.map_initial"):
         wrong("store.map_initial", "must not be above store.max_size")
+    for low, high in _RISING:
+        if config[low] > config[high]:
+            wrong(low, f"must not be above {high}")
     levels = next(key for key in KEYS if key.name == "log.level").choices or ()
     for module, level in config["log.levels"].items():
         if level not in levels:

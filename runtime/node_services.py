@@ -18,12 +18,13 @@ from runtime import kernel
 from runtime.cluster.local import LocalCluster
 from runtime.config import Config
 from runtime.kernel import TIMEOUT, Pid, Process, hooks, send
-from runtime.node_logging import set_levels
+from runtime.node_logging import NodeLog
+from runtime.observe import alarms, sysmon
+from runtime.observe.log_handler import LogGate
 from runtime.otp.child_spec import ChildSpec, SupFlags
 from runtime.otp.gen_server import GenServer
 from runtime.otp.outcome import NoReply
 from runtime.otp.supervisor import Supervisor
-from runtime.store import hooks as store_hooks
 from runtime.store.lmdb_engine import StoreConfig, StoreServer, store_of
 
 __all__ = ["Janitor", "Signal", "Signals", "Tuning", "start_services"]
@@ -101,10 +102,7 @@ class Tuning:
     def __init__(self) -> None:
         self._gc_before = gc.get_threshold()
         self._hooks: list[tuple[list[Any], Callable[..., None]]] = [
-            (hooks.on_hog, _on_hog),
-            (hooks.on_mailbox, _on_mailbox),
-            (hooks.on_zombie, _on_zombie),
-            (store_hooks.on_alarm, _on_store_alarm),
+            (hooks.on_hog, _on_hog),  # all others have alarms: runtime.observe.sysmon
         ]
         for listeners, listener in self._hooks:
             listeners.append(listener)
@@ -119,7 +117,9 @@ class Tuning:
         # A full collection looks at every object there is: with a schedule of ours, Python's own is put off.
         full = config.number("runtime.gc_full_every")
         gc.set_threshold(config.integer("runtime.gc_young"), 20, 10_000 if full else 50)
-        set_levels(config.text("log.level"), config["log.levels"])
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, NodeLog):
+                handler.tune(config)
         # One descriptor for each connection: take what the system allows.
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft != hard:
@@ -128,6 +128,7 @@ class Tuning:
         janitor = kernel.whereis("janitor")
         if janitor is not None:
             kernel.cast(janitor, full)
+        sysmon.configure(_limits(config))
 
     def undo(self) -> None:
         kernel.stop_watchdog()
@@ -162,7 +163,7 @@ class Janitor(GenServer):
 
 
 def start_services(node: Any, migrations: list[str]) -> Process:
-    """Start store and janitor, linked to the caller; fill `node.store` and `node.cluster`.
+    """Start alarms, system monitor, store and janitor, linked to the caller; fill `node.store` and `node.cluster`.
 
     The cluster is not started yet: who owns the shards' processes, an application, does that with its callbacks.
 
@@ -183,6 +184,10 @@ def start_services(node: Any, migrations: list[str]) -> Process:
         max_pending_bytes=config.integer("store.max_pending_bytes"),
     )
     specs = [
+        # First up and last down: whatever the others meet is heard of.
+        ChildSpec(
+            "observers", (_start_observers, (config, str(node.data_dir))), type="supervisor", shutdown=5.0
+        ),
         ChildSpec("store", (StoreServer.start_link, (store,)), shutdown=_STORE_STOP),
         ChildSpec(
             "janitor", (Janitor.start_link, (config.number("runtime.gc_full_every"),), {"name": "janitor"})
@@ -197,6 +202,26 @@ def start_services(node: Any, migrations: list[str]) -> Process:
 # Internals
 
 
+def _start_observers(config: Config, data_dir: str) -> Process | None:
+    """What looks after the node may fail now and then without ending it."""
+    specs = [
+        ChildSpec("alarms", (alarms.start_link, ())),
+        ChildSpec("sysmon", (sysmon.Sysmon.start_link, (_limits(config), data_dir), {"name": sysmon.NAME})),
+    ]
+    specs += [
+        ChildSpec("log", (LogGate.start_link, (handler,), {"name": "log"}))
+        for handler in logging.getLogger().handlers
+        if isinstance(handler, NodeLog)
+    ]
+    return Supervisor.start_link_with(
+        SupFlags(strategy="rest_for_one", intensity=5, period=60.0), specs, name="observers"
+    )
+
+
+def _limits(config: Config) -> sysmon.Limits:
+    return config.into(sysmon.Limits, "alarms")
+
+
 def _on_hog(report: Any) -> None:
     what = "was ended: it held" if report.killed else "holds"
     _log.warning(
@@ -206,33 +231,4 @@ def _on_hog(report: Any) -> None:
         report.seconds,
         report.function,
         report.stack,
-    )
-
-
-def _on_mailbox(process: Any, is_high: bool) -> None:
-    if is_high:
-        info = kernel.process_info(process, "current_function") or {}
-        senders = ", ".join(f"{pid} {count}" for pid, count in kernel.top_senders(process))
-        _log.warning(
-            "mailbox of %s is long: %d messages; it is in %s; from %s",
-            process,
-            process.mailbox_length,
-            info.get("current_function"),
-            senders or "not known yet",
-        )
-    else:
-        _log.info("mailbox of %s is short again", process)
-
-
-def _on_zombie(process: Any) -> None:
-    _log.error("the stack of dead process %s does not let go and was buried: some 7 KB are lost", process)
-
-
-def _on_store_alarm(name: str, raised: bool, info: dict[str, Any]) -> None:
-    _log.log(
-        logging.ERROR if raised else logging.INFO,
-        "alarm %s %s: %s",
-        name,
-        "raised" if raised else "over",
-        info,
     )

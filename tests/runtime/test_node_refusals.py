@@ -15,6 +15,7 @@ from runtime.kernel import Crash, Shutdown
 from runtime.net import Listener, ListenerConfig, ListenError, Protocol, ProtocolNotFound
 from runtime.node_errors import explain, sentence
 from runtime.node_logging import NodeLog
+from runtime.observe.log_handler import LogLimits
 from runtime.node_identity import DataDirectory, DirectoryError
 
 
@@ -64,7 +65,7 @@ def test_a_directory_in_use_names_its_holder(tmp_path):
 
 
 def test_what_a_peer_says_cannot_steer_the_terminal_that_shows_it():
-    handler = NodeLog(2, "human", 10)
+    handler = NodeLog(2, "human")
     record = logging.LogRecord("x", logging.INFO, "", 0, "it said %s\nand more", ("\x1b[2J\r\x9b",), None)
     assert handler.format(record).endswith("x: it said \\x1b[2J\\x0d\\x9b\n    and more")
 
@@ -73,10 +74,10 @@ def test_what_a_peer_says_cannot_steer_the_terminal_that_shows_it():
 def test_a_slow_reader_of_a_nonblocking_pipe_gets_every_line():
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    handler = NodeLog(writer, "human", 100_000)
+    handler = NodeLog(writer, "human", LogLimits(sync=10**5, drop=10**5, flush=10**5, burst=0))
     for _ in range(3000):
         handler.emit(logging.LogRecord("x", logging.INFO, "", 0, "y" * 100, (), None))
-    handler._thread.start()
+    handler.open()
 
     def end():
         handler.stop()
