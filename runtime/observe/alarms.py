@@ -172,7 +172,9 @@ def subscribe(pid: Pid | None = None) -> list[Alarm]:
     """
     who: Any = pid if pid is not None else kernel.self_()
     if (_Subscriber, who) not in event_manager.which_handlers(NAME):
-        event_manager.add_handler(NAME, (_Subscriber, who), who, {alarm.id for alarm in get_alarms()})
+        event_manager.add_handler(
+            NAME, (_Subscriber, who), who, frozenset(alarm.id for alarm in get_alarms())
+        )
     return get_alarms()
 
 
@@ -191,9 +193,9 @@ def unsubscribe(pid: Pid | None = None) -> None:
 class _Subscriber(EventHandler):
     """Passes on to one process what changed."""
 
-    def init(self, pid: Any, known: set[Any]) -> None:
+    def init(self, pid: Any, known: frozenset[Any]) -> None:
         self.pid = pid
-        self.known = known
+        self.known = set(known)
         self.ref = kernel.monitor(pid)
 
     def handle_event(self, event: Any) -> None:

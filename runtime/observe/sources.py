@@ -5,7 +5,8 @@ messages to one process.
 from __future__ import annotations
 
 import logging
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 from runtime.kernel import Process, hooks, post, send
 from runtime.net.alarms import NetAlarm
@@ -30,7 +31,8 @@ class Zombie(NamedTuple):
     pid: Process
 
 
-class Said(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Said:
     """A source of alarms of its own has something to say."""
 
     id: Any
@@ -39,6 +41,8 @@ class Said(NamedTuple):
     info: dict[str, Any]
     level: int
     quiet: bool
+
+    __handed_over__: ClassVar[bool] = True
 
 
 # API

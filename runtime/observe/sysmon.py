@@ -29,7 +29,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from runtime import kernel
 from runtime.kernel import KILL, BadName, CallError, Down, Process, Timeout, clock, send
@@ -73,7 +73,8 @@ class Limits:
     store_stalled: float = 2.0
 
 
-class SystemMonitor(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SystemMonitor:
     """Message to subscribers. `kind` as in the table above; `pid` whom it is about, if anybody.
 
     `info["raised"]` tells rise from fall; the rest is as the kind has it. Events (long_schedule, zombie) have no fall.
@@ -82,6 +83,8 @@ class SystemMonitor(NamedTuple):
     kind: str
     pid: Any
     info: dict[str, Any]
+
+    __handed_over__: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,8 @@ class HandlerError(Exception):
         self.reason = reason
 
 
-class EventExit(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class EventExit:
     """Message to the owner of a supervised handler: it is gone. Erlang's {gen_event_EXIT, Handler, Reason}.
 
     `why`: "normal" (deleted, or removed itself), "shutdown" (the manager ends), Swapped(handler, owner), or the failure.
@@ -111,6 +112,8 @@ class EventExit(NamedTuple):
     manager: Process
     handler: Any
     why: Any
+
+    __handed_over__: ClassVar[bool] = True  # a reason may be any value
 
 
 class Swapped(NamedTuple):
@@ -464,14 +467,8 @@ class _Installed:
         return f"<handler {_said(self.name)}>"
 
 
-class _Event:
-    __slots__ = ("event",)
-
-    def __init__(self, event: Any) -> None:
-        self.event = event
-
-    def __repr__(self) -> str:
-        return f"<event {self.event!r}>"
+class _Event(NamedTuple):
+    event: Any
 
 
 class _Sync(NamedTuple):

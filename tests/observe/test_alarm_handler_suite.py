@@ -51,10 +51,10 @@ def test_set_alarm(keeper):
     with keeper:
         assert get_alarms() == []
         set_alarm("a", "first")
-        set_alarm(("b", 2), {"why": "second"})
+        set_alarm(("b", 2), ("why", "second"))
         set_alarm("c")
         assert ids() == ["c", ("b", 2), "a"]
-        assert [alarm.description for alarm in get_alarms()] == ["", {"why": "second"}, "first"]
+        assert [alarm.description for alarm in get_alarms()] == ["", ("why", "second"), "first"]
 
 
 def test_set_alarm_again_is_the_same_alarm(keeper):
@@ -128,12 +128,12 @@ def test_every_alarm_and_its_clearing_is_logged_once(keeper):
         clear_alarm("printer")
         set_alarm("quiet", "x", quiet=True)
         clear_alarm("quiet", quiet=True)
-        set_alarm(("queue", 7), {"long": 3})
+        set_alarm(("queue", 7), ("long", 3))
         settle()
         assert lines == [
             ("ERROR", "alarm printer: paper"),
             ("INFO", "alarm printer is over after 0 min 0 s"),
-            ("WARNING", "alarm queue 7: {'long': 3}"),
+            ("WARNING", "alarm queue 7: ('long', 3)"),
         ]
 
 
