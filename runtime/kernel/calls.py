@@ -48,6 +48,8 @@ class CallError(Exception):
         self.dest = dest
 
     def __str__(self) -> str:
+        if self.reason == NOPROC and isinstance(self.dest, str):
+            return f"call to {self.dest!r} failed: no process is registered under this name"
         return f"call to {self.dest!r} failed: {self.reason!r}"
 
 
@@ -152,9 +154,9 @@ def call(dest: Any, request: Any, timeout: float | None = 5.0) -> Any:
     try:
         q = dest.q
     except AttributeError:
-        dest = scheduler.names.get(dest) if isinstance(dest, str) else resolve(dest)
+        name, dest = dest, scheduler.names.get(dest) if isinstance(dest, str) else resolve(dest)
         if dest is None:
-            raise CallError(NOPROC) from None
+            raise CallError(NOPROC, name) from None
         q = dest.q
     if q is not None:
         if q is DEADQ:

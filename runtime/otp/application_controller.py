@@ -31,6 +31,8 @@ _log = logging.getLogger("evergreen.application")
 
 
 class Load(NamedTuple):
+    __handed_over__ = True
+
     application: type[Application]
     config: Config
 
@@ -54,12 +56,16 @@ class GetEnv(NamedTuple):
 
 
 class SetEnv(NamedTuple):
+    __handed_over__ = True  # a setting may be any value
+
     name: str
     key: str
     value: Any
 
 
 class ChangeConfig(NamedTuple):
+    __handed_over__ = True
+
     config: dict[str, Config]
 
 

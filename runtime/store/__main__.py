@@ -78,7 +78,9 @@ def _run(options: argparse.Namespace) -> int:
         case "backup":
             report = maintenance.backup(options.path, options.directory, damaged_too=options.damaged_too)
             out(f"{report.text()}\nbackup in {options.directory}\n")
-            out(f"to restore it: python -m runtime.store restore {options.directory} {options.path}\n")
+            out(
+                f"to restore it: {sys.executable} -m runtime.store restore {options.directory} {options.path}\n"
+            )
         case "restore":
             kept = maintenance.restore(options.backup, options.path)
             out(f"restored {options.path} from {options.backup}\n")

@@ -17,6 +17,7 @@ still in flight is invisible to `get` and `scan`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -213,7 +214,7 @@ class StoreCorrupt(StoreError):
         source = self.backup or "BACKUP_DIRECTORY"
         return (
             f"the store in {self.path} is damaged ({self.why}); nothing was changed. Restore the last backup with: "
-            f"python -m runtime.store restore {source} {self.path}"
+            f"{sys.executable} -m runtime.store restore {source} {self.path}"
         )
 
 

@@ -179,6 +179,7 @@ class StoreServer:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=child_environment(),
+                start_new_session=True,  # a Ctrl-C in the node's terminal is the node's business alone
             )
         generation = self.link.generation
         message = receive_match(

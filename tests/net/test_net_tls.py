@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import select
 import shutil
+import subprocess  # not gevent's: its SIGCHLD handler would take the exit status of others' children
 import ssl as plain_ssl
 import sys
 
 import gevent
 import pytest
-from gevent import ssl, subprocess
+from gevent import ssl
 
-from runtime.kernel import TIMEOUT, receive, self_
+from runtime.kernel import TIMEOUT, blocking, receive, self_
 from runtime.net import (
     CertificateError,
     ConnectError,
@@ -274,7 +275,7 @@ def test_a_key_update_in_the_middle(authority):
             def say(line, answer, where):
                 client.stdin.write(line + b"\n")
                 client.stdin.flush()
-                while where.readline().strip() != answer:
+                while blocking(where.readline).strip() != answer:
                     pass
 
             try:
