@@ -17,7 +17,7 @@ import pytest
 from apps.chat.client.client import Client, Stopped, Waiting
 from apps.chat.client.connection import CertificateProblem, tls_context
 from apps.chat.client.profile import Profile
-from apps.chat.native.frames import Deliver
+from apps.chat.native.frames import Deliver, Welcome
 from runtime import certificates
 from tests.client.model import ScriptedServer
 from tests.support.screen import Screen
@@ -213,6 +213,39 @@ def test_a_foreign_certificate_is_named_and_nothing_is_sent(
     assert "certificate of 127.0.0.1" in err
     assert "--ca" in err
     assert not server.model.accounts
+
+
+def test_an_authority_that_appears_after_the_dial_is_taken_and_a_foreign_one_still_ends_it(
+    server: ScriptedServer, made: certificates.Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chat is started while the node makes its first certificates."""
+    other = certificates.development(tmp_path / "other")
+    assert other.ca is not None
+    assert made.ca is not None
+    found = tmp_path / "var" / "certificates" / "ca.pem"
+    found.parent.mkdir(parents=True)
+    found.write_bytes(other.ca.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EVERGREEN_CA", raising=False)
+    with Profile(tmp_path / "p") as profile:
+        profile.account.port = server.port
+        client = Client(profile)
+        news = client.step(0.0)
+        fresh = tmp_path / "ca.new"
+        fresh.write_bytes(made.ca.read_bytes())
+        fresh.replace(found)
+        while not any(isinstance(item.event, (Welcome, Stopped)) for item in news):
+            news += client.step(1.0)
+        assert client.stopped is None
+        assert [i.event.why for i in news if isinstance(i.event, Waiting)] == [
+            "the node has just made its certificates"
+        ]
+        client.close()
+        found.write_bytes(other.ca.read_bytes())
+        client = Client(profile)
+        while client.stopped is None:
+            client.step(1.0)
+        assert client.stopped.code == "certificate"
 
 
 def test_insecure_is_only_for_this_machine(chat: Chat) -> None:

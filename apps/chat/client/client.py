@@ -86,9 +86,11 @@ class Client:
         self.stopped: Stopped | None = None
         self.connections = 0
         account = profile.account
-        authority = find_ca(ca or account.ca or None)
-        self._authority: Path | None = authority
-        self._context = tls_context(account.host, authority, insecure=insecure)
+        self._ca = ca
+        self._insecure = insecure
+        # Refuses a wrong use at once; what connections use is looked up at each dial.
+        self._authority = _stamp(find_ca(self._named_ca()))
+        tls_context(account.host, find_ca(self._named_ca()), insecure=insecure)
         self._backoff = Backoff(rng=rng)
         self._connection: Connection | None = None
         self._next_try = 0.0
@@ -158,7 +160,7 @@ class Client:
             was_open = self._connection.is_open
             data = self._connection.wait(max(0.0, min(timeout, (due or now + timeout) - now)))
         except CertificateProblem as error:
-            self._stop(news, "certificate", str(error))
+            self._distrusted(news, error)
             return news
         except ConnectionLost as error:
             self._lost(news, str(error))
@@ -211,13 +213,29 @@ class Client:
     def _dial(self, news: list[News]) -> bool:
         account = self.profile.account
         news.append(News(Dialing(account.host, account.port)))
+        authority = find_ca(self._named_ca())
+        self._authority = _stamp(authority)
         try:
-            self._connection = Connection(account.host, account.port, self._context)
+            context = tls_context(account.host, authority, insecure=self._insecure)
+            self._connection = Connection(account.host, account.port, context)
+        except CertificateProblem as error:
+            self._distrusted(news, error)
+            return False
         except ConnectionLost as error:
             self._lost(news, str(error))
             return False
         self.connections += 1
         return True
+
+    def _named_ca(self) -> str | None:
+        return self._ca or self.profile.account.ca or None
+
+    def _distrusted(self, news: list[News], error: CertificateProblem) -> None:
+        """Give up, unless the authority's file appeared or changed since we dialed: a node makes its own at first."""
+        if not self._insecure and _stamp(find_ca(self._named_ca())) != self._authority:
+            self._lost(news, "the node has just made its certificates")
+        else:
+            self._stop(news, "certificate", str(error))
 
     def _write(self) -> None:
         if self._connection is not None and self._connection.is_open:
@@ -275,3 +293,17 @@ class Client:
             self._connection.close()
             self._connection = None
         self.session.disconnected()
+
+
+# internals
+
+
+def _stamp(authority: Path | None) -> tuple[Path, int, int] | None:
+    """What tells one content of the file from another; None while there is no file."""
+    try:
+        found = authority.stat() if authority is not None else None
+    except OSError:
+        return None
+    return (
+        (authority, found.st_mtime_ns, found.st_ino) if authority is not None and found is not None else None
+    )
