@@ -76,6 +76,7 @@ from .requests import (
 )  # fmt: skip
 from .server_state import UNLINKED, fields, report_failure, report_unhandled, set_fields, shown_status
 from .sys import SystemRequest, serve
+from .sys_debug import Debug
 
 __all__ = [
     "Answer", "CallError", "Deadline", "GenServer", "RequestIds", "abcast", "call", "cast", "check_response",
@@ -224,6 +225,14 @@ class GenServer:
             status.update(hibernated=control.hibernated, held=len(control.held or ()))
         return status
 
+    def system_set_debug(self, debug: Debug | None) -> None:
+        process = kernel.self_()
+        control = process.control
+        if control is None:
+            control = process.control = _Control()
+        control.debug = debug
+        control.tidy(process)
+
     def system_terminate(self, reason: Any) -> NoReturn:
         _end(self, kernel.self_(), reason, None)
 
@@ -260,7 +269,7 @@ def enter_loop(server: GenServer, outcome: NoReply | None = None, *, name: Name 
 class _Control:
     """What a server has only now and then, in its process's `control` slot: that slot is None in an ordinary one."""
 
-    __slots__ = ("armed", "held", "hibernated", "start", "suspended", "timer")
+    __slots__ = ("armed", "debug", "held", "hibernated", "start", "suspended", "timer")
 
     def __init__(self) -> None:
         self.start: tuple[Any, ...] | None = None
@@ -271,12 +280,21 @@ class _Control:
         self.hibernated = False
         self.armed: _EventTimeout | None = None
         self.timer: Any = None
+        self.debug: Debug | None = None
+        """The debug options that are on: see sys_debug."""
 
-    def on_exit(self, _process: Process | None = None, _reason: Any = None) -> None:
+    def tidy(self, process: Process) -> None:
+        """Leave the slot if there is nothing special about the server any more."""
+        if self.armed is None and self.debug is None and not (self.hibernated or self.suspended):
+            process.control = None
+
+    def on_exit(self, process: Process | None = None, _reason: Any = None) -> None:
         """The process is dead, or the time-out is cancelled: let go of the timer."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+        if process is not None and self.debug is not None:
+            self.debug.on_exit()
 
 
 class _EventTimeout:
@@ -346,6 +364,9 @@ def _admit(server: GenServer, process: Process, message: Any) -> bool:
     if control.start is not None:
         _begin(server, process, message)
         return False
+    debug = control.debug
+    if debug is not None and debug.inside:  # admitted already, and on its way through the debug options
+        return True
     if isinstance(message, Call) and message.request.__class__ is SystemRequest:
         return True
     if control.suspended:
@@ -362,10 +383,15 @@ def _admit(server: GenServer, process: Process, message: Any) -> bool:
         return False
     # Any message cancels the time-out and ends hibernation.
     control.on_exit()
-    if message is control.armed:
+    if kind is _EventTimeout:
         message.fired = True
-    process.control = None
-    return True
+    control.armed = None
+    control.hibernated = False
+    if debug is None:
+        process.control = None
+        return True
+    debug.run(server, process, message, message.message if kind is _EventTimeout else message)
+    return False
 
 
 def _info(server: GenServer, process: Process, message: Any) -> None:
@@ -440,6 +466,7 @@ def _system(server: GenServer, process: Process, call: Call) -> None:
     now = serve(call, server, process, suspended=was)
     if now == was:
         return
+    control = process.control
     if now:
         if control is None:
             control = process.control = _Control()
@@ -448,8 +475,7 @@ def _system(server: GenServer, process: Process, call: Call) -> None:
     control.suspended = False
     held = control.held
     control.held = None
-    if control.armed is None and not control.hibernated:
-        process.control = None
+    control.tidy(process)
     # Before anything newer. No system message is taken meanwhile: it is newer than all of these.
     while held:
         server.on_message(process, held.popleft())

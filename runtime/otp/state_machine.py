@@ -82,6 +82,7 @@ from .state_machine_engine import admit, check_state, enter_first, failed, finis
 from .state_machine_record import Due, Engine
 from .state_machine_report import fields, report_unhandled, set_fields, status_of
 from .sys import SystemRequest
+from .sys_debug import Debug
 
 __all__ = [
     "Action", "BadActionFromStateFunction", "BadReplyAction", "BadReturnFromStateFunction", "BadStateEnterAction",
@@ -264,6 +265,11 @@ class GenStateMachine:
 
     def system_status(self) -> dict[str, Any]:
         return status_of(self, kernel.self_().control)
+
+    def system_set_debug(self, debug: Debug | None) -> None:
+        engine = kernel.self_().control
+        engine.debug = debug
+        engine.refresh()
 
     def system_terminate(self, reason: Any) -> NoReturn:
         process = kernel.self_()

@@ -18,7 +18,7 @@ Invariants
     between two messages `queue` and `zero` are empty.
     timers[kind] is the only time-out of its kind; one that has fired but is not there any more was overtaken.
     `unusual` is set  <=>  a message has to be looked at before it may be handled: at the start, while suspended,
-                           hibernated, or with an event time-out running.
+                           hibernated, debugged, or with an event time-out running.
 
 Source: OTP gen_statem (loop_state_transition and what follows it).
 """
@@ -151,6 +151,9 @@ def admit(machine: GenStateMachine, process: Process, engine: Engine, message: A
     if engine.start is not None:
         begin(machine, process, engine, message)
         return False
+    debug = engine.debug
+    if debug is not None and debug.inside:  # admitted already, and on its way through the debug options
+        return True
     if isinstance(message, Call) and message.request.__class__ is SystemRequest:
         return True
     if engine.suspended:
@@ -172,6 +175,9 @@ def admit(machine: GenStateMachine, process: Process, engine: Engine, message: A
         engine.cancel(EVENT_TIMEOUT)
     engine.hibernated = False
     engine.refresh()
+    if debug is not None:
+        debug.run(machine, process, message, message.content if message.__class__ is Due else message)
+        return False
     return True
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runtime.kernel import Process
 
 from .state_machine_actions import EVENT_TIMEOUT
+from .sys_debug import Debug
 
 if TYPE_CHECKING:
     from .state_machine import GenStateMachine
@@ -43,7 +44,7 @@ class Engine:
     """What a state machine has besides its state and its fields; in its process's `control` slot."""
 
     __slots__ = (
-        "by_name", "current", "enters", "held", "hibernated", "linked", "postponed", "queue", "start", "suspended",
+        "by_name", "current", "debug", "enters", "held", "hibernated", "linked", "postponed", "queue", "start", "suspended",
         "timers", "unusual", "zero",
     )  # fmt: skip
 
@@ -66,6 +67,8 @@ class Engine:
         self.held: deque[Any] | None = None
         """Ordinary messages that came while suspended."""
         self.hibernated = False
+        self.debug: Debug | None = None
+        """The debug options that are on: see sys_debug."""
 
     def look_up_mode(self, cls: type[GenStateMachine]) -> None:
         """Take callback mode and enter calls from the class: at the start, and when its code has changed."""
@@ -78,7 +81,11 @@ class Engine:
 
     def refresh(self) -> None:
         self.unusual = (
-            self.suspended or self.hibernated or self.start is not None or EVENT_TIMEOUT in self.timers
+            self.suspended
+            or self.hibernated
+            or self.debug is not None
+            or self.start is not None
+            or EVENT_TIMEOUT in self.timers
         )
 
     def cancel(self, kind: Any) -> None:
@@ -89,7 +96,9 @@ class Engine:
             if due in self.zero:
                 self.zero.remove(due)
 
-    def on_exit(self, _process: Process | None = None, _reason: Any = None) -> None:
-        """The process is dead, or about to be: let go of the timers."""
+    def on_exit(self, process: Process | None = None, _reason: Any = None) -> None:
+        """The process is dead, or (None) about to be: let go of the timers."""
         for due in self.timers.values():
             due.cancel()
+        if process is not None and self.debug is not None:
+            self.debug.on_exit()

@@ -6,22 +6,35 @@ process with a loop of its own to `handle`. Like all messages it is taken in the
 
 A suspended process serves system messages and its parent's Exit, and nothing else; the rest waits, in order.
 
+What happens in a process can be printed (`trace`), kept (`log`), written (`log_to_file`), counted (`statistics`) and given
+to a function (`install`), as long as it takes; see `sys_debug`. A process without any of these pays nothing for them.
+
 Source: OTP sys; sys_SUITE, gen_server_SUITE get_state, replace_state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections import deque
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
 from runtime import kernel
 from runtime.kernel import NORMAL, Call, Crash, Exit, Process, ProcessExit
 
+from . import sys_debug
+from .sys_debug import DONE, Debug, DebugFunction, In, NewState, Out, Statistics, debug_of
+
 __all__ = [
-    "CallbackFailed", "NotSuspended", "Special", "SystemRequest", "SystemStatus", "change_code", "get_state",
-    "get_status", "handle", "is_system", "replace_state", "resume", "serve", "suspend", "terminate",
+    "DONE", "CallbackFailed", "In", "NewState", "NotSuspended", "Out", "Special", "Statistics", "SystemRequest",
+    "SystemStatus", "change_code", "debug_event", "get_log", "get_state", "get_statistics", "get_status", "handle",
+    "install", "is_system", "log", "log_to_file", "no_debug", "print_log", "remove", "replace_state", "resume", "serve",
+    "statistics", "suspend", "terminate", "trace",
 ]  # fmt: skip
+
+LOG_SIZE = 10
+"""Events that `log` keeps when no number is given."""
 
 # --------------------------------------------------------------------------------------------------------- types
 
@@ -53,7 +66,12 @@ class NotSuspended(RuntimeError):
 
 
 class Special(Protocol):
-    """What a process must offer to take system messages."""
+    """What a process must offer to take system messages.
+
+    A behaviour that keeps an object of its own in `process.control` gives that a field `debug`, has a method
+    `system_set_debug(debug)` that fills it, and while it is filled hands its messages to `debug.run`. Any other process
+    has its debug options in `process.control`, and says what happens by `debug_event`.
+    """
 
     def system_get_state(self) -> Any:
         """Return what get_state shows."""
@@ -87,6 +105,8 @@ class SystemStatus:
     hibernated: bool = False
     held: int = 0
     """Messages held back while suspended; they are no longer in the mailbox."""
+    debug: dict[str, Any] = field(default_factory=dict)
+    """The debug options that are on, by name, and what they hold."""
     more: dict[str, Any] = field(default_factory=dict)
 
 
@@ -141,12 +161,93 @@ def terminate(dest: Any, reason: Any = NORMAL, timeout: float | None = 5.0) -> N
     _ask(dest, timeout, "terminate", reason)
 
 
+# ------------------------------------------------------------------------------------------------- API: debug options
+# Each stays on until it is turned off or the process ends. They go on while the process is suspended: nothing happens
+# then but system messages, and these are no events.
+
+
+def trace(dest: Any, on: bool, timeout: float | None = 5.0) -> None:
+    """Print a line for each event on standard output, or stop that."""
+    _ask(dest, timeout, "trace", bool(on))
+
+
+def log(dest: Any, size: int | bool = True, timeout: float | None = 5.0) -> None:
+    """Keep the last `size` events in the process (True: 10), or stop that (False, 0). A new size keeps what fits."""
+    if not isinstance(size, int) or size < 0:
+        raise ValueError(f"size={size!r}: want how many events to keep, or True or False")
+    _ask(dest, timeout, "log", LOG_SIZE if size is True else int(size))
+
+
+def get_log(dest: Any, timeout: float | None = 5.0) -> list[Any]:
+    """Return the events that `log` has kept, oldest first: In, Out, NewState, or a special process's own."""
+    return list(_ask(dest, timeout, "get_log"))
+
+
+def print_log(dest: Any, timeout: float | None = 5.0) -> None:
+    """Print the events that `log` has kept, from the calling process."""
+    pid = dest if isinstance(dest, Process) else kernel.whereis(dest)
+    for event in get_log(dest, timeout):
+        sys_debug.print_line(sys_debug.render_event(pid, event))
+
+
+def log_to_file(dest: Any, path: str | os.PathLike[str] | None, timeout: float | None = 5.0) -> None:
+    """Append a line for each event to a file (readable by its owner only), or stop that (None).
+
+    Each line is written before the process goes on. Raises OSError when the file cannot be opened.
+    """
+    _ask(dest, timeout, "log_to_file", None if path is None else os.fspath(path))
+
+
+def statistics(dest: Any, on: bool, timeout: float | None = 5.0) -> None:
+    """Begin to count from zero, or stop that."""
+    _ask(dest, timeout, "statistics", bool(on))
+
+
+def get_statistics(dest: Any, timeout: float | None = 5.0) -> Statistics | None:
+    """Return what has been counted; None when statistics are off."""
+    return _ask(dest, timeout, "get_statistics")  # type: ignore[no-any-return]
+
+
+def install(
+    dest: Any, function: DebugFunction, state: Any = None, *, id: Hashable = None, timeout: float | None = 5.0
+) -> None:
+    """Have `function(its state, event, the process's state)` called in the process at each event; it returns its new state.
+
+    It is removed when it returns DONE or raises, and by `remove`. `id`: the function itself if not given. An id that is
+    there already stays what it is.
+    """
+    _ask(dest, timeout, "install", function if id is None else id, function, state)
+
+
+def remove(dest: Any, id: Hashable, timeout: float | None = 5.0) -> None:
+    """Remove an installed function, by its id or itself. One that is not there is no error."""
+    _ask(dest, timeout, "remove", id)
+
+
+def no_debug(dest: Any, timeout: float | None = 5.0) -> None:
+    """Turn all debug options off, installed functions too."""
+    _ask(dest, timeout, "no_debug")
+
+
 # ------------------------------------------------------------------------------- for behaviours and special processes
 
 
 def is_system(message: Any) -> bool:
     """Tell whether `message` is a system message."""
     return isinstance(message, Call) and message.request.__class__ is SystemRequest
+
+
+def debug_event(special: Special, event: Any) -> None:
+    """Say what happens in the calling special process: In(...) for a message, Out(...), NewState(...), or any value.
+
+    Does nothing while no debug option is on.
+    """
+    process = kernel.self_()
+    debug = debug_of(process)
+    if debug is not None:
+        debug.event(special, process, event)
+        if not debug.is_on:
+            sys_debug.keep(special, process, None)
 
 
 def handle(call: Call, special: Special, parent: Process | None = None) -> None:
@@ -183,7 +284,8 @@ def serve(call: Call, special: Special, process: Process, *, suspended: bool) ->
     except NotSuspended as refusal:
         value = _Refusal(refusal)
     except Exception as problem:  # noqa: BLE001 - whoever looks in must not bring the process down
-        value = _Refusal(CallbackFailed(request.operation, Crash(problem)))
+        own = request.operation == "log_to_file" and isinstance(problem, OSError)  # says all there is to say
+        value = _Refusal(problem if own else CallbackFailed(request.operation, Crash(problem)))
     kernel.reply(call, value)
     return suspended
 
@@ -225,6 +327,7 @@ def _get_status(special: Special, process: Process, suspended: bool) -> tuple[An
         parent=(kernel.process_info(process, "parent") or {}).get("parent"),
         name=process.name,
         dictionary=dict(process.pdict or {}),
+        debug=debug.info() if (debug := debug_of(process)) is not None else {},
         **{"module": f"{kind.__module__}:{kind.__qualname__}", **special.system_status()},
     )
     return status, suspended
@@ -251,7 +354,57 @@ def _terminate(special: Special, _process: Process, _suspended: bool, reason: An
     special.system_terminate(reason)
 
 
-# What trace, log, statistics and install will need goes here, by name.
+def _option(change: Callable[..., None]) -> Callable[..., tuple[Any, bool]]:
+    """Make an operation of something that changes the debug options."""
+
+    def operation(special: Special, process: Process, suspended: bool, *arguments: Any) -> tuple[Any, bool]:
+        debug = debug_of(process) or Debug()
+        change(debug, *arguments)
+        sys_debug.keep(special, process, debug if debug.is_on else None)
+        return None, suspended
+
+    return operation
+
+
+def _trace(debug: Debug, on: bool) -> None:
+    debug.trace = on
+
+
+def _log(debug: Debug, size: int) -> None:
+    debug.kept = deque(debug.kept or (), size) if size else None
+
+
+def _log_to_file(debug: Debug, path: str | None) -> None:
+    new = None if path is None else kernel.blocking(sys_debug.LogFile, path)
+    debug.close()
+    debug.file = new
+
+
+def _install(debug: Debug, id: Hashable, function: DebugFunction, state: Any) -> None:
+    if not callable(function):
+        raise TypeError(f"install: {function!r} is no function")
+    debug.functions.setdefault(id, [function, state])
+
+
+def _remove(debug: Debug, id: Hashable) -> None:
+    debug.functions.pop(id, None)
+
+
+def _no_debug(special: Special, process: Process, suspended: bool) -> tuple[Any, bool]:
+    sys_debug.keep(special, process, None)
+    return None, suspended
+
+
+def _get_log(_special: Special, process: Process, suspended: bool) -> tuple[Any, bool]:
+    debug = debug_of(process)
+    return tuple(debug.kept or ()) if debug is not None else (), suspended
+
+
+def _get_statistics(_special: Special, process: Process, suspended: bool) -> tuple[Any, bool]:
+    debug = debug_of(process)
+    return debug.statistics() if debug is not None else None, suspended
+
+
 _OPERATIONS: dict[str, Callable[..., tuple[Any, bool]]] = {
     "get_state": _get_state,
     "replace_state": _replace_state,
@@ -260,4 +413,13 @@ _OPERATIONS: dict[str, Callable[..., tuple[Any, bool]]] = {
     "resume": _resume,
     "change_code": _change_code,
     "terminate": _terminate,
+    "trace": _option(_trace),
+    "log": _option(_log),
+    "log_to_file": _option(_log_to_file),
+    "statistics": _option(Debug.count),
+    "install": _option(_install),
+    "remove": _option(_remove),
+    "no_debug": _no_debug,
+    "get_log": _get_log,
+    "get_statistics": _get_statistics,
 }
