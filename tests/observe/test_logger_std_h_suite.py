@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -187,6 +188,13 @@ def test_sync_never_waits_for_ever(clock):
         assert [receive(0), receive(0)] == ["went on", "at once"]
         made.unblock(filled)
         made.wait_for("wait again")
+        filled = made.block()
+        made.logger.info("another first")
+        spawn(talker)
+        settle()
+        assert receive(0) is TIMEOUT  # the writer moves again: so it is waited for again
+        made.unblock(filled)
+        until(lambda: receive(0) == "at once")
 
 
 def test_sync_waits_only_where_it_may():
@@ -206,6 +214,7 @@ def test_sync_waits_only_where_it_may():
 
         stop(Talking.start())
         assert kernel.is_alive(pid)
+        assert not made.handler._is_stuck  # nobody waited in vain
         made.unblock(filled)
         text = "\n".join(made.wait_for("hook of a server"))
         assert all(f"from {what}" in text for what in ("the hub", "a thread", "a hook"))
@@ -283,9 +292,12 @@ def test_flush_keeps_the_order_to_stop():
 def test_limit_burst(clock):
     """logger_std_h_SUITE limit_burst_enabled_one, _period: so many per window; the rest is dropped, and told after it."""
     with bench(LogLimits(sync=1000, drop=1000, flush=1000, burst=5, burst_window=2.0)) as made:
-        for number in range(12):
+        for number in range(5):
             made.logger.info("line %d", number)
         made.wait_for("line 4")
+        kernel.blocking(time.sleep, 0.01)  # the thread sleeps until something comes
+        for number in range(5, 12):
+            made.logger.info("line %d", number)
         assert made.handler.info().burst_dropped == 7
         assert "dropped" not in made.read()
         clock.advance(2.5)

@@ -247,22 +247,33 @@ def test_run_queue():
         assert not any(map(is_alive, pids))
 
 
-def test_zombie():
-    """A dead process whose stack does not let go: an event, and its alarm stays for a while."""
+def test_zombie(clock):
+    """A dead process whose stack does not let go: an event, and its alarm stays for a while after the last one."""
 
     def stubborn():
         while True:
             with suppress(BaseException):
                 kernel.receive()
 
-    with watching():
-        sysmon.subscribe(kinds=["zombie"])
+    def bury():
         pid = spawn(stubborn)
         settle()
         exit(pid, KILL)
-        assert heard("zombie")[0] is pid
-        comes("zombies")
-        goes("zombies")
+        kernel.in_hub(lambda: None)
+        until(lambda: kernel.process_info(pid) is None)
+        return heard("zombie")[0] is pid
+
+    with watching(interval=1.0, event_for=10.0):
+        sysmon.subscribe(kinds=["zombie"])
+        assert bury()
+        clock.advance(7)
+        assert ids() == ["zombies"]
+        assert bury()
+        clock.advance(7)
+        assert ids() == ["zombies"]
+        clock.advance(5)
+        assert ids() == []
+        assert receive(0) is TIMEOUT
 
 
 # ----------------------------------------------------------------------------------------------------- the machine
@@ -425,6 +436,8 @@ def test_hysteresis_and_hold(clock, monkeypatch):
         assert at(50, 60)  # between the marks
         assert at(10, 4)
         assert at(100, 2)  # back before `hold` was over
+        assert at(5, 4)
+        assert at(11, 10)  # not low enough: `hold` begins anew
         assert at(5, 4)
         assert not at(5, 3)
         assert [heard("run_queue")[1]["raised"] for _ in range(2)] == [True, False]
