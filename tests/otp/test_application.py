@@ -13,6 +13,7 @@ from runtime.otp.application import (
 )  # fmt: skip
 from runtime.otp.gen_server import GenServer
 from runtime.otp.outcome import Stop
+from runtime.otp.supervisor import INFINITY, ChildSpec, Supervisor, SupFlags, which_children
 
 
 class Top(GenServer):
@@ -259,6 +260,64 @@ def test_deadlocked_supervisor_cannot_hang_the_stop():
         assert running() == []
 
 
+class Clings(GenServer):
+    """Asks somebody while it ends, and waits for ever for the answer."""
+
+    def init(self, ask):
+        trap_exit(True)
+        self.ask = ask
+
+    def terminate(self, reason):
+        self.ask()
+
+
+def test_shutdown_timeout_of_a_supervisor_and_child_that_wait_for_each_other():
+    """OTP application_SUITE shutdown_timeout: supervisor and child deadlocked for good; the stop is not."""
+    children = []
+
+    def start(self, start_type, config):
+        top = Supervisor.start_link_with(
+            SupFlags(),
+            [
+                ChildSpec("bystander", (Top.start_link, (self.test, "bystander"))),
+                ChildSpec(
+                    "child", (Clings.start_link, (lambda: which_children("a_top"),)), shutdown=INFINITY
+                ),
+            ],
+            name="a_top",
+        )
+        children.extend(child.pid for child in which_children(top))
+        return top
+
+    with boot():
+        application.load(app("a", start=start))
+        application.start("a")
+        top = whereis("a_top")
+        application.stop("a", timeout=0.05)
+        assert top.reason == KILLED
+        assert running() == []
+        # The deadlocked child was inside its terminate; the bystander hears of the kill and ends in order.
+        while any(map(is_alive, children)):
+            sleep(0.001)
+        assert ("tree ended", "bystander", KILLED) in events(3)
+        application.start("a")
+        application.stop("a", timeout=0.05)
+
+
+def test_shutdown_deadlock_with_the_controller_is_none():
+    """OTP application_SUITE shutdown_deadlock: a child that asks for the applications while they stop gets an answer."""
+    asked = []
+
+    def start(self, start_type, config):
+        return Clings.start_link(lambda: asked.append(application.which_applications()))
+
+    with boot():
+        application.load(app("a", start=start))
+        application.start("a")
+        application.stop("a", timeout=60.0)
+        assert asked == [[]]  # answered; "a" runs no more
+
+
 def test_hanging_prep_stop_is_killed_with_its_tree(monkeypatch):
     monkeypatch.setattr("runtime.otp.application_controller.GRACE", 0.05)
 
@@ -377,6 +436,21 @@ def test_config_change_tells_what_changed(tmp_path):
         assert dict(application.get_all_env("idle")) == {"a": 2}
         application.change_config({"shop": {"b": 3, "c": 4}})
         assert receive(0).__class__ is not tuple
+
+
+def test_change_config_data_keeps_to_the_precedence():
+    """OTP application_SUITE change_config_data: a value that is gone falls back to the application's own; what set_env
+    set stays in force and is no change.
+    """
+    with boot():
+        application.load(app("shop", env={"a": 0, "b": 0}), {"a": 1, "b": 1, "c": 1, "d": 1})
+        application.set_env("shop", "b", 9)
+        application.set_env("shop", "e", 9)
+        application.start("shop")
+        events(1)
+        application.change_config({"shop": {"b": 2, "d": 2, "e": 2}})
+        assert receive(5) == ("config_change", "shop", {"a": 0, "d": 2}, {}, ["c"])
+        assert dict(application.get_all_env("shop")) == {"a": 0, "b": 9, "d": 2, "e": 9}
 
 
 def test_failing_config_change_is_told_and_the_others_get_theirs():
