@@ -70,6 +70,7 @@ class Model:
         self.reads: list[Read] = []
         self.tokens: dict[str, str] = {}
         self.pin = "12345"
+        self.throttled = False
         self.message = 100
         self.logins = 0
         self.resumes = 0
@@ -135,6 +136,10 @@ class ModelConnection:
             case AskPin(ref, number):
                 if not number.startswith("+"):
                     self.out.append(Error(ref, "bad_number", "not a number"))
+                elif model.throttled:
+                    self.out.append(Error(ref, "throttled", "too many tries", True, 46.2))
+                elif len(number) < 10:
+                    self.out.append(Error(ref, "bad_number", "not a phone number with its country code"))
                 else:
                     self.out.append(PinSent(ref, 60.0, 600.0))
             case Register(ref, number, pin, _):

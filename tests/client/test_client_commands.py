@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from apps.chat.client.client import Client, Stopped, Waiting
+from apps.chat.client.commands import stopped_trouble
 from apps.chat.client.connection import CertificateProblem, tls_context
 from apps.chat.client.profile import Profile
 from apps.chat.native.frames import Deliver, Welcome
@@ -81,6 +82,33 @@ def test_a_wrong_pin_is_refused_in_words(chat: Chat) -> None:
     _, err = chat.run("register", USER, "--pin", "00000", code=1)
     assert "wrong PIN (bad_pin)" in err
     assert chat.run("whoami", code=5)
+
+
+def test_a_wrong_pin_at_the_prompt_is_asked_for_again_as_often_as_the_server_takes_one(chat: Chat) -> None:
+    _, err = chat.run("register", USER, text="00000\n\n12345\n")
+    assert err.count("not the PIN") == 1
+    assert json.loads(chat.run("whoami", "--json")[0])["user"] == USER
+    _, err = chat.run("register", USER, "--again", text="00000\n" * 9, code=1)
+    assert err.count("not the PIN") == 4
+    assert "wrong PIN (bad_pin)" in err
+
+
+def test_when_throttled_the_pin_already_sent_is_named_and_the_wait_is_in_seconds(
+    chat: Chat, server: ScriptedServer
+) -> None:
+    server.model.throttled = True
+    _, err = chat.run("register", USER, code=1)
+    assert "in 47 s" in err
+    assert f"still works: tools/chat register {USER} --pin PIN" in err
+    assert "retry_after" not in err
+    screen = Screen(chat.command())
+    screen.wait("Your number")
+    screen.type(USER + "\r")
+    screen.wait("still works")
+    screen.type("12345\r")
+    screen.wait(f" as {USER}")
+    screen.type("\x04")
+    assert screen.close() == 0
 
 
 def test_send_waits_for_the_check_mark(chat: Chat, server: ScriptedServer) -> None:
@@ -205,6 +233,51 @@ def test_the_piped_chat_sends_lines_and_prints_marks(chat: Chat, server: Scripte
     assert len(server.model.order) == 1
 
 
+def test_the_piped_chat_ends_by_itself_when_nothing_listens(chat: Chat) -> None:
+    chat.run("register", USER, "--pin", "12345")
+    with socket.create_server(("127.0.0.1", 0)) as dead:
+        port = dead.getsockname()[1]
+    _, err = chat.run(
+        "chat",
+        "+33600000002",
+        "--timeout",
+        "0.3",
+        "--server",
+        f"127.0.0.1:{port}",
+        text="hi\nno newline",
+        code=3,
+    )
+    assert f"2 not sent within 0.3 s: nothing listens on 127.0.0.1:{port}" in err
+    out, _ = chat.run("chat", text="to nobody\n", code=2)
+    assert "to whom?" in out
+
+
+def test_a_body_beyond_the_limit_is_refused_before_anything_is_stored(
+    chat: Chat, server: ScriptedServer
+) -> None:
+    chat.run("register", USER, "--pin", "12345")
+    journal = chat.directory / "journal"
+    for _ in range(2):  # the limit is asked for; the second time it is known
+        before = journal.stat().st_size
+        _, err = chat.run("send", "--to", "+33600000002", "-", text="x" * 65537, code=1)
+        assert "65537 bytes; this server takes up to 65536" in err
+        assert journal.stat().st_size == before
+    chat.run("send", "--to", "+33600000002", "-", text="y" * 60000 + "\n\n")
+    out, _ = chat.run("history")
+    assert "… (60001 characters; --json has them all)" in out
+    assert len(out) < 700
+    (row,) = [json.loads(line) for line in chat.run("history", "--json")[0].splitlines()]
+    assert row["text"] == "y" * 60000 + "\n", "exactly one newline is the shell's"
+
+
+def test_a_client_replaced_is_told_what_to_do(chat: Chat, tmp_path: Path) -> None:
+    with Profile(tmp_path / "p") as profile:
+        profile.account.user = USER
+        trouble = stopped_trouble(Client(profile), Stopped("replaced", "signed off"))
+    assert trouble.code == 5
+    assert f"tools/chat register {USER} --again" in str(trouble)
+
+
 def test_a_foreign_certificate_is_named_and_nothing_is_sent(
     chat: Chat, server: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -230,10 +303,11 @@ def test_an_authority_that_appears_after_the_dial_is_taken_and_a_foreign_one_sti
     with Profile(tmp_path / "p") as profile:
         profile.account.port = server.port
         client = Client(profile)
-        news = client.step(0.0)
-        fresh = tmp_path / "ca.new"
-        fresh.write_bytes(made.ca.read_bytes())
-        fresh.replace(found)
+        with server.lock:  # it takes the connection, but does not shake hands yet
+            news = client.step(0.0)
+            fresh = tmp_path / "ca.new"
+            fresh.write_bytes(made.ca.read_bytes())
+            fresh.replace(found)
         while not any(isinstance(item.event, (Welcome, Stopped)) for item in news):
             news += client.step(1.0)
         assert client.stopped is None
@@ -261,6 +335,8 @@ def test_insecure_is_only_for_this_machine(chat: Chat) -> None:
         ["register", "12"],
         ["--server", "host:port", "whoami"],
         ["contacts", "remove", "nobody"],
+        ["send", "--to", "", "x"],
+        ["send", "--to", "+33600000002", "--kind", "", "x"],
     ],
 )
 def test_wrong_usage_has_its_own_exit_code(chat: Chat, arguments: list[str]) -> None:
@@ -270,6 +346,7 @@ def test_wrong_usage_has_its_own_exit_code(chat: Chat, arguments: list[str]) -> 
         arguments = ["register", USER, "--server", "host:port"]
     _, err = chat.run(*arguments, code=2)
     assert err.startswith("chat: ")
+    assert "`" not in err
 
 
 def test_the_client_resumes_and_waits_longer_each_time(chat: Chat, server: ScriptedServer) -> None:
@@ -361,6 +438,10 @@ def test_control_c_on_an_empty_line_leaves(chat: Chat, server: ScriptedServer) -
 def test_the_first_start_on_a_terminal_registers(chat: Chat, server: ScriptedServer) -> None:
     screen = Screen(chat.command())
     screen.wait("Your number")
+    screen.type("0612345678\r")
+    screen.wait("has no country code")
+    screen.type("+336123\r")
+    screen.wait("(bad_number)")
     screen.type("+33 6 12 34 56 78\r")
     screen.wait("PIN:")
     screen.type("12345\r")
@@ -374,3 +455,5 @@ def test_a_profile_that_cannot_be_made_is_named(chat: Chat, tmp_path: Path) -> N
     _, err = chat.run("whoami", "--profile", str(tmp_path / "file" / "profile"), code=6)
     assert str(tmp_path / "file") in err
     assert "Traceback" not in err
+    _, err = chat.run("whoami", "--profile", str(tmp_path / "file"), code=6)
+    assert f"{tmp_path / 'file'} is a file" in err

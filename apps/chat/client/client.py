@@ -16,10 +16,20 @@ from pathlib import Path
 from apps.chat.client.backoff import Backoff
 from apps.chat.client.connection import CertificateProblem, Connection, ConnectionLost, find_ca, tls_context
 from apps.chat.client.profile import Entry, Profile
-from apps.chat.client.events import Ended, Event, Failed, ReadTold, State, TokenRenewed
+from apps.chat.client.events import Ended, Event, Failed, ReadTold, State, TokenRenewed, TooBig
 from apps.chat.client.framing import check
 from apps.chat.client.session import Session
-from apps.chat.native.frames import Accepted, Deliver, Read, Ready, Receipt, Refused, Registered, Send
+from apps.chat.native.frames import (
+    Accepted,
+    Deliver,
+    Read,
+    Ready,
+    Receipt,
+    Refused,
+    Registered,
+    Send,
+    Welcome,
+)
 
 __all__ = ["Client", "Dialing", "News", "Stopped", "Waiting"]
 
@@ -110,10 +120,16 @@ class Client:
     def send(self, to: str, body: bytes | str, kind: str = "text", client_id: bytes | None = None) -> Entry:
         """Promise to send: the message is on disk when this returns, and goes out when it can.
 
-        Raises LocalProtocolError for what no server would take, before anything is promised.
+        Raises LocalProtocolError for what no server would take, TooBig for what this one does not take, before anything is promised.
         """
         data = body.encode() if isinstance(body, str) else body
         message = Send(client_id or secrets.token_bytes(16), to, kind, data)
+        limits = self.session.limits
+        largest = limits.max_body if limits is not None else self.profile.account.max_body
+        if largest and len(data) > largest:
+            raise TooBig(
+                f"the message has {len(data)} bytes; this server takes up to {largest}: it was not sent"
+            )
         check(message)
         entry = self.profile.queue(message)
         self.session.send(message)
@@ -253,6 +269,8 @@ class Client:
                     continue
                 case Registered():
                     self.profile.new_account(event.user, event.device, event.key)
+                case Welcome():
+                    self.profile.account.max_body = event.limits.max_body  # on disk with the next token
                 case TokenRenewed():
                     self.profile.account.token = event.token
                     self.profile.save_account()

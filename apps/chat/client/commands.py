@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -22,13 +23,13 @@ from typing import Final
 from apps.chat.client.client import Client, News, Stopped, Waiting
 from apps.chat.client.connection import CertificateProblem
 from apps.chat.client.profile import Entry, Profile, ProfileBusy, ProfileDamaged, default_directory
-from apps.chat.client.events import Failed, LocalProtocolError, State
+from apps.chat.client.events import Failed, LocalProtocolError, State, TooBig
 from apps.chat.native.frames import PinSent, Registered, Welcome
 
 from apps.chat.client.options import make_parser
 from apps.chat.client.output import MARKS, entry_row, print_json, say, show, show_receipts
 
-__all__ = ["Trouble", "main", "parse_server", "resolve"]
+__all__ = ["Trouble", "main", "parse_server", "resolve", "stopped_trouble"]
 
 # types
 
@@ -41,15 +42,26 @@ NOT_REGISTERED: Final = 5
 NO_PROFILE: Final = 6
 INTERRUPTED: Final = 130
 
+_SELF: Final = "tools/chat"
+"The command as the user has it."
+_PIN_TRIES: Final = 5
+"As many wrong ones as the server allows unless it is told otherwise ([chat.registration] pin_tries)."
+_PIN_VALID: Final = 600.0
+_SHOWN: Final = 500
+"Characters of a text in the history; --json has the whole."
+_SMALL: Final = 4096
+"Bytes of a body that any server takes."
 _ORDER: Final = {"queued": 0, "accepted": 1, "delivered": 2, "read": 3}
 
 
 class Trouble(Exception):
     """Something the user should read, with the exit code that tells a script the same."""
 
-    def __init__(self, code: int, text: str) -> None:
+    def __init__(self, code: int, text: str, reason: str = "") -> None:
         super().__init__(text)
         self.code = code
+        self.reason = reason
+        "the server's code, if it was the server that refused"
 
 
 # API
@@ -102,6 +114,10 @@ def parse_server(text: str) -> tuple[str, int]:
 
 def resolve(profile: Profile, to: str) -> str:
     """A contact's name, a number as people write it, or a user id -> the user id."""
+    if not to.strip():
+        raise Trouble(
+            USAGE, "there is nobody of no name: give a contact's name, or a number like +33612345678"
+        )
     if to in profile.contacts:
         return profile.contacts[to]
     plain = "".join(c for c in to if c not in " -().\u00a0")
@@ -144,20 +160,50 @@ def _sign_up(options: argparse.Namespace, profile: Profile, number: str) -> None
     with _client(options, profile) as client:
         deadline = time.monotonic() + timeout
         _until(client, deadline, lambda news: isinstance(news.event, Welcome))
-        if pin is None:
-            client.ask_pin(number)
-            sent = _answer(client, deadline, PinSent, "pin").event
-            assert isinstance(sent, PinSent)
-            say(f"A PIN is on its way to {number}; it is good for {sent.expires_in / 60:.0f} minutes.")
-            say("(A development node prints it on its own terminal.)")
-            pin = _ask_for_pin(client, sent.expires_in)
-        deadline = time.monotonic() + timeout
-        if client.session.state is not State.GREETED:  # it was cut while the PIN was on its way
-            client.hurry()
-            _until(client, deadline, lambda news: isinstance(news.event, Welcome))
-        client.register(number, pin.strip(), getattr(options, "device", socket.gethostname()[:64]))
-        _answer(client, deadline, Registered, "register")
-        _ready(client, deadline)
+        if pin is not None:
+            _give_pin(client, options, number, pin, timeout)
+            return
+        end = _send_pin(client, number, deadline)
+        for tries_left in reversed(range(_PIN_TRIES)):
+            try:
+                _give_pin(client, options, number, _ask_for_pin(client, end, number), timeout)
+                return
+            except Trouble as trouble:
+                if trouble.reason != "bad_pin" or not tries_left:
+                    raise
+                say(f"This is not the PIN that was sent to {number} last. Type it again:")
+
+
+def _send_pin(client: Client, number: str, deadline: float) -> float:
+    """Have a PIN sent; return until when it can be typed (monotonic seconds)."""
+    client.ask_pin(number)
+    try:
+        sent = _answer(client, deadline, PinSent, "pin").event
+    except Trouble as trouble:
+        if trouble.reason != "throttled":
+            raise
+        # Nothing is lost by that: the one that was sent is good until it is used, or expires.
+        if not sys.stdin.isatty():
+            again = f"{_SELF} register {number} --pin PIN"
+            raise Trouble(
+                trouble.code, f"{trouble} The PIN that was sent before still works: {again}", "throttled"
+            ) from None
+        say(f"{trouble} The PIN that was sent before still works (Ctrl-C: leave).")
+        return time.monotonic() + _PIN_VALID
+    assert isinstance(sent, PinSent)
+    say(f"A PIN is on its way to {number}; it is good for {sent.expires_in / 60:.0f} minutes.")
+    say("(A development node prints it on its own terminal.)")
+    return time.monotonic() + sent.expires_in
+
+
+def _give_pin(client: Client, options: argparse.Namespace, number: str, pin: str, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    if client.session.state is not State.GREETED:  # it was cut while the PIN was on its way
+        client.hurry()
+        _until(client, deadline, lambda news: isinstance(news.event, Welcome))
+    client.register(number, pin.strip(), getattr(options, "device", socket.gethostname()[:64]))
+    _answer(client, deadline, Registered, "register")
+    _ready(client, deadline)
 
 
 def _login(options: argparse.Namespace, directory: Path) -> int:
@@ -180,15 +226,21 @@ def _send(options: argparse.Namespace, directory: Path) -> int:
     with _profile(options, directory) as profile:
         _need_account(profile)
         to = resolve(profile, options.to)
-        text = " ".join(options.text) if options.text != ["-"] else sys.stdin.read()
+        # The newline that ends a text from stdin is the shell's, not the writer's.
+        text = " ".join(options.text) if options.text != ["-"] else sys.stdin.read().removesuffix("\n")
         if not text:
             raise Trouble(USAGE, "there is nothing to send: give the text, or - to read it from stdin")
         chosen = bytes.fromhex(options.id) if options.id else None
         if chosen is not None and len(chosen) != 16:
             raise Trouble(USAGE, "--id takes 32 hexadecimal digits")
         with _client(options, profile) as client:
-            entry = client.send(to, text, kind=options.kind, client_id=chosen)
             deadline = time.monotonic() + options.timeout
+            if len(text.encode()) > (profile.account.max_body or _SMALL):
+                _ready(client, deadline)  # only the server knows whether it takes that much (still)
+            try:
+                entry = client.send(to, text, kind=options.kind, client_id=chosen)
+            except TooBig as error:
+                raise Trouble(REFUSED, str(error), "too_big") from None
             wanted = _ORDER[options.wait]
             shown = -1
             while True:
@@ -281,7 +333,7 @@ def _whoami(options: argparse.Namespace, directory: Path) -> int:
                 }
             )
         else:
-            print(account.user or "nobody yet: chat register NUMBER")
+            print(account.user or f"nobody yet: {_SELF} register NUMBER")
             print(f"server   {account.host}:{account.port}")
             print(f"profile  {directory}")
             print(f"unsent   {len(profile.outbox)}")
@@ -291,7 +343,7 @@ def _whoami(options: argparse.Namespace, directory: Path) -> int:
 def _history(options: argparse.Namespace, directory: Path) -> int:
     with Profile(directory, lock=False) as profile:
         for entry in profile.entries[-options.count :]:
-            show(profile, entry, as_json=options.json)
+            show(profile, entry, as_json=options.json, longest=_SHOWN)
     return DONE
 
 
@@ -307,22 +359,36 @@ def _interactive(options: argparse.Namespace, directory: Path) -> int:
                     NOT_REGISTERED, _WELCOME.format(server=f"{profile.account.host}:{profile.account.port}")
                 )
             print("Welcome. Nobody is registered in this profile yet.")
-            number = input("Your number, with country code (+33612345678): ").strip()
-            if not number:
-                raise Trouble(
-                    NOT_REGISTERED, _WELCOME.format(server=f"{profile.account.host}:{profile.account.port}")
-                )
-            _sign_up(options, profile, resolve(profile, number))
+            _first_start(options, profile)
         client = Client(profile, ca=options.ca, insecure=options.insecure)
         try:
-            return Terminal(client).run(getattr(options, "with_", None))
+            patience = getattr(options, "timeout", 30.0)
+            return Terminal(client, patience=patience).run(getattr(options, "with_", None))
         finally:
             client.close()
 
 
+def _first_start(options: argparse.Namespace, profile: Profile) -> None:
+    """Ask for the number until it is one, then register it."""
+    while True:
+        number = input("Your number, with country code (+33612345678): ").strip()
+        if not number:
+            raise Trouble(
+                NOT_REGISTERED, _WELCOME.format(server=f"{profile.account.host}:{profile.account.port}")
+            )
+        try:
+            _sign_up(options, profile, resolve(profile, number))
+            return
+        except Trouble as trouble:
+            mistyped = trouble.reason == "bad_number" or (trouble.code == USAGE and not trouble.reason)
+            if not mistyped:
+                raise
+            say(f"{trouble} Once more, please.")
+
+
 _WELCOME: Final = """nobody is registered in this profile yet. Begin with
 
-    chat register +33612345678        (your number; the PIN comes to it)
+    tools/chat register +33612345678        (your number; the PIN comes to it)
 
 The server is {server}; name another with --server HOST:PORT. A development node prints
 the PIN on its own terminal."""
@@ -355,7 +421,7 @@ def _client(options: argparse.Namespace, profile: Profile) -> Iterator[Client]:
 
 def _need_account(profile: Profile) -> None:
     if not profile.account.key:
-        raise Trouble(NOT_REGISTERED, "nobody is registered in this profile: chat register NUMBER")
+        raise Trouble(NOT_REGISTERED, f"nobody is registered in this profile: {_SELF} register NUMBER")
 
 
 def _watch(client: Client, news: list[News]) -> None:
@@ -364,20 +430,26 @@ def _watch(client: Client, news: list[News]) -> None:
         if isinstance(item.event, Waiting):
             say(f"{item.event.why}; trying again in {item.event.seconds:.0f} s")
         elif isinstance(item.event, Stopped):
-            raise _stopped(client, item.event)
+            raise stopped_trouble(client, item.event)
 
 
-def _stopped(client: Client, event: Stopped) -> Trouble:
+def stopped_trouble(client: Client, event: Stopped) -> Trouble:
+    """What to tell, and the exit code, when the client stopped for good."""
     user = client.profile.account.user
     if event.code == "certificate":
         return Trouble(NO_CONNECTION, event.why)
     if event.code == "replaced":
-        return Trouble(NOT_REGISTERED, f"{user} is used by another connection or device now ({event.why})")
+        return Trouble(
+            NOT_REGISTERED,
+            f"{user} is connected from somewhere else now, so this connection was ended. If that is a copy of "
+            f"this profile, use only one of them at a time; if it is another device: {_SELF} register {user} "
+            "--again brings the account back here",
+        )
     if event.code == "auth_failed":
         return Trouble(
             NOT_REGISTERED,
             f"the server does not know {user} by this key any more (registered on another device?): "
-            "chat register NUMBER --again",
+            f"{_SELF} register {user} --again",
         )
     return Trouble(REFUSED, f"the server ended the session: {event.why or event.code} ({event.code})")
 
@@ -405,9 +477,16 @@ def _answer(client: Client, deadline: float, wanted: type, what: str) -> News:
         lambda n: isinstance(n.event, wanted) or (isinstance(n.event, Failed) and n.event.what == what),
     )
     if isinstance(item.event, Failed):
-        later = f" Try again in {item.event.retry_after:.0f} s." if item.event.retry_after else ""
-        raise Trouble(REFUSED, f"{item.event.text} ({item.event.code}).{later}")
+        raise Trouble(REFUSED, _sentence(item.event), item.event.code)
     return item
+
+
+def _sentence(event: Failed) -> str:
+    seconds = f"{math.ceil(event.retry_after)} s" if event.retry_after else "a while"
+    if event.code == "throttled":
+        return f"Too many tries, or too soon: the next one is possible in {seconds} (throttled)."
+    later = f" Try again in {seconds}." if event.retry_after else ""
+    return f"{event.text} ({event.code}).{later}"
 
 
 def _ready(client: Client, deadline: float) -> None:
@@ -415,21 +494,29 @@ def _ready(client: Client, deadline: float) -> None:
         _until(client, deadline, lambda _: client.is_ready)
 
 
-def _ask_for_pin(client: Client, expires_in: float) -> str:
-    """Read the PIN from the terminal or stdin, keeping the connection alive meanwhile."""
+def _ask_for_pin(client: Client, end: float, number: str) -> str:
+    """Read the PIN from the terminal or stdin until `end`, keeping the connection alive meanwhile."""
     import select
 
     print("PIN: ", end="", file=sys.stderr, flush=True)
-    end = time.monotonic() + expires_in
+    typed = b""
     while time.monotonic() < end:
         _watch(client, client.step(0.0))
         if select.select([sys.stdin], [], [], 0.2)[0]:
-            line = sys.stdin.readline()
-            if not line:
-                raise Trouble(USAGE, "no PIN was given (stdin ended): use --pin PIN")
-            if line.strip():
-                return line.strip()
-    raise Trouble(REFUSED, "the PIN has expired: ask for another with chat register NUMBER")
+            # Byte by byte: a buffered reader would swallow the next line, and select not know of it.
+            byte = os.read(sys.stdin.fileno(), 1)
+            typed += byte
+            if byte not in (b"", b"\n"):
+                continue
+            line, typed = typed.decode("utf-8", "replace").strip(), b""
+            if line:
+                return line[:16]
+            if not byte:
+                raise Trouble(
+                    USAGE, f"no PIN was given (stdin ended): {_SELF} register {number} --pin PIN", "no_pin"
+                )
+            print("PIN: ", end="", file=sys.stderr, flush=True)
+    raise Trouble(REFUSED, f"the PIN has expired: ask for another with {_SELF} register {number}")
 
 
 def _settle_reads(client: Client) -> None:
@@ -442,7 +529,7 @@ def _settle_reads(client: Client) -> None:
 def _too_late(client: Client, entry: Entry, options: argparse.Namespace) -> Trouble:
     if entry.state == "queued":
         code = NO_CONNECTION if not client.is_ready else NOT_IN_TIME
-        why = "it is kept in the outbox and goes out with the next chat command"
+        why = "it is kept in the outbox and goes out with the next tools/chat command"
         return Trouble(code, f"not accepted within {options.timeout:g} s; {why} (id {entry.id.hex()})")
     return Trouble(NOT_IN_TIME, f"{entry.state}, but not {options.wait} within {options.timeout:g} s")
 

@@ -29,6 +29,7 @@ __all__ = [
     "Repeated",
     "State",
     "TokenRenewed",
+    "TooBig",
 ]
 
 # types
@@ -36,6 +37,10 @@ __all__ = [
 
 class LocalProtocolError(Exception):
     """The caller asked for something that this state does not allow."""
+
+
+class TooBig(LocalProtocolError):
+    """The body is larger than the server takes; nothing of it was kept."""
 
 
 class State(enum.Enum):

@@ -40,6 +40,10 @@ class Splitter:
 
 def check(message: Send) -> None:
     """Raise LocalProtocolError if `message` breaks the protocol's own limits (address, kind, body)."""
+    if not 0 < len(message.to) <= 64:
+        raise LocalProtocolError("this cannot be sent: the recipient's address must have 1 to 64 characters")
+    if not 0 < len(message.kind) <= 32:
+        raise LocalProtocolError("this cannot be sent: the kind must have 1 to 32 characters")
     try:
         decode_client(encode(message))
     except FrameError as error:

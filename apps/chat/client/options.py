@@ -28,7 +28,7 @@ def make_parser(epilog: str) -> argparse.ArgumentParser:
         "--insecure", action="store_true", help="do not check the certificate; only for 127.0.0.1"
     )
     parser = argparse.ArgumentParser(
-        prog="chat",
+        prog="tools/chat",
         description="Chat from the terminal. Without a command: the interactive chat.",
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -54,6 +54,13 @@ def make_parser(epilog: str) -> argparse.ArgumentParser:
     _shared(sub, 30.0)
     sub = command("chat", "the interactive chat")
     sub.add_argument("with_", metavar="WITH", nargs="?", help="contact or number to talk to")
+    sub.add_argument(
+        "--timeout",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="piped: seconds without progress after the end of the input (default %(default)s)",
+    )
     sub = command("send", "send one message")
     sub.add_argument("--to", required=True, metavar="WHO", help="contact or number")
     sub.add_argument("text", nargs="+", help="the text, or - for stdin")

@@ -45,14 +45,15 @@ def entry_row(profile: Profile, entry: Entry) -> dict[str, Any]:
     return row
 
 
-def show(profile: Profile, entry: Entry, *, as_json: bool) -> None:
+def show(profile: Profile, entry: Entry, *, as_json: bool, longest: int | None = None) -> None:
+    """Print one message; its text is cut after `longest` characters, except in JSON."""
     if as_json:
         print_json(entry_row(profile, entry))
         return
     clock = time.strftime("%H:%M", time.localtime(entry.time))
     who = f"→ {profile.name_of(entry.with_)}" if entry.mine else profile.name_of(entry.with_)
     mark = f" {MARKS[entry.state]}" if entry.mine else ""
-    print(f"{clock} {who}: {_safe(entry.text)}{mark}", flush=True)
+    print(f"{clock} {who}: {_safe(_cut(entry.text, longest))}{mark}", flush=True)
 
 
 def show_receipts(profile: Profile, news: list[News], *, as_json: bool) -> None:
@@ -74,6 +75,12 @@ def show_receipts(profile: Profile, news: list[News], *, as_json: bool) -> None:
                         f"{MARKS[item.event.status]} {item.event.status} {profile.name_of(item.event.who)}",
                         flush=True,
                     )
+
+
+def _cut(text: str, longest: int | None) -> str:
+    if longest is None or len(text) <= longest:
+        return text
+    return f"{text[:longest]}… ({len(text)} characters; --json has them all)"
 
 
 def _safe(text: str) -> str:

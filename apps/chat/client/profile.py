@@ -61,6 +61,8 @@ class Account:
     device: str = ""
     key: str = ""
     token: str = ""
+    max_body: int = 0
+    "bytes the server takes in a message, as it said last; 0 = it has not said"
 
     def identity(self) -> Identity | None:
         return Identity(self.user, self.device, self.key, self.token) if self.key else None
@@ -110,6 +112,8 @@ class Profile:
 
     def __init__(self, directory: Path, *, lock: bool = True) -> None:
         self.directory = directory
+        if directory.exists() and not directory.is_dir():
+            raise ProfileDamaged(f"{directory} is a file: a profile is a folder of its own (--profile DIR)")
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = self._take_lock() if lock else -1
         self.account = self._load_account()
@@ -258,6 +262,8 @@ class Profile:
                 entry = self._by_id.get(bytes.fromhex(id_))
                 if entry is not None:
                     entry.state, entry.why = "refused", f"{code}: {text}"
+                    if code == "too_big":
+                        entry.body = entry.body[:1024]  # its start tells which it was; nothing else needs it
             case ["in", seq, message, sender, kind, body, when]:
                 self._remember(seq, message)
                 body = base64.b64decode(body)

@@ -62,8 +62,10 @@ def printable(text: str) -> str:
 class Terminal:
     """Run the chat of one `Client` until the user leaves. The client stays the caller's to close."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, patience: float = 30.0) -> None:
         self.client = client
+        self.patience = patience
+        "Without a terminal: seconds without progress after the end of input, before it gives up."
         self.profile = client.profile
         self.to = ""
         self.lines: list[Line] = []
@@ -72,6 +74,7 @@ class Terminal:
         self._scroll = 0
         self._retry_at = 0.0
         self._done = False
+        self._unsendable = 0
         self._changed: Callable[[], None] = lambda: None
 
     def run(self, with_: str | None = None) -> int:
@@ -81,11 +84,15 @@ class Terminal:
         if sys.stdin.isatty() and sys.stdout.isatty():
             asyncio.run(self._full_screen())
         else:
-            self._plain()
-        stopped = self.client.stopped
-        if stopped is not None:
-            print(f"chat: {stopped.why} ({stopped.code})", file=sys.stderr)
-            return 5 if stopped.code in ("replaced", "auth_failed") else 1
+            code = self._plain()
+            if code:
+                return code
+        if self.client.stopped is not None:
+            from apps.chat.client.commands import stopped_trouble
+
+            trouble = stopped_trouble(self.client, self.client.stopped)
+            print(f"chat: {trouble}", file=sys.stderr)
+            return trouble.code
         return 0
 
     # what the user says
@@ -108,8 +115,10 @@ class Terminal:
             name, _, text = text[1:].partition(" ")
             to = self._resolve(name) or ""
             if not to:
+                self._unsendable += 1
                 return
         if not to:
+            self._unsendable += 1
             self.note("to whom? /to NAME first, or begin the line with @NAME", "bad")
             return
         if text.strip():
@@ -118,6 +127,7 @@ class Terminal:
                     self.client.send(to, text.removeprefix("/") if text.startswith("//") else text)
                 )
             except LocalProtocolError as error:
+                self._unsendable += 1
                 self.note(str(error), "bad")
                 return
             self.to = self.to or to
@@ -392,17 +402,21 @@ class Terminal:
 
     # plain lines
 
-    def _plain(self) -> None:
-        """Without a terminal: a line in is a line sent; ends at the end of input, once all is accepted."""
+    def _plain(self) -> int:
+        """Without a terminal: a line in is a line sent; ends at the end of input, once all is accepted.
+
+        Returns the exit code, 0 also for a client that stopped.
+        """
         printed, status, states = 0, "", dict[bytes, str]()
-        is_open, buffer = True, ""
+        is_open, buffer = True, b""
+        waiting, end = 0, 0.0
         while not self._done and (is_open or (self.profile.outbox and not self.client.stopped)):
             if is_open and select.select([sys.stdin], [], [], 0)[0]:
                 data = os.read(sys.stdin.fileno(), 65536)
                 is_open = bool(data)
-                *complete, buffer = (buffer + data.decode("utf-8", "replace")).split("\n")
+                *complete, buffer = (buffer + (data or b"\n")).split(b"\n")
                 for text in complete:
-                    self.enter(text)
+                    self.enter(text.decode("utf-8", "replace"))
             self.digest(self.client.step(0.1))
             if self.status != status:
                 status = self.status
@@ -418,3 +432,15 @@ class Terminal:
                     states[line.id] = line.state
                     if line.state != "queued":
                         print(f"{_MARKS[line.state]} {line.state}: {printable(line.text)}", flush=True)
+            now = time.monotonic()
+            if is_open or len(self.profile.outbox) != waiting:
+                waiting, end = len(self.profile.outbox), now + self.patience
+            elif waiting and now >= end:
+                why = self.status if not self.is_online else "the server does not take them"
+                print(
+                    f"chat: {waiting} not sent within {self.patience:g} s: {why}. "
+                    "Kept in the outbox; the next tools/chat command sends what waits there",
+                    file=sys.stderr,
+                )
+                return 4 if self.is_online else 3
+        return 2 if self._unsendable and self.client.stopped is None else 0

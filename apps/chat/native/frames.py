@@ -419,9 +419,9 @@ CODES: Final[dict[str, str]] = {
     "bad_pin": "wrong, expired or used PIN (or none was asked for)",
     "auth_failed": "unknown user or wrong key",
     "bad_token": "the resume token is expired, replaced or not ours: log in",
-    "throttled": "too many tries; come back after retry_after",
+    "throttled": "too many tries, or too soon after the last one; come back later",
     # service
-    "busy": "the node sheds load; come back after retry_after",
+    "busy": "the node sheds load; come back later",
     "slow_down": "far beyond the allowed rate",
     "queue_full": "the recipient's queue is full by count or bytes",
     "too_big": "the body is larger than the limit in Welcome",
@@ -431,7 +431,7 @@ CODES: Final[dict[str, str]] = {
     "replaced": "the account is used by another connection or was registered on another device",
     "logout": "as asked",
     "idle": "nothing was heard for too long",
-    "restarting": "the node restarts; come back after retry_after",
+    "restarting": "the node restarts; come back in a moment",
     "slow_reader": "the client reads more slowly than it is written to",
     "internal": "a fault of the server's; come back",
 }
