@@ -250,8 +250,9 @@ def await_start(
 def crash_report(process: Process, reason: Any, *, messages: Any = None) -> CrashReport:
     """Describe a process that is about to end. `messages`: shown instead of its queue. Touches no other process."""
     info = _info(
-        process, "registered_name", "message_queue_len", "links", "dictionary", "trap_exit", "status", "label"
-    )
+        process,
+        "registered_name", "message_queue_len", "links", "dictionary", "trap_exit", "status", "label", "memory",
+    )  # fmt: skip
     if messages is None:
         messages = queued(process)
     return CrashReport(
@@ -266,6 +267,7 @@ def crash_report(process: Process, reason: Any, *, messages: Any = None) -> Cras
         dictionary=_clean(info["dictionary"]),
         trap_exit=info["trap_exit"],
         status=info["status"],
+        memory=info["memory"] or 0,
         process_label=info["label"],
         neighbours=_neighbours(process, info["links"]),
     )
@@ -366,7 +368,9 @@ def _neighbours(process: Process, links: Any) -> tuple[Neighbour, ...]:
         if pid in seen or not isinstance(pid, Process):
             continue
         seen.add(pid)
-        info = kernel.process_info(pid, "registered_name", "links", "trap_exit", "message_queue_len")
+        info = kernel.process_info(
+            pid, "registered_name", "links", "trap_exit", "message_queue_len", "current_function"
+        )
         if not info or info["trap_exit"]:
             continue
         found.append(
@@ -376,6 +380,7 @@ def _neighbours(process: Process, links: Any) -> tuple[Neighbour, ...]:
                 initial_call=initial_call(pid),
                 links=tuple(info["links"]),
                 message_queue_len=info["message_queue_len"],
+                current_function=info["current_function"],
             )
         )
         queue.extend(info["links"])

@@ -100,6 +100,8 @@ class Neighbour:
     initial_call: Any
     links: tuple[Any, ...]
     message_queue_len: int
+    current_function: str = ""
+    """Where it waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +123,8 @@ class CrashReport(Report):
     dictionary: Mapping[Any, Any]
     trap_exit: bool
     status: str
+    memory: int = 0
+    """Bytes of the process's record, mailbox and stack; not of what its state holds."""
     process_label: Any = None
     neighbours: tuple[Neighbour, ...] = field(default=())
 
@@ -156,7 +160,10 @@ def render(report: Report, depth: int = DEPTH, chars_limit: int = CHARS_LIMIT) -
             trace = value.trace
         if item.name == "neighbours":
             lines.append(f"  neighbours: {len(value)}")
-            lines.extend(f"    {n.pid!r} {format_term(n.initial_call, depth, 200)}" for n in value)
+            lines.extend(
+                f"    {n.pid!r} {_cut(str(n.initial_call), 200)} at {_cut(n.current_function, 200)}"
+                for n in value
+            )
         elif item.name == "client_stack":
             lines.append("  client_stack:")
             lines.extend("    " + line for line in value[:_FIELD_LIMIT].splitlines())

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from runtime.kernel import (
+    KILL,
     NORMAL,
     SHUTDOWN,
     TIMEOUT,
@@ -111,6 +112,47 @@ def test_crash_neighbours_are_those_that_die_too(crash_reports):
     assert pid not in [n.pid for n in report.neighbours]
     assert set(report.links) - {n.pid for n in report.neighbours} != set()  # the trapper
     assert not any(is_alive(n.pid) for n in report.neighbours)
+
+
+def test_crash_neighbours_nearest_first(crash_reports):
+    """proc_lib_SUITE crash: breadth first, so that the nearest are there if not all can be; through no trapper; each
+    with where it waits, and without its messages.
+    """
+
+    def linked(*others):
+        def body():
+            for other in others:
+                link(other)
+            receive_match(lambda _: False)
+
+        return spawn(body)
+
+    beyond = linked()
+    trapper = spawn(lambda: (trap_exit(True), link(beyond), receive_match(lambda _: False)))
+    far = linked()
+    near = [linked(far), linked(trapper), linked()]
+    farther = spawn(lambda: (link(far), receive()))
+    settle()
+    send(near[0], "a secret")
+
+    def body():
+        for pid in near:
+            link(pid)
+        raise ProcessExit("abnormal")
+
+    proc_lib.spawn(body)
+    settle()
+    (report,) = crash_reports()
+    assert [n.pid for n in report.neighbours] == [*near, far, farther]
+    assert report.neighbours[0].message_queue_len == 1
+    assert "test_proc_lib_suite.test_crash_neighbours_nearest_first" in report.neighbours[0].current_function
+    text = render(report)
+    assert "secret" not in text
+    assert f"{far!r} " in text
+    assert report.memory > 0
+    assert [is_alive(pid) for pid in (trapper, beyond, far)] == [True, True, False]
+    exit(trapper, KILL)
+    settle()
 
 
 def test_crash_neighbours_are_bounded(crash_reports):
