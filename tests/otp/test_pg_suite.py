@@ -220,6 +220,7 @@ def test_monitor_scope():
         assert receive(0) is kernel.TIMEOUT
         leave("h", b)
         send(self_(), "mine")
+        leave("h", b)
         assert pg.demonitor(first, SCOPE) is True
         assert pg.demonitor(first, SCOPE) is False
         assert pg.demonitor(second, SCOPE) is True
@@ -379,6 +380,11 @@ def test_two_scopes_find_each_other():
         leave("g", a)
         exit(a, KILL)
         assert said_by(pid) == [pg.Joined(pid, "h", (b,)), pg.Left(pid, "g", (a,)), pg.Left(pid, "g", (a,))]
+        third = kernel.spawn_callback(Idle())
+        send(pid, pg.Synced(third, (("g", (FAR[0],)),)))
+        send(pid, pg.Left(third, "g", (FAR[0],)))
+        assert said_by(pid) == []  # each node speaks for its own members
+        exit(third, KILL)
 
 
 def test_group_leave():

@@ -180,7 +180,7 @@ def test_log_to_file_that_fails_later(caplog):
     assert "No space left" in caplog.text
 
 
-@pytest.mark.parametrize("how", ["kill", NORMAL, None])
+@pytest.mark.parametrize("how", ["kill", NORMAL, None, "no_debug"])
 def test_log_to_file_closes_with_the_process(how, tmp_path):
     """Ours: a killed process leaves no open file behind."""
     path = tmp_path / "events.log"
@@ -196,7 +196,10 @@ def test_log_to_file_closes_with_the_process(how, tmp_path):
         sys.log_to_file(pid, path)
         call(pid, 1)
         assert open_here()
-        (kernel.exit if how == "kill" else sys.log_to_file if how is None else proc_lib.stop)(pid, how)
+        if how == "no_debug":
+            sys.no_debug(pid)
+        else:
+            (kernel.exit if how == "kill" else sys.log_to_file if how is None else proc_lib.stop)(pid, how)
         settle()
         assert not open_here()
 
