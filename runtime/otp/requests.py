@@ -16,6 +16,7 @@ Source: OTP gen_server:send_request/4, reqids_new/0; gen_server_SUITE *_reqid_co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,7 +41,8 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:
-        return cls(kernel.clock.now() + seconds)
+        """The end of so many seconds from now. Raises ValueError, TypeError for what is no number of seconds."""
+        return cls(kernel.clock.now() + (_seconds(seconds) or 0.0))
 
     def left(self) -> float:
         return max(0.0, self.at - kernel.clock.now())
@@ -92,20 +94,25 @@ class RequestIds:
 
         With `delete=False` an answered request stays in the collection.
         """
+        seconds = _seconds(timeout)
         if not self._open:
             return None
-        message = kernel.receive_match(self._is_ours, _seconds(timeout))
+        message = kernel.receive_match(self._is_ours, seconds)
         return TIMEOUT if message is TIMEOUT else self._taken(message.request, delete)
 
     def receive(self, timeout: TimeLimit = None, *, delete: bool = True) -> Answer | Any:
         """As `wait`, but when time is over all requests are given up: the collection is empty, late answers vanish."""
         answer = self.wait(timeout, delete=delete)
         if answer is TIMEOUT:
-            for request in list(self._open):
-                with suppress(CallError):
-                    kernel.receive_response(request, 0)
-            self._open.clear()
+            self.abandon()
         return answer
+
+    def abandon(self) -> None:
+        """Give all requests up: answers that are there are dropped, late ones vanish. Does not block."""
+        for request in list(self._open):
+            with suppress(CallError):
+                kernel.receive_response(request, 0)
+        self._open.clear()
 
     def check(self, message: Any, *, delete: bool = True) -> Answer | Any:
         """Return the Answer if `message` is one of ours; None if the collection is empty; TIMEOUT if it is none."""
@@ -149,15 +156,18 @@ def multi_call(
     other one is bad. Source: OTP gen_server:multi_call/4; gen_server_SUITE multicall.
     """
     wanted = [kernel.node()] if nodes is None else list(nodes)
-    limit = Deadline.after(timeout) if isinstance(timeout, (int, float)) else timeout
+    limit = timeout if timeout is None or isinstance(timeout, Deadline) else Deadline.after(timeout)
     asked = RequestIds()
-    for node in wanted:
-        if node == kernel.node():
-            asked.send(name, request, label=node)
     replies = []
-    while (answer := asked.receive(limit)) is not None and answer is not TIMEOUT:
-        if answer.error is None:
-            replies.append((answer.label, answer.value))
+    try:
+        for node in wanted:
+            if node == kernel.node():
+                asked.send(name, request, label=node)
+        while (answer := asked.receive(limit)) is not None and answer is not TIMEOUT:
+            if answer.error is None:
+                replies.append((answer.label, answer.value))
+    finally:
+        asked.abandon()  # if something else ended the wait
     good = {node for node, _ in replies}
     return replies, [node for node in wanted if node not in good]
 
@@ -173,4 +183,13 @@ def abcast(name: str, request: Any, nodes: Iterable[str] | None = None) -> None:
 
 
 def _seconds(timeout: TimeLimit) -> float | None:
-    return timeout.left() if isinstance(timeout, Deadline) else timeout
+    """Before anything is sent or taken: a limit that is none must not leave requests open."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, Deadline):
+        return timeout.left()
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout={timeout!r}: want seconds, a Deadline or None")
+    if math.isnan(timeout):
+        raise ValueError(f"timeout={timeout!r}: want seconds, a Deadline or None")
+    return timeout

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import perf_counter
 
+import gevent
 import pytest
 
 from runtime.kernel import (
@@ -677,6 +679,48 @@ def test_reqid_collection_keeps_what_is_not_deleted():
         request = asked.send(pid, 1, label="one")
         assert asked.wait(5.0, delete=False).value == ("echo", 1)
         assert list(asked) == [(request, "one")]
+
+
+@pytest.mark.parametrize("limit", [float("nan"), True, "5", [1]])
+def test_reqid_collection_bad_limit_is_harmless(limit):
+    """gen_server_SUITE *_reqid_collection: a bad time-out is the caller's error, raised before anything is taken or sent."""
+    with running(Puppet, name="limited") as pid:
+        asked = RequestIds()
+        asked.send(pid, 1, label="one")
+        for fn in (asked.wait, asked.receive, Deadline.after, partial(multi_call, "limited", 2)):
+            with pytest.raises((ValueError, TypeError)):
+                fn(limit)
+        assert asked.wait(5.0).value == ("echo", 1)
+        assert receive(0) is TIMEOUT
+        assert not pid.monitored_by
+
+
+def test_reqid_collection_abandoned():
+    """gen_server_SUITE receive_response_reqid_collection: what is abandoned leaves neither message nor monitor."""
+    with running(Puppet) as pid:
+        asked = RequestIds()
+        asked.send(pid, 1, label="there already")
+        settle()
+        asked.send(pid, lambda server: NoReply(), label="never")
+        asked.send("nobody_here", 1, label="failed")
+        asked.abandon()
+        assert (len(asked), receive(0)) == (0, TIMEOUT)
+        settle()
+        assert receive(0) is TIMEOUT
+        assert not pid.monitored_by
+
+
+def test_multicall_that_is_interrupted_leaves_nothing():
+    """gen_server_SUITE multicall: an exception that ends the wait abandons the requests."""
+    with running(Puppet, name="held") as pid:
+
+        def ask():
+            with pytest.raises(gevent.Timeout), gevent.Timeout(0.001):
+                multi_call("held", lambda _: NoReply(), None)
+            return receive(0), bool(pid.monitored_by)
+
+        helper = in_helper(ask)
+        assert receive(5) == (helper, (TIMEOUT, False))
 
 
 # ------------------------------------------------------------------------------------------------------- 62 cast
