@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
@@ -30,8 +31,9 @@ _log = logging.getLogger("evergreen.application")
 # Types: requests of runtime.otp.application
 
 
-class Load(NamedTuple):
-    __handed_over__ = True
+@dataclass(frozen=True, slots=True)
+class Load:
+    __handed_over__: ClassVar[bool] = True  # a setting may be any value
 
     application: type[Application]
     config: Config
@@ -55,16 +57,18 @@ class GetEnv(NamedTuple):
     name: str
 
 
-class SetEnv(NamedTuple):
-    __handed_over__ = True  # a setting may be any value
+@dataclass(frozen=True, slots=True)
+class SetEnv:
+    __handed_over__: ClassVar[bool] = True  # a setting may be any value
 
     name: str
     key: str
     value: Any
 
 
-class ChangeConfig(NamedTuple):
-    __handed_over__ = True
+@dataclass(frozen=True, slots=True)
+class ChangeConfig:
+    __handed_over__: ClassVar[bool] = True  # a setting may be any value
 
     config: dict[str, Config]
 
