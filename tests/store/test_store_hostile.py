@@ -95,7 +95,9 @@ def test_a_long_queue_that_moves_is_no_hang(engine, clock, alarms):
             shard.commit_request([Put("a", b"l", b"x" * 2_000_000)], n)
             clock.advance(0.5)
             assert isinstance(receive(), Committed)
-            assert store.info().stalled < 2.0  # answers come in real time, this clock is ours: up to some steps late
+            assert (
+                store.info().stalled < 2.0
+            )  # answers come in real time, this clock is ours: up to some steps late
         for _ in range(20):
             assert isinstance(receive(), Committed)
         assert alarms == []
