@@ -1,9 +1,11 @@
 """Tools for testing code that runs on processes: virtual time, settling, leak checks.
 
-def test_retry(clock):
-server = Retrier.start_link()
-clock.advance(30)            # every timer due in the next 30 s fires, in order, at once
-assert call(server, "tries") == 4
+`runtime.testing_plugin` makes them pytest's: each test a process, `clock` and `crashes` as fixtures.
+
+    def test_retry(clock):
+        server = Retrier.start_link()
+        clock.advance(30)            # every timer due in the next 30 s fires, in order, at once
+        assert call(server, "tries") == 4
 """
 
 from __future__ import annotations

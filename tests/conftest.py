@@ -1,56 +1,14 @@
-"""Every test runs inside a process, and must leave none behind."""
+"""Every test runs inside a process, and must leave none behind: by what is shipped for everybody's tests."""
 
 from __future__ import annotations
 
 import gc
-import inspect
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from runtime import kernel, testing
+from runtime.testing_plugin import clock, crashes, pytest_configure, pytest_pyfunc_call
 
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "plain: runs outside a process (it drives processes or nodes from without)"
-    )
-
-
-@pytest.fixture
-def clock() -> Iterator[testing.VirtualClock]:
-    """Virtual time: nothing times out until the test advances it."""
-    with testing.virtual_clock() as virtual:
-        yield virtual
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run the test function as a process, with a leak check around it (marker `plain`: outside one)."""
-    if pyfuncitem.get_closest_marker("plain") or inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
-    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-
-    def body() -> None:
-        with testing.leak_check():
-            pyfuncitem.obj(**arguments)
-
-    kernel.run(body)
-    return True
-
-
-@pytest.fixture
-def crashes() -> Iterator[list[Any]]:
-    """Collect the crashes of processes as (pid, Crash), instead of printing them."""
-    seen: list[Any] = []
-
-    def note(process: Any, crash: Any) -> None:
-        seen.append((process, crash))
-
-    kernel.hooks.on_crash.append(note)
-    yield seen
-    kernel.hooks.on_crash.remove(note)
+__all__ = ["clock", "crashes", "pytest_configure", "pytest_pyfunc_call"]
 
 
 @pytest.fixture(autouse=True, scope="session")

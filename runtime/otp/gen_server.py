@@ -89,6 +89,14 @@ __all__ = [
 class GenServer:
     """Base class of servers: override the callbacks you need. No `__init__`, no fields of its own."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in cls.__dict__:
+            raise TypeError(
+                f"{cls.__qualname__} defines __init__, which is never called: a server is set up by init(self, ...), "
+                "in its own process"
+            )
+
     # ------------------------------------------------------------------------------------------- API: starting
 
     @classmethod
@@ -187,7 +195,7 @@ class GenServer:
                     _system(self, process, message)
                     return
                 result = self.handle_call(request, message)
-                if result.__class__ in CONTROL:
+                if result.__class__ in _SPECIAL:
                     _after_call(self, process, message, result)
                 else:
                     reply(message, result)
@@ -264,6 +272,10 @@ def enter_loop(server: GenServer, outcome: NoReply | None = None, *, name: Name 
 
 
 # ----------------------------------------------------------------------------------------------------- internals
+
+
+_SPECIAL = CONTROL | {type}
+"""Results that need a look: the control values, and classes, which may be one of theirs without its parentheses."""
 
 
 class _Control:
@@ -416,7 +428,9 @@ def _after_call(server: GenServer, process: Process, call: Call, result: Any) ->
         _next(server, process, call, result)
     elif kind is Stop:
         _end(server, process, result.reason, call, call, result.reply)
-    else:
+    elif kind is type and result not in CONTROL:
+        reply(call, result)  # an ordinary value, after all
+    else:  # also `return Stop`, the parentheses forgotten
         _end(server, process, BadReturnValue(result), call)
 
 

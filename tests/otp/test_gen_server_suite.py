@@ -42,6 +42,7 @@ from runtime.otp import (
     BadReturnValue,
     Deadline,
     Fail,
+    GenServer,
     Ignore,
     NoReply,
     Reply,
@@ -853,3 +854,26 @@ def test_multicall_timeout_gives_up(clock):
         helper = in_helper(lambda: (multi_call("slow", lambda _: sleep(5), 1.0), sleep(10), receive(0)))
         clock.advance(30)
         assert receive(0) == (helper, (([], [node()]), None, TIMEOUT))
+
+
+def test_a_server_with_an_init_of_python_is_refused():
+    """A class's `__init__` would never run: said when the class is made, not found out later."""
+    with pytest.raises(TypeError, match="never called"):
+
+        class Mistaken(GenServer):
+            def __init__(self):
+                self.n = 0
+
+
+def test_a_control_value_without_its_parentheses_is_a_bad_return_value(reports):
+    """`return Stop` is a slip, not an answer; any other class is one."""
+
+    class Slips(GenServer):
+        def handle_call(self, request, sender):
+            return request
+
+    pid = Slips.start()
+    assert call(pid, int) is int
+    with pytest.raises(CallError) as error:
+        call(pid, Stop)
+    assert error.value.reason == BadReturnValue(Stop)

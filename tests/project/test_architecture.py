@@ -17,7 +17,7 @@ FLOORS = [
     ["runtime.otp", "runtime.net", "runtime.store"],
     ["runtime.code", "runtime.observe", "runtime.cluster"],
     ["runtime.admin"],
-    ["runtime.testing", "runtime.node"],
+    ["runtime.testing", "runtime.testing_plugin", "runtime.node"],
     ["apps"],
     ["tools"],
 ]

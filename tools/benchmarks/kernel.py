@@ -232,3 +232,44 @@ def echo(lab: Lab) -> None:
         lab.peer("echo_added", name, theirs)
         if found:
             lab.peer("echo_p50", name, lambda found=found: found["p50"])
+
+
+# behaviours
+
+
+@case(_row("lookup", "registry look-up", "µs", "one of 1,000 unique keys, looked up by any process", 0.5))
+def lookup(lab: Lab) -> None:
+    for _ in lab.rounds():
+        lab.value("lookup", lab.probe("probes_otp:lookups", count=lab.pick(1000, 100_000, 300_000))["us"])
+
+
+@case(_row("state_event", "state machine event", "µs", "a cast to a GenStateMachine that changes its state"))
+def state_event(lab: Lab) -> None:
+    for _ in lab.rounds():
+        us = lab.probe("probes_otp:state_events", count=lab.pick(1000, 50_000, 200_000))["us"]
+        lab.value("state_event", us)
+
+
+@case(_row("task", "task round trip", "µs", "task.async_ of a function and await_ of its result"))
+def task(lab: Lab) -> None:
+    for _ in lab.rounds():
+        lab.value("task", lab.probe("probes_otp:tasks", count=lab.pick(200, 10_000, 50_000))["us"])
+
+
+@case(
+    _row(
+        "million", "1,000,000 processes: start and a message each", "s",
+        "started, each has handled one message and waits; by one program, garbage collection off meanwhile",
+    ),
+    _row(
+        "million_memory", "one of 1,000,000 processes", "B", "resident memory of the program, for each", 500,
+        constants=(known.BEAM_MEMORY,),
+    ),
+    _row("million_end", "1,000,000 processes: end all", "s", "an exit signal `kill` to each"),
+)  # fmt: skip
+def million(lab: Lab) -> None:
+    for _ in lab.rounds(1):
+        figures = lab.probe("probes_otp:million", count=lab.pick(10_000, 1_000_000, 1_000_000))
+        lab.value("million", figures["seconds"])
+        lab.value("million_memory", figures["bytes"])
+        lab.value("million_end", figures["end"])
