@@ -163,7 +163,7 @@ def test_noise_and_http_to_a_tls_port_are_cut_and_logged_once(authority, caplog)
                 if noise[0] == 0x16:
                     client.sock.close()
                 else:
-                    assert client.is_cut() or True
+                    client.is_cut()  # waits for the end; an alert may come before it
         until(lambda: listener.info(pid).failed == 4)
         assert listener.info(pid).connections == 0
     assert len([r for r in caplog.records if "127.0.0.1: tls" in r.getMessage()]) == 1
