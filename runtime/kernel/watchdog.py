@@ -38,7 +38,7 @@ class Hog(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HogReport:
-    """Who held the loop: `pid` (None: a callback of the hub itself), for how long, where, and whether it was killed."""
+    """Who held the loop, for how long, where, and whether it was killed. A callback of the hub itself is not seen."""
 
     pid: Process | None
     seconds: float
