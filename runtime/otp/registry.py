@@ -30,10 +30,12 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from runtime import kernel
-from runtime.kernel import KILL, KILLED, BadName, Exit, Killed, NotAProcess, Process
+from runtime.kernel import KILL, KILLED, BadName, Call, Down, Exit, Killed, NotAProcess, Process
 
 from .child_spec import ChildSpec
 from .gen_server import GenServer
+from .outcome import NoReply
+from .registry_lock import Acquire, Locks, Release
 from .registry_table import (
     AlreadyRegistered,
     DuplicateTable,
@@ -48,8 +50,8 @@ from .via import ViaName
 
 __all__ = [
     "ANY", "AlreadyRegistered", "Entry", "Registered", "Registry", "Row", "UnknownRegistry", "Unregistered", "Via", "count",
-    "count_match", "count_select", "delete_meta", "dispatch", "keys", "lookup", "match", "meta", "partitions", "put_meta",
-    "register", "select", "unregister", "unregister_match", "update_value", "values", "whereis",
+    "count_match", "count_select", "delete_meta", "dispatch", "keys", "lock", "lookup", "match", "meta", "partitions",
+    "put_meta", "register", "select", "unregister", "unregister_match", "update_value", "values", "whereis",
 ]  # fmt: skip
 
 STRETCH = 1000
@@ -137,8 +139,12 @@ class Registry:
             raise ValueError(f"partitions={partitions!r}: want an int, 1 or more")
         if isinstance(listeners, str) or not isinstance(listeners, Iterable):
             raise TypeError(f"listeners={listeners!r}: want a tuple or list of names or pids")
+        listeners = tuple(listeners)
+        for listener in listeners:
+            if not (isinstance(listener, str) and listener) and not hasattr(listener, "q"):
+                raise TypeError(f"listeners: {listener!r} is neither a name nor a pid")
         kind = UniqueTable if keys == "unique" else DuplicateTable
-        table = kind(name, partitions, tuple(listeners), dict(meta or {}))
+        table = kind(name, partitions, listeners, dict(meta or {}))
         pid = _Server.start_link(table, name=name)
         assert pid is not None  # its init never ignores
         return pid
@@ -270,6 +276,26 @@ def dispatch(registry: str, key: Hashable, fn: Callable[[list[Entry]], Any]) -> 
         fn(entries)
 
 
+def lock(registry: str, key: Hashable, fn: Callable[[], Any]) -> Any:
+    """Call `fn()` in the caller and return its result, while nobody else is inside `lock` with the same key.
+
+    For what takes more than one step (look up, start, register). Blocks until all that came before are done; `key` is a
+    name of its own and has nothing to do with registered keys. A holder that ends lets go.
+
+    Raises: UnknownRegistry; RuntimeError if the caller holds this lock already: it would wait for itself.
+    Exits: CallError, when the registry ends while the caller waits.
+    Source: Elixir Registry.lock/3.
+    """
+    hash(key)
+    owner = _table(registry).owner
+    if not kernel.call(owner, Acquire(key), None):
+        raise RuntimeError(f"the caller holds the lock {key!r} of {registry!r} already")
+    try:
+        return fn()
+    finally:
+        kernel.cast(owner, Release(key, kernel.self_()))
+
+
 # ------------------------------------------------------------------------------------------- API: the registry itself
 
 
@@ -300,15 +326,30 @@ _tables: dict[str, Table] = {}
 
 
 class _Server(GenServer):
-    """The tables' owner: it does nothing but live. Traps exits so that only its parent ends it."""
+    """The tables' owner: but for the locks it does nothing but live. Traps exits so that only its parent ends it."""
 
     def init(self, table: Table) -> None:
         kernel.trap_exit(True)
         self.table: Table = table
+        self.locks = Locks()
+        table.owner = kernel.self_()
         _tables[table.name] = table
 
+    def handle_call(self, request: Any, sender: Call) -> Any:
+        if request.__class__ is not Acquire:
+            return super().handle_call(request, sender)
+        self.locks.acquire(request.key, sender)
+        return NoReply()
+
+    def handle_cast(self, request: Any) -> Any:
+        if request.__class__ is not Release:
+            return super().handle_cast(request)
+        return self.locks.release(request.key, request.holder)
+
     def handle_info(self, message: Any) -> None:
-        if message.__class__ is not Exit:
+        if message.__class__ is Down:
+            self.locks.down(message.ref)
+        elif message.__class__ is not Exit:
             super().handle_info(message)
 
     def on_exit(self, process: Process, reason: Any) -> None:

@@ -114,6 +114,8 @@ class Table:
     """
 
     unique: bool
+    owner: Process
+    """The registry's process, from its init on."""
 
     def __init__(self, name: str, partitions: int, listeners: tuple[Any, ...], meta: dict[Any, Any]) -> None:
         self.name = name
@@ -272,8 +274,8 @@ class DuplicateTable(Table):
 
     def add(self, key: Any, pid: Process, value: Any) -> None:
         part = self.part(key)
+        held = part.get(key)  # first: a key that cannot be one fails here, and nothing is held under it
         self.hold(pid, key)
-        held = part.get(key)
         if held is None:
             held = part[key] = {}
         held[pid] = (*held.get(pid, ()), value)

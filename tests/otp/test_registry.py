@@ -598,3 +598,116 @@ def test_start_under_a_via_name_of_no_registry():
     assert kernel.process_count() == before
     with running("duplicate"), pytest.raises(ValueError, match="duplicate"):
         Puppet.start(name=Via("reg", "x"))
+
+
+@pytest.mark.parametrize(("kind", "n"), BOTH)
+def test_a_key_that_cannot_be_one_leaves_nothing_behind(kind, n):
+    """Ours: refused, before anything is noted; the process's other keys go with it as ever."""
+    with running(kind, n):
+        with holding("good") as pid:
+            for bad in ([], {}, ("a", [])):
+                with pytest.raises(TypeError):
+                    registry.register("reg", bad, pid=pid)
+            assert registry.keys("reg", pid) == ["good"]
+            with pytest.raises(TypeError):
+                registry.register("reg", [])
+            assert registry.keys("reg", self_()) == []
+        settle()
+        assert registry.count("reg") == 0
+
+
+@pytest.mark.parametrize("bad", [0, "", ("a", 1, 2), None])
+def test_a_listener_that_can_be_none_is_refused(bad):
+    """Elixir Registry.start_link: a bad option is refused before there is a registry."""
+    with pytest.raises(TypeError, match="neither a name nor a pid"):
+        Registry.start_link("unique", name="reg", listeners=["fine", bad])
+    assert "reg" not in registry._tables
+
+
+# ---------------------------------------------------------------------------------------------------------- locks
+
+
+def _locked(test, key, name):
+    """Hold a lock until told to end, one way or another."""
+
+    def inside():
+        send(test, ("in", name))
+        how = receive()
+        if how == "raise":
+            raise KeyError(name)
+        return how
+
+    try:
+        send(test, ("out", name, registry.lock("reg", key, inside)))
+    except KeyError:
+        send(test, ("out", name, "raised"))
+
+
+def test_lock_lets_one_in_at_a_time_in_order():
+    """Elixir Registry.lock/3: only one function at a time under a key, in the caller; others wait."""
+    with running():
+        first, second, third = (
+            kernel.spawn(_locked, self_(), "k", name) for name in ("first", "second", "third")
+        )
+        assert receive(1) == ("in", "first")
+        settle()
+        assert receive(0) is TIMEOUT
+        assert registry.lock("reg", "another", lambda: registry.register("reg", "k")) is None
+        send(first, "raise")
+        assert {receive(1), receive(1)} == {("out", "first", "raised"), ("in", "second")}
+        send(second, "done")
+        assert {receive(1), receive(1)} == {("out", "second", "done"), ("in", "third")}
+        send(third, "done")
+        assert receive(1) == ("out", "third", "done")
+        settle()
+        assert registry._tables["reg"].owner.behaviour.locks.held == {}
+
+
+def test_lock_of_one_that_dies_is_passed_on():
+    """Elixir Registry.lock/3: the lock is released when its holder ends; those that died waiting are passed over."""
+    with running() as owner:
+        first, second, third = (
+            kernel.spawn(_locked, self_(), "k", name) for name in ("first", "second", "third")
+        )
+        assert receive(1) == ("in", "first")
+        settle()
+        kernel.exit(second, KILL)
+        kernel.exit(first, KILL)
+        assert receive(1) == ("in", "third")
+        kernel.exit(third, KILL)
+        settle()
+        assert owner.behaviour.locks.held == {}
+        assert not kernel.process_info(owner, "monitors")["monitors"]
+        assert registry.lock("reg", "k", lambda: 7) == 7
+
+
+def test_lock_refuses_whoever_would_wait_for_itself():
+    """Ours: Elixir waits for ever."""
+    with running():
+        with pytest.raises(RuntimeError, match="already"):
+            registry.lock("reg", "k", lambda: registry.lock("reg", "k", lambda: 1))
+        assert registry.lock("reg", "k", lambda: 2) == 2
+        with pytest.raises(TypeError):
+            registry.lock("reg", [], lambda: 1)
+    with pytest.raises(UnknownRegistry):
+        registry.lock("reg", "k", lambda: 1)
+
+
+def test_whoever_waits_for_a_lock_hears_of_the_registrys_end():
+    """Ours: a call fails with its server."""
+
+    def wait(test):
+        try:
+            registry.lock("reg", "k", lambda: None)
+        except CallError as error:
+            send(test, error.reason)
+
+    with running() as owner:
+        holder = kernel.spawn(_locked, self_(), "k", "first")
+        assert receive(1) == ("in", "first")
+        kernel.spawn(wait, self_())
+        settle()
+        kernel.exit(owner, KILL)
+        assert kernel.receive_match(lambda m: m == "killed", 1) == "killed"
+        send(holder, "done")
+        assert kernel.receive_match(lambda m: m == ("out", "first", "done"), 1)
