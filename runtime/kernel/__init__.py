@@ -4,6 +4,7 @@ from . import clock, hooks
 from .calls import (
     Call,
     CallError,
+    CallTimeout,
     Cast,
     Request,
     Response,
@@ -80,7 +81,7 @@ from .watermarks import set_default_watermarks, set_watermarks, sweep, top_sende
 
 __all__ = [
     "CALLING_SELF", "INTERPRETER_EXITS", "KILL", "KILLED", "NOCONNECTION", "NOPROC", "NORMAL", "SHUTDOWN", "TIMEOUT", "TIMEOUT_REASON",
-    "Alias", "BadName", "BadTerm", "Behaviour", "Call", "CallError", "Cast", "Crash", "Deadlock", "Down", "Exit", "Hog",
+    "Alias", "BadName", "BadTerm", "Behaviour", "Call", "CallError", "CallTimeout", "Cast", "Crash", "Deadlock", "Down", "Exit", "Hog",
     "HogReport", "Killed", "Mark", "MutableMessage", "Name", "NameTaken", "NotAProcess", "Pid", "Process", "ProcessExit", "Ref", "RemoteCrash", "RemotePid",
     "Request", "Response", "Shutdown", "Timeout", "Timer", "alias", "blocking", "call", "cancel_timer", "cast",
     "check_invariants", "check_messages", "check_response", "clock", "decode_term", "demonitor", "encode_term", "erase", "exit", "fail", "get", "hooks", "in_hub",

@@ -10,13 +10,14 @@ at that moment. Source: gen_server:call/3, gen_server:send_request/2, erlang:ali
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any, NamedTuple
 
 from greenlet import getcurrent
 
 from . import clock, scheduler
 from .death import _remove_message
-from .reasons import CALLING_SELF, NOPROC, TIMEOUT_REASON
+from .reasons import CALLING_SELF, KILLED, NOPROC, NORMAL, SHUTDOWN, TIMEOUT_REASON
 from .scheduler import (
     DEADQ,
     TIMEOUT,
@@ -32,7 +33,7 @@ from .scheduler import (
 )
 
 __all__ = [
-    "Call", "CallError", "Cast", "Request", "Response", "call", "cast", "check_response", "fail", "receive_response",
+    "Call", "CallError", "CallTimeout", "Cast", "Request", "Response", "call", "cast", "check_response", "fail", "receive_response",
     "reply", "request", "wait_response",
 ]  # fmt: skip
 
@@ -48,9 +49,29 @@ class CallError(Exception):
         self.dest = dest
 
     def __str__(self) -> str:
-        if self.reason == NOPROC and isinstance(self.dest, str):
-            return f"call to {self.dest!r} failed: no process is registered under this name"
+        if isinstance(self.reason, str):  # only strings are compared: any value may be a reason
+            if self.reason == NOPROC and isinstance(self.dest, str):
+                return f"call to {self.dest!r} failed: no process is registered under this name"
+            if self.reason in _WHY:
+                return f"call to {self.dest!r} failed: {_WHY[self.reason]} ({self.reason})"
         return f"call to {self.dest!r} failed: {self.reason!r}"
+
+
+class CallTimeout(CallError):
+    """A call got no answer within its `seconds`. The callee may still do the work; its answer vanishes.
+
+    `request` is what was asked; the message shows the beginning of it, as OTP's `{timeout, {gen_server, call, _}}` does.
+    """
+
+    def __init__(self, dest: Any, request: Any, seconds: float | None) -> None:
+        super().__init__(TIMEOUT_REASON, dest)
+        self.args = (dest, request, seconds)  # what it is made from again, by copy and pickle
+        self.request = request
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        limit = "in time" if self.seconds is None else f"within {self.seconds:g} s"
+        return f"call to {self.dest!r} got no answer {limit} (timeout); the request: {_brief(self.request)}"
 
 
 class Call:
@@ -80,10 +101,17 @@ class Call:
 
     def failed(self, reason: Any) -> None:
         """Settle the call as failed, if it is open."""
+        self._fail(CallError(reason, self.dest))
+
+    def timed_out(self) -> None:
+        """The time limit is over: settle the call, if it is open."""
+        self._fail(CallTimeout(self.dest, self.request, self.due))
+
+    def _fail(self, error: CallError) -> None:
         p = self.process
         if p is not None:
             self.process = None
-            self.error = CallError(reason, self.dest)
+            self.error = error
             self._disarm(p)
             if p.wait is self:
                 resume(p)
@@ -143,7 +171,8 @@ def call(dest: Any, request: Any, timeout: float | None = 5.0) -> Any:
     """Ask `dest` and return its answer. Blocks the calling process, up to `timeout` seconds (None: without limit).
 
     Raises:
-        CallError: timeout, noproc, calling_self, or the callee's exit reason.
+        CallTimeout: no answer in time; a CallError too (reason "timeout").
+        CallError: noproc, calling_self, or the callee's exit reason.
         NotAProcess: the caller is none.
     """
     me = getcurrent()
@@ -187,7 +216,10 @@ def call(dest: Any, request: Any, timeout: float | None = 5.0) -> Any:
 
 def reply(call: Call, value: Any) -> None:
     """Answer a call. The first answer counts; one that comes too late vanishes. Never blocks."""
-    p = call.process
+    try:  # costs nothing until it fails
+        p = call.process
+    except AttributeError:
+        raise TypeError(f"reply answers an open call (handle_call's `sender`), not {call!r:.200}") from None
     if p is not None:
         call.process = None
         call.value = value
@@ -282,6 +314,18 @@ def check_response(message: Any, request: Request) -> Any:
 
 # ----------------------------------------------------------------------------------------------------- internals
 
+_WHY = {
+    NOPROC: "the process is not alive",
+    CALLING_SELF: "a process that waits for its own answer would wait for ever",
+    NORMAL: "the process ended before it answered",
+    SHUTDOWN: "the process ended before it answered",
+    KILLED: "the process was killed before it answered",
+}
+_request_repr = reprlib.Repr()
+_request_repr.maxtuple = _request_repr.maxlist = _request_repr.maxdict = 6
+_request_repr.maxstring = _request_repr.maxother = 200
+_brief = _request_repr.repr
+
 
 class _Nobody:
     """Stands for a name that nobody has."""
@@ -330,7 +374,7 @@ def _arm() -> None:
             continue
         try:
             if c.due is not None:
-                c.timer = clock.after(c.due, c.failed, TIMEOUT_REASON)
+                c.timer = clock.after(c.due, c.timed_out)
             if dest.monitored_by is None:
                 dest.monitored_by = {}
             dest.monitored_by[c] = None

@@ -86,6 +86,8 @@ def link(pid: Process) -> None:
     me = living()
     if pid is me:
         return
+    if not isinstance(pid, Pid):
+        raise TypeError(f"link wants a pid, not {pid!r:.200}: whereis(name) finds the pid of a name")
     if pid.q is DEADQ:
         if me.trap:
             send(me, Exit(pid, NOPROC))
@@ -105,6 +107,8 @@ def monitor(dest: Any) -> Ref:
     ref = make_ref()
     label = dest
     target = scheduler.names.get(dest) if isinstance(dest, str) else dest
+    if target is dest and not hasattr(dest, "q"):
+        raise scheduler.BadName(dest)
     if target is not None and target.q is target:
         target = target.take()
     if target is None or target.q is DEADQ:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from .identity import Pid
 from .scheduler import DEADQ, BadName, Process, names
 
 __all__ = ["Name", "NameTaken", "ViaName", "register", "registered", "unregister", "whereis"]
@@ -50,12 +51,14 @@ def register(name: str, pid: Process) -> None:
 
     Raises:
         NameTaken: another process has it (`.pid`).
-        ValueError: `pid` is dead or has a name already, or `name` is no usable name.
+        ValueError: `pid` is none, is dead or has a name already, or `name` is no usable name.
     """
     _check(name)
     owner = names.get(name)
     if owner is not None and owner is not pid:
         raise NameTaken(name, owner)
+    if not isinstance(pid, Pid):
+        raise ValueError(f"cannot register {name!r}: {pid!r} is no pid")
     if pid.q is DEADQ:
         raise ValueError(f"cannot register {name!r}: the process {pid!r} is dead")
     if pid.name is not None and pid.name != name:
@@ -75,8 +78,12 @@ def unregister(name: str) -> None:
 
 
 def whereis(name: Name) -> Process | None:
-    """Return the process that has this name, or None."""
-    return names.get(name) if isinstance(name, str) else name.take()
+    """Return the process that has this name, or None. Raises ValueError for what can be no name."""
+    if isinstance(name, str):
+        return names.get(name)
+    if not hasattr(name, "take"):
+        _check(name)
+    return name.take()
 
 
 def registered() -> list[str]:

@@ -136,11 +136,15 @@ class BadName(LookupError):
     """No process is registered under this name (Erlang: badarg)."""
 
     def __init__(self, name: Any) -> None:
-        super().__init__(
-            f"no process is registered as {name!r}"
-            if isinstance(name, str)
-            else f"{name!r} is no pid, registered name or alias"
-        )
+        if isinstance(name, str):
+            says = f"no process is registered as {name!r}"
+        else:
+            says = f"{name!r} is no pid, registered name or alias"
+            if name is None:
+                says += ": did whereis find nobody, or init return Ignore()?"
+            elif isinstance(name, type):
+                says += f": want what {name.__qualname__}.start_link() returned, or its name"
+        super().__init__(says)
         self.name = name
 
 

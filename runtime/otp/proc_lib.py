@@ -20,6 +20,7 @@ from runtime.kernel import (
     TIMEOUT_REASON,
     Call,
     CallError,
+    CallTimeout,
     Crash,
     Down,
     Exit,
@@ -141,8 +142,10 @@ def stop(dest: Any, reason: Any = NORMAL, timeout: float | None = None) -> None:
     Runs its terminate callback, also when it is suspended. Blocks for at most `timeout` seconds (None: for ever).
 
     Raises:
-        CallError: `.reason` is "noproc" when there is no such process, "timeout" when it did not end in time (it may
-            still end later), "calling_self", or the reason it ended with when that is not the one asked for.
+        CallTimeout: it did not end in time; it may still end later.
+        CallError: `.reason` is "noproc" when there is no such process, "calling_self", or the reason it ended with
+            when that is not the one asked for.
+        BadName: `dest` is no pid and no name.
         ValueError: a bad timeout; nothing was sent.
     Source: OTP proc_lib:stop/3; gen_server_SUITE stop1 to stop10.
     """
@@ -152,6 +155,8 @@ def stop(dest: Any, reason: Any = NORMAL, timeout: float | None = None) -> None:
     mark = kernel.receive_mark()
     if isinstance(dest, tuple) and dest[1] == kernel.node():
         dest = dest[0]
+    if not isinstance(dest, (Pid, str)) and not hasattr(dest, "take"):
+        raise kernel.BadName(dest)
     pid = dest if isinstance(dest, Pid) else kernel.whereis(dest)
     if pid is None:
         raise CallError(NOPROC, dest)
@@ -167,7 +172,7 @@ def stop(dest: Any, reason: Any = NORMAL, timeout: float | None = None) -> None:
     finally:
         kernel.demonitor(ref, flush=True)
     if down is kernel.TIMEOUT:
-        raise CallError(TIMEOUT_REASON, dest)
+        raise CallTimeout(dest, "stop", timeout)
     if not same_reason(down.reason, reason):
         raise CallError(down.reason, dest)
 
