@@ -1,0 +1,411 @@
+"""The release log: every release that this node ever ran or refused, with its sources, durable under `data_dir/code`.
+
+    releases.log     records (see `records`): releases, verdicts on them, operations, nonces
+    blobs/           file texts and manifests by their hash (see `blobs`)
+
+Theory of operation: a release is a *manifest*, {relative path: hash of its text}, of all managed files, not only of those
+that changed: any release can be booted, compared and gone back to by itself. Its `id` is the hash of the manifest, so the
+same content has the same id on every node; its `number` tells two runs of the same content apart. `add` first makes the
+texts durable, then the manifest, then the one record that makes it exist: killed in between, there are only blobs that
+nobody names, and the next clean-up takes them. What happens to a release later is a record of its own (`judge`).
+
+    probation ──▶ live          the limits held, or somebody confirmed it
+        └───────▶ bad           it was rolled back by itself          live ──▶ rolled_back      by somebody
+    refused                     never ran
+
+The newest "live" one is the *last good*: what a node in push mode boots. One that was in probation when its node died was
+never found good, and may be why it died: the boot passes over it and says so.
+
+Retention: the newest `keep` releases, and always the running one and the last good one; the newest operations; nonces for
+as long as a bundle may be used. All methods that write block on the disk (fsync): a process calls them through
+`kernel.blocking`. They may be called from several threads, by turns; reading is in memory, and safe from anywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from runtime.code.blobs import BlobDamaged, Blobs, digest
+from runtime.code.records import Record, Records
+
+__all__ = ["RESULTS", "Operation", "Release", "ReleaseLog", "UnknownRelease", "diff_texts", "release_id"]
+
+KINDS: Final = ("boot", "watch", "push", "rollback")
+RESULTS: Final = ("live", "bad", "rolled_back", "refused", "probation")
+_RUNNING: Final = ("live", "probation")
+_OPERATIONS = 1_000
+_NONCES_FOR = 14 * 86_400.0
+_SLACK = 2_000  # records beyond what is kept before the file is written anew
+_ID = 12
+
+# Types
+
+
+class UnknownRelease(LookupError):
+    """No release, or several, by that name; `str()` is a sentence."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Release:
+    """One release. `time` is seconds since 1970; `seconds` what each step of the change took; `base` the id before it."""
+
+    id: str
+    base: str
+    number: int
+    time: float
+    by: str
+    note: str
+    kind: str
+    files: Mapping[str, str]
+    result: str
+    why: str = ""
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    migrated: int = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Did it take effect, and was it not taken back?"""
+        return self.result in _RUNNING
+
+    def __str__(self) -> str:
+        return f"{self.id} (#{self.number})"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Operation:
+    """Who did what, when, and what came of it."""
+
+    time: float
+    who: str
+    operation: str
+    what: str
+    verdict: str
+
+
+class ReleaseLog:
+    """The log of one node; one program has it open at a time (the node holds its data directory).
+
+    Invariant: every release in `_releases` has its manifest and texts on disk, but for damage (`sources` says so).
+    """
+
+    def __init__(self, directory: Path, keep: int = 200) -> None:
+        self.directory = directory
+        self.keep = max(1, keep)
+        self.problems: list[str] = []
+        self._lock = threading.RLock()
+        self._releases: dict[int, Release] = {}
+        self._operations: deque[Operation] = deque(maxlen=_OPERATIONS)
+        self._nonces: dict[str, float] = {}
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left in directory.glob("*.new"):
+            left.unlink(missing_ok=True)
+        self._blobs = Blobs(directory / "blobs")
+        self._records = Records(directory / "releases.log")
+        self._manifests: dict[str, Mapping[str, str]] = {}
+        self._next = 1
+        for record in self._records.found:
+            self._take(record)
+        self._written = len(self._records.found)
+        self._records.found.clear()
+        self._manifests.clear()
+        self.problems = [*self._records.problems, *self.problems]
+
+    @classmethod
+    def open(cls, directory: Path, keep: int = 200) -> ReleaseLog:
+        """Open or make the log in `directory`. `problems` then has a sentence for everything that is damaged in it.
+
+        Raises OSError when the directory cannot be used at all.
+        """
+        log = cls(directory, keep)
+        if log._written > len(log._kept()) + _SLACK or len(log._releases) > log.keep:
+            log.compact()
+        return log
+
+    def close(self) -> None:
+        """Close the file; nothing may be written any more."""
+        with self._lock:
+            self._records.close()
+
+    # reading
+
+    def releases(self) -> list[Release]:
+        """Return all releases, oldest first."""
+        return sorted(list(self._releases.values()), key=lambda one: one.number)
+
+    def find(self, ref: str | int | Release) -> Release:
+        """Return a release by its number (7, "#7") or the first characters of its id (of several: the newest).
+
+        Raises UnknownRelease.
+        """
+        if isinstance(ref, Release):
+            ref = ref.number
+        if isinstance(ref, str) and ref.startswith("#") and ref[1:].isdigit():
+            ref = int(ref[1:])
+        if isinstance(ref, int):
+            if ref in self._releases:
+                return self._releases[ref]
+            raise UnknownRelease(f"there is no release #{ref}: --list shows those that are kept")
+        found = [one for one in self.releases() if ref and one.id.startswith(ref.lower())]
+        if not found:
+            raise UnknownRelease(f"there is no release {ref!r}: --list shows those that are kept")
+        if len({one.id for one in found}) > 1:
+            raise UnknownRelease(
+                f"{ref!r} may mean " + ", ".join(sorted({one.id for one in found})) + ": say more"
+            )
+        return found[-1]
+
+    def current(self) -> Release | None:
+        """Return the newest release that took effect and was not taken back."""
+        return next((one for one in reversed(self.releases()) if one.is_running), None)
+
+    def last_good(self) -> Release | None:
+        """Return the newest release that was found good."""
+        return next((one for one in reversed(self.releases()) if one.result == "live"), None)
+
+    def sources(self, release: str | int | Release) -> dict[str, str]:
+        """Return {relative path: text} of a release. Blocks on files. Raises UnknownRelease, BlobDamaged."""
+        files = self.find(release).files
+        return {path: self._blobs.get(name).decode() for path, name in files.items()}
+
+    def diff(self, a: str | int | Release, b: str | int | Release) -> dict[str, str]:
+        """Return {relative path: unified difference} from `a` to `b`, for the files that differ.
+
+        Blocks on files. Raises UnknownRelease, BlobDamaged.
+        """
+        old, new = self.find(a), self.find(b)
+        differing = [
+            path for path in sorted({*old.files, *new.files}) if old.files.get(path) != new.files.get(path)
+        ]
+        return {
+            path: diff_texts(path, self._text(old, path), self._text(new, path), str(old), str(new))
+            for path in differing
+        }
+
+    def operations(self, limit: int = 100) -> list[Operation]:
+        """Return the last operations, oldest first."""
+        return list(self._operations)[-limit:]
+
+    # writing (blocks)
+
+    def add(
+        self,
+        *,
+        kind: str,
+        files: Mapping[str, str],
+        base: str = "",
+        by: str = "",
+        note: str = "",
+        result: str = "live",
+        why: str = "",
+        seconds: Mapping[str, float] | None = None,
+        migrated: int = 0,
+    ) -> Release:
+        """Keep a release; `files` holds the texts of all managed files. It is durable when this returns.
+
+        Raises ValueError for a kind or result that there is not, OSError when the disk does not take it.
+        """
+        if kind not in KINDS or result not in RESULTS:
+            raise ValueError(f"kind {kind!r} must be one of {KINDS}, result {result!r} one of {RESULTS}")
+        with self._lock:
+            paths = sorted(files)
+            names = self._blobs.put_all(files[path].encode() for path in paths)
+            manifest = {sys.intern(p): sys.intern(n) for p, n in zip(paths, names, strict=True)}
+            self._blobs.put(_canonical(manifest))
+            release = Release(
+                release_id(manifest), base, self._next, time.time(), by, note, kind, manifest, result, why,
+                dict(seconds or {}), migrated,
+            )  # fmt: skip
+            self._append(_release_record(release))
+            self._releases[release.number] = release
+            self._next += 1
+            self._tidy()
+            return release
+
+    def judge(self, release: str | int | Release, result: str, why: str = "", **more: Any) -> Release:
+        """Note what became of a release; `more` may hold `seconds` and `migrated`. Durable when this returns."""
+        if result not in RESULTS or not {"seconds", "migrated"} >= set(more):
+            raise ValueError(
+                f"result {result!r} must be one of {RESULTS}; and only seconds, migrated: {more}"
+            )
+        with self._lock:
+            judged = dataclasses.replace(self.find(release), result=result, why=why, **more)
+            self._append(
+                {"t": "verdict", "number": judged.number, "result": result, "why": why, "time": time.time(), **more}
+            )  # fmt: skip
+            self._releases[judged.number] = judged
+            self._tidy()
+            return judged
+
+    def note_operation(
+        self, who: str, operation: str, what: str, verdict: str, *, durable: bool = True
+    ) -> None:
+        """Write down who did what. `durable` False: it may be lost when the machine, not the program, dies."""
+        done = Operation(time.time(), who, operation, what, verdict)
+        with self._lock:
+            self._append({"t": "operation", **dataclasses.asdict(done)}, durable=durable)
+            self._operations.append(done)
+            self._tidy()
+
+    def use_nonce(self, nonce: str) -> bool:
+        """Take a nonce; tell whether it is new. What was taken stays so over restarts and crashes."""
+        with self._lock:
+            if nonce in self._nonces:
+                return False
+            now = time.time()
+            self._append({"t": "nonce", "nonce": nonce, "time": now})
+            self._nonces[nonce] = now
+            self._tidy()
+            return True
+
+    def boot_sources(self) -> dict[str, str] | None:
+        """Return the texts that a node in push mode boots with: those of the last good release; None: there is none yet.
+
+        A release still in probation is judged: its node ended before it was found good. A release that cannot be read is
+        passed over for the one before it; `problems` says so.
+        """
+        with self._lock:
+            for release in self.releases():
+                if release.result == "probation":
+                    self.judge(release, "rolled_back", "the node ended during its probation")
+                    self.problems.append(
+                        f"release {release} was in probation when the node ended, and was never found good"
+                    )
+            for release in reversed(self.releases()):
+                if release.result == "live":
+                    try:
+                        return self.sources(release)
+                    except BlobDamaged as error:
+                        self.problems.append(f"release {release} cannot be booted: {error}")
+                        self.judge(release, "bad", f"damaged on disk: {error}")
+        return None
+
+    def compact(self) -> None:
+        """Forget what is beyond retention, and write the file anew. Done by itself now and then."""
+        with self._lock:
+            self._forget()
+            kept = self._kept()
+            self._records.rewrite(kept)
+            self._written = len(kept)
+            wanted = {name for one in self._releases.values() for name in one.files.values()}
+            wanted |= {digest(_canonical(one.files)) for one in self._releases.values()}
+            self._blobs.sweep(wanted)
+
+    # internals
+
+    def _append(self, record: Record, *, durable: bool = True) -> None:
+        self._records.append(record, durable=durable)
+        self._written += 1
+
+    def _tidy(self) -> None:
+        """Compact when it is worth it. Only after a record stands in the tables too: they are what is written."""
+        if (
+            len(self._releases) > self.keep + max(10, self.keep // 4)
+            or self._written > 2 * (self.keep + _OPERATIONS + len(self._nonces)) + _SLACK
+        ):
+            self.compact()
+
+    def _forget(self) -> None:
+        always = {one.number for one in (self.current(), self.last_good()) if one is not None}
+        numbers = sorted(self._releases)
+        for number in numbers[: -self.keep]:
+            if number not in always:
+                del self._releases[number]
+        old = time.time() - _NONCES_FOR
+        self._nonces = {nonce: at for nonce, at in self._nonces.items() if at >= old}
+
+    def _kept(self) -> list[Record]:
+        records = [{"t": "next", "number": self._next}]
+        records += [_release_record(one) for one in self.releases()]
+        records += [{"t": "nonce", "nonce": nonce, "time": at} for nonce, at in self._nonces.items()]
+        records += [{"t": "operation", **dataclasses.asdict(one)} for one in self._operations]
+        return records
+
+    def _take(self, record: Record) -> None:
+        """Bring a record of the file into the tables; what is not understood is named and left out."""
+        try:
+            kind = record["t"]
+            if kind == "release":
+                self._next = max(self._next, record["number"] + 1)  # a damaged one's number is not used again
+                release = self._release(record)
+                self._releases[release.number] = release
+            elif kind == "verdict":
+                before = self._releases.get(record["number"])
+                if before is not None:
+                    more = {
+                        key: record[key] for key in ("result", "why", "seconds", "migrated") if key in record
+                    }
+                    self._releases[before.number] = dataclasses.replace(before, **more)
+            elif kind == "operation":
+                fields = {field.name: record[field.name] for field in dataclasses.fields(Operation)}
+                self._operations.append(Operation(**fields))
+            elif kind == "nonce":
+                self._nonces[record["nonce"]] = record["time"]
+            elif kind == "next":
+                self._next = max(self._next, record["number"])
+        except BlobDamaged as error:
+            self.problems.append(f"release #{record.get('number')} is left out: {error}")
+        except (KeyError, TypeError, ValueError) as error:
+            self.problems.append(f"a record of {self.directory / 'releases.log'} is left out: {error!r}")
+
+    def _release(self, record: Record) -> Release:
+        fields = {f.name: record[f.name] for f in dataclasses.fields(Release) if f.name != "files"}
+        return Release(files=self._manifest(record["manifest"]), **fields)
+
+    def _manifest(self, name: str) -> Mapping[str, str]:
+        if name not in self._manifests:
+            found = json.loads(self._blobs.get(name))
+            self._manifests[name] = {sys.intern(path): sys.intern(blob) for path, blob in found.items()}
+        return self._manifests[name]
+
+    def _text(self, release: Release, path: str) -> str | None:
+        name = release.files.get(path)
+        return None if name is None else self._blobs.get(name).decode()
+
+
+# API
+
+
+def release_id(manifest: Mapping[str, str]) -> str:
+    """Return the id of {relative path: SHA-256 of its text}: the same for the same content anywhere."""
+    return digest(_canonical(manifest))[:_ID]
+
+
+def diff_texts(
+    path: str, old: str | None, new: str | None, old_name: str = "old", new_name: str = "new"
+) -> str:
+    """Return a unified difference as `patch` and people read it; None is a file that is not there."""
+    lines = difflib.unified_diff(
+        (old or "").splitlines(keepends=True),
+        (new or "").splitlines(keepends=True),
+        "/dev/null" if old is None else f"a/{path}",
+        "/dev/null" if new is None else f"b/{path}",
+        "" if old is None else old_name,
+        "" if new is None else new_name,
+    )
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
+    )
+
+
+# Internals
+
+
+def _canonical(manifest: Mapping[str, str]) -> bytes:
+    return json.dumps(dict(manifest), ensure_ascii=True, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _release_record(release: Release) -> Record:
+    fields = {f.name: getattr(release, f.name) for f in dataclasses.fields(Release) if f.name != "files"}
+    return {"t": "release", **fields, "manifest": digest(_canonical(release.files))}
