@@ -42,10 +42,11 @@ class HumanFormatter(logging.Formatter):
         said = record.getMessage()
         report = getattr(record, "report", None)
         if isinstance(report, Report):
-            said = f"{headline(report)}\n{said}"
-        text = f"{head} {record.name}: {said.translate(_CONTROLS)}"
+            # Of what went as it should, the sentence is enough; of a failure nothing is too much.
+            said = headline(report) if report.level == logging.INFO else f"{headline(report)}\n{said}"
         if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
+            said += "\n" + self.formatException(record.exc_info)
+        text = f"{head} {record.name}: {said.translate(_CONTROLS)}"
         return text.rstrip().replace("\n", "\n    ")
 
 
@@ -98,6 +99,9 @@ def _who(report: Report) -> str:
     offender = getattr(report, "offender", None)
     if offender is not None:
         return f"child {_short(offender.id)} of {_short(getattr(report, 'supervisor', ''))} ({getattr(report, 'context', '')})"
+    application = getattr(report, "application", None)
+    if application is not None:
+        return f"{application} ({getattr(report, 'start_type', '')}) on {getattr(report, 'node', '')}"
     handler = getattr(report, "handler", None)
     if handler is not None:
         return f"{_short(handler)} in {_short(getattr(report, 'manager', ''))}"

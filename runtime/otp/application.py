@@ -21,23 +21,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from runtime.config import Config
 from runtime.kernel import NOPROC, CallError, Pid, Process, call, clock, whereis
 from runtime.otp.application_behaviour import (
     AlreadyLoaded, AlreadyRunning, Application, ApplicationError, ApplicationInfo, NodeEnds, NotLoaded, NotStarted,
-    StartFailed, StillRunning, name_of,
+    StartFailed, StillRunning, check_application, name_of,
 )  # fmt: skip
 from runtime.otp.application_controller import (
-    ChangeConfig, Controller, Dependencies, GetEnv, Infos, Load, SetEnv, Start, Stop, Unload,
+    GRACE, ChangeConfig, Controller, Dependencies, GetEnv, Infos, Load, SetEnv, Start, Stop, Unload, UnsetEnv,
 )  # fmt: skip
 
 __all__ = [
     "CONTROLLER", "AlreadyLoaded", "AlreadyRunning", "Application", "ApplicationError", "ApplicationInfo", "NodeEnds",
     "NotLoaded", "NotStarted", "StartFailed", "StillRunning", "change_config", "ensure_all_started", "get_all_env",
     "get_env", "load", "loaded_applications", "set_env", "start", "start_controller", "stop", "stop_all", "unload",
-    "which_applications",
+    "unset_env", "which_applications",
 ]  # fmt: skip
 
 CONTROLLER = "application_controller"
@@ -55,8 +56,13 @@ def start_controller(node: Pid | None = None) -> Process:
 
 
 def load(application: type[Application], config: Mapping[str, Any] | None = None) -> None:
-    """Make an application known, with its settings. Raises AlreadyLoaded."""
-    _ask(Load(application, _as_config(config)))
+    """Make an application known, with its settings.
+
+    Raises: AlreadyLoaded; ValueError or TypeError if the class is not what an application must be, and whatever making its
+    object raises: here, so that the controller never runs a line of it.
+    """
+    check_application(application)
+    _ask(Load(application(), _as_config(config)))
 
 
 def unload(name: str) -> None:
@@ -72,8 +78,7 @@ def start(name: str, start_type: str = "temporary") -> None:
         StartFailed: `.reason` is NotStarted(dependency), or why its start function failed.
         ValueError: no such start type; nothing was done.
     """
-    if start_type not in _START_TYPES:
-        raise ValueError(f"start_type={start_type!r}: wanted one of {', '.join(_START_TYPES)}")
+    _check_start_type(start_type)
     _ask(Start(name, start_type))
 
 
@@ -88,13 +93,16 @@ def ensure_all_started(
 
     Raises:
         StartFailed: `.name` is the one that failed, perhaps a dependency. NotLoaded.
+        ValueError, TypeError: no such start type; a class that can be no application (see `load`).
     """
+    _check_start_type(start_type)
     started: list[str] = []
     try:
         _ensure(application, start_type, config, started, ())
-    except ApplicationError:
+    except Exception:  # whatever it is: it goes on below
         for name in reversed(started):
-            stop(name)
+            with suppress(NotStarted, NotLoaded):  # ended by itself meanwhile
+                stop(name)
         raise
     return started
 
@@ -116,8 +124,10 @@ def stop_all(timeout: float) -> list[str]:
     # One that hangs may not use up the others' time: a share of it is kept for each of those still to come.
     share = timeout / (2 * max(1, len(infos)))
     for after, info in zip(range(len(infos) - 1, -1, -1), infos, strict=True):
+        allowed = max(0.0, deadline - share * after - clock.now())
+        grace = min(GRACE, allowed / 4)
         try:
-            stop(info.name, max(0.0, deadline - share * after - clock.now()))
+            _ask(Stop(info.name, allowed - grace, grace))
         except (NotStarted, NotLoaded):  # ended by itself meanwhile
             continue
         stopped.append(info.name)
@@ -150,6 +160,11 @@ def set_env(name: str, key: str, value: Any) -> None:
     _ask(SetEnv(name, key, value))
 
 
+def unset_env(name: str, key: str) -> None:
+    """Take back what `set_env` set: file, command line and class count again (OTP forgets theirs, too)."""
+    _ask(UnsetEnv(name, key))
+
+
 def change_config(config: Mapping[str, Mapping[str, Any]]) -> dict[str, Exception]:
     """Give applications (by name) new file and command line settings; call `config_change` of those running.
 
@@ -178,6 +193,11 @@ def _ask(request: Any) -> Any:
     if isinstance(answer, Exception):
         raise answer
     return answer
+
+
+def _check_start_type(start_type: str) -> None:
+    if start_type not in _START_TYPES:
+        raise ValueError(f"start_type={start_type!r}: wanted one of {', '.join(_START_TYPES)}")
 
 
 def _as_config(values: Mapping[str, Any] | None) -> Config:

@@ -10,7 +10,7 @@ from runtime.kernel import Pid
 
 __all__ = [
     "AlreadyLoaded", "AlreadyRunning", "Application", "ApplicationError", "ApplicationInfo", "NodeEnds", "NotLoaded",
-    "NotStarted", "StartFailed", "StillRunning", "name_of",
+    "NotStarted", "StartFailed", "StillRunning", "check_application", "name_of",
 ]  # fmt: skip
 
 # Types
@@ -128,6 +128,28 @@ class StartFailed(ApplicationError):
 
 
 # API
+
+
+def check_application(cls: Any) -> None:
+    """Raise TypeError or ValueError, naming the field, if a class cannot be an application."""
+    if not (isinstance(cls, type) and issubclass(cls, Application)):
+        raise TypeError(f"{cls!r} is no subclass of Application")
+    if not isinstance(cls.name, str) or not cls.name:
+        raise ValueError(f"{cls.__qualname__} has no name")
+    if not isinstance(cls.env, Mapping):
+        raise TypeError(f"{cls.__qualname__}.env={cls.env!r}: want a mapping")
+    if isinstance(cls.applications, str) or not isinstance(cls.applications, Sequence):
+        raise TypeError(
+            f"{cls.__qualname__}.applications={cls.applications!r}: want a tuple of names or classes"
+        )
+    for needed in cls.applications:
+        if not isinstance(needed, str) and not (isinstance(needed, type) and issubclass(needed, Application)):
+            raise TypeError(
+                f"{cls.__qualname__}.applications: {needed!r} is neither a name nor an application"
+            )
+    for phase in cls.start_phases:
+        if not (isinstance(phase, tuple) and len(phase) == 2):
+            raise TypeError(f"{cls.__qualname__}.start_phases: {phase!r} is no (phase, arguments)")
 
 
 def name_of(application: str | type[Application]) -> str:

@@ -16,12 +16,14 @@ from runtime.otp.application_behaviour import (
     AlreadyLoaded, AlreadyRunning, Application, ApplicationInfo, NodeEnds, NotLoaded, NotStarted, StartFailed,
     StillRunning, name_of,
 )  # fmt: skip
+from runtime.otp.application_report import report_ended, report_started
 from runtime.otp.application_master import Leave, Outcome, Started, Top, run_master
 from runtime.otp.gen_server import GenServer
 from runtime.otp.outcome import NoReply
 
 __all__ = [
-    "ChangeConfig", "Controller", "Dependencies", "GetEnv", "Infos", "Load", "SetEnv", "Start", "Stop", "Unload",
+    "GRACE", "ChangeConfig", "Controller", "Dependencies", "GetEnv", "Infos", "Load", "SetEnv", "Start", "Stop",
+    "Unload", "UnsetEnv",
 ]  # fmt: skip
 
 GRACE = 1.0
@@ -35,7 +37,7 @@ _log = logging.getLogger("evergreen.application")
 class Load:
     __handed_over__: ClassVar[bool] = True  # a setting may be any value
 
-    application: type[Application]
+    app: Application
     config: Config
 
 
@@ -49,8 +51,11 @@ class Start(NamedTuple):
 
 
 class Stop(NamedTuple):
+    """`grace`: seconds that the master has beyond the limit before it is killed; None: GRACE."""
+
     name: str
     timeout: float | None
+    grace: float | None = None
 
 
 class GetEnv(NamedTuple):
@@ -64,6 +69,11 @@ class SetEnv:
     name: str
     key: str
     value: Any
+
+
+class UnsetEnv(NamedTuple):
+    name: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +145,10 @@ class Controller(GenServer):
     # Requests
 
     def _load(self, request: Load, _sender: Call) -> Any:
-        name = request.application.name
-        if not name:
-            return ValueError(f"{request.application.__qualname__} has no name")
+        name = request.app.name
         if name in self.loaded:
             return AlreadyLoaded(name)
-        self.loaded[name] = _Loaded(request.application(), request.config)
+        self.loaded[name] = _Loaded(request.app, request.config)
         return None
 
     def _unload(self, request: Unload, _sender: Call) -> Any:
@@ -160,7 +168,10 @@ class Controller(GenServer):
             return AlreadyRunning(request.name)
         if entry.status == "loaded":
             for dependency in map(name_of, entry.app.applications):
-                if dependency not in self.order:
+                needed = self.loaded.get(dependency)
+                if (
+                    needed is None or needed.status != "running"
+                ):  # one that is being stopped is of no use either
                     return StartFailed(request.name, NotStarted(dependency))
             entry.status, entry.start_type = "starting", request.start_type
             entry.master = proc_lib.spawn_link(run_master, self_(), entry.app, self._env(request.name))
@@ -175,17 +186,22 @@ class Controller(GenServer):
             return NotStarted(request.name)
         entry.stoppers.append(sender)
         if entry.status == "starting":
-            # Nothing to prepare for a stop: it never ran.
+            # Nothing to prepare for a stop: it never ran. Its Started may be on the way and must not count any more, or
+            # the kill would pass for a crash of a running application.
+            entry.status = "stopping"
             self._kill(entry)
             return NoReply()
         entry.status = "stopping"
         deadline = None if request.timeout is None else clock.now() + request.timeout
         send(entry.master, Leave(deadline))
-        if request.timeout is not None and not self._sooner(entry, request.timeout + GRACE):
+        if request.timeout is None:
+            return NoReply()
+        limit = request.timeout + (GRACE if request.grace is None else request.grace)
+        if not self._sooner(entry, limit):
             if entry.timer is not None:
                 cancel_timer(entry.timer)
             message = _Overdue(request.name, entry.master)
-            entry.timer = send_after(request.timeout + GRACE, self_(), message)
+            entry.timer = send_after(limit, self_(), message)
         return NoReply()
 
     def _get_env(self, request: GetEnv, _sender: Call) -> Any:
@@ -193,6 +209,12 @@ class Controller(GenServer):
 
     def _set_env(self, request: SetEnv, _sender: Call) -> Any:
         self.settings.setdefault(request.name, {})[request.key] = request.value
+
+    def _unset_env(self, request: UnsetEnv, _sender: Call) -> Any:
+        own = self.settings.get(request.name, {})
+        own.pop(request.key, None)
+        if not own:
+            self.settings.pop(request.name, None)
 
     def _change_config(self, request: ChangeConfig, _sender: Call) -> Any:
         calls = []
@@ -227,6 +249,7 @@ class Controller(GenServer):
         Stop: _stop,
         GetEnv: _get_env,
         SetEnv: _set_env,
+        UnsetEnv: _unset_env,
         ChangeConfig: _change_config,
         Infos: _which,
         Dependencies: _dependencies,
@@ -240,7 +263,7 @@ class Controller(GenServer):
             return
         entry.status, entry.top = "running", message.top
         self.order.append(message.name)
-        _log.info("application %s started (%s)", message.name, entry.start_type)
+        report_started(entry.app, entry.start_type, message.top)
         self._answer(entry.starters, None)
 
     def _overdue(self, message: _Overdue) -> None:
@@ -266,16 +289,9 @@ class Controller(GenServer):
         inner = reason.term.reason if type(reason) is Shutdown and type(reason.term) is Outcome else reason
         self._answer(entry.starters, StartFailed(name, inner))
         self._answer(entry.stoppers, None)
+        report_ended(entry.app, start_type, inner, was=status)
         if status == "starting":
-            _log.error("application %s could not start: %s", name, inner, extra={"report": inner})
             return
-        _log.log(
-            logging.INFO if status == "stopping" or inner == NORMAL else logging.ERROR,
-            "application %s ended: %s (%s)",
-            name,
-            inner,
-            start_type,
-        )
         if status == "stopping" or self.node is None:
             return
         if start_type == "permanent" or (start_type == "transient" and inner != NORMAL):

@@ -1,19 +1,27 @@
 """Applications: order, start types, phases, environment, and a stop that nothing can hold up."""
 
+import logging
+
 import pytest
 
 from runtime.config import Key, load_files
 from runtime.kernel import (
-    KILLED, NORMAL, SHUTDOWN, Crash, Down, ProcessExit, exit, is_alive, monitor, receive, self_, send, sleep, spawn,
-    trap_exit, unlink, whereis,
+    KILLED, NORMAL, SHUTDOWN, TIMEOUT, Crash, Down, ProcessExit, exit, is_alive, monitor, node, receive, receive_match,
+    self_, send, sleep, spawn, trap_exit, unlink, whereis,
 )  # fmt: skip
-from runtime.otp import application
+from runtime.observe.log_format import HumanFormatter, headline
+from runtime.otp import application, send_request, sys, wait_response
 from runtime.otp.application import (
     AlreadyLoaded, AlreadyRunning, Application, NodeEnds, NotLoaded, NotStarted, StartFailed, StillRunning,
+)  # fmt: skip
+from runtime.otp.application_controller import Stop as StopRequest
+from runtime.otp.application_report import (
+    ApplicationEnded, ApplicationFailed, ApplicationNotStarted, ApplicationStarted,
 )  # fmt: skip
 from runtime.otp.gen_server import GenServer
 from runtime.otp.outcome import Stop
 from runtime.otp.supervisor import INFINITY, ChildSpec, Supervisor, SupFlags, which_children
+from runtime.testing import settle
 
 
 class Top(GenServer):
@@ -466,3 +474,175 @@ def test_failing_config_change_is_told_and_the_others_get_theirs():
         failed = application.change_config({"bad": {"a": 2}, "good": {"a": 2}})
         assert list(failed) == ["bad"]
         assert receive(5) == ("config_change", "good", {"a": 2}, {}, [])
+
+
+def test_stop_while_the_start_is_just_done_never_ends_the_node():
+    """OTP application:stop never takes the node down: neither when the word of the start's end is still on its way."""
+    gate = []
+
+    def stepped(self, start_type, config):
+        gate.append(self_())
+        receive_match(lambda m: m == "go on")
+        return Top.start_link(self.test, self.name)
+
+    def starter(test):
+        with pytest.raises(StartFailed):
+            application.start("a", "permanent")
+        send(test, "told")
+
+    with boot() as controller:
+        application.load(app("a", start=stepped))
+        spawn(starter, self_())
+        settle()
+        sys.suspend(controller)  # from now on it takes messages in the order in which they are made here
+        while not gate:
+            sleep(0.001)
+        first = send_request(controller, StopRequest("a", 1.0))
+        send(gate[0], "go on")
+        settle()
+        sys.resume(controller)
+        assert wait_response(first, 5) is None
+        seen = []
+        while (message := receive(0.05)) is not TIMEOUT:
+            seen.append(message)
+        assert "told" in seen
+        assert [m for m in seen if type(m) is NodeEnds] == []
+        assert application.loaded_applications()[0].status == "loaded"
+
+
+def test_an_application_being_stopped_is_no_dependency():
+    """OTP application:start: {error, {not_started, Dep}}, also for one on its way down."""
+
+    def linger(self, state):
+        send(self.test, "lingering")
+        receive_match(lambda m: m == "go on")
+
+    with boot():
+        application.load(app("a", prep_stop=linger))
+        application.load(app("b", "a"))
+        application.start("a")
+        spawn(application.stop, "a")
+        assert receive_match(lambda m: m == "lingering", 5)
+        with pytest.raises(StartFailed) as caught:
+            application.start("b")
+        assert isinstance(caught.value.reason, NotStarted)
+        application.stop("a", 0)
+
+
+def test_what_was_started_is_stopped_again_even_if_some_of_it_has_ended():
+    """OTP ensure_all_started: what went wrong first is what is told."""
+
+    def broken(self, start_type, config):
+        application.stop("b")
+        raise ProcessExit("no luck")
+
+    with boot():
+        a = app("a")
+        with pytest.raises(StartFailed) as caught:
+            application.ensure_all_started(app("c", app("b", a), start=broken))
+        assert (caught.value.name, caught.value.reason) == ("c", "no luck")
+        assert running() == []
+
+
+def test_a_wrong_start_type_is_refused_before_anything_is_loaded():
+    """Ours: STYLE, errors: before side effects."""
+    with boot():
+        with pytest.raises(ValueError, match="start_type"):
+            application.ensure_all_started(app("a"), "forever")
+        assert application.loaded_applications() == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"env": 7},
+        {"env": [("a", 1)]},
+        {"applications": "a"},
+        {"applications": (7,)},
+        {"applications": 7},
+        {"start_phases": ("one",)},
+        {"__init__": lambda self: 1 / 0},
+    ],
+)
+def test_a_class_that_can_be_no_application_hurts_only_its_loader(fields):
+    """Ours: the controller never runs a line of an application."""
+    with boot() as controller:
+        application.ensure_all_started(app("good"))
+        with pytest.raises((TypeError, ValueError, ZeroDivisionError)):
+            application.load(type("Bad", (Application,), {"name": "bad", **fields}))
+        with pytest.raises(TypeError):
+            application.load("bad")
+        assert is_alive(controller)
+        assert running() == ["good"]
+        assert len(application.loaded_applications()) == 1
+
+
+def test_stop_all_keeps_to_its_limit_with_callbacks_that_hang(clock):
+    """Ours: `timeout` seconds in all, however many applications hang."""
+
+    def hang(self, state):
+        sleep(1_000_000)
+
+    def stopper(test):
+        send(test, ("stopped", application.stop_all(8.0), clock.now()))
+
+    with boot():
+        for name in "abcd":
+            application.load(app(name, prep_stop=hang))
+            application.start(name)
+        before = clock.now()
+        spawn(stopper, self_())
+        clock.advance(8.0)
+        message = receive_match(lambda m: isinstance(m, tuple) and m[0] == "stopped", 0)
+        assert message[1] == ["d", "c", "b", "a"]
+        assert message[2] - before <= 8.0
+
+
+def test_progress_and_ends_are_reported(caplog):
+    """OTP: a progress report {application, started_at}, an exit report {application, exited, type}."""
+    caplog.set_level(logging.INFO, "evergreen.application")
+
+    def reports():
+        return [record.report for record in caplog.records if record.name == "evergreen.application"]
+
+    def broken(self, start_type, config):
+        raise ProcessExit("no luck")
+
+    with boot():
+        application.load(app("a", description="the first"))
+        application.load(app("b", start=broken))
+        application.start("a", "transient")
+        top = whereis("a_top")
+        application.stop("a")
+        application.start("a")
+        send("a_top", "boom")
+        receive_match(lambda m: m == ("stop", "a", "state"), 5)
+        settle()
+        with pytest.raises(StartFailed):
+            application.start("b")
+    about = {"application": "a", "description": "the first", "node": node()}
+    started, stopped, _, failed, not_started = reports()
+    assert started == ApplicationStarted(**about, start_type="transient", supervisor=top)
+    assert stopped == ApplicationEnded(**about, start_type="transient", reason=NORMAL, asked=True)
+    assert failed == ApplicationFailed(**about, start_type="temporary", reason="boom")
+    assert (type(not_started), not_started.reason) == (ApplicationNotStarted, "no luck")
+    assert headline(failed) == f"application failed: a (temporary) on {node()}: boom"
+    record = next(record for record in caplog.records if record.name == "evergreen.application")
+    assert (
+        HumanFormatter()
+        .format(record)
+        .endswith(f"evergreen.application: application started: a (transient) on {node()}")
+    )
+
+
+def test_unset_env_takes_back_what_set_env_set():
+    """OTP application:unset_env; here, what file and class say counts again."""
+    with boot():
+        application.load(app("a", env={"k": "class"}), {"f": "file"})
+        application.set_env("a", "k", 1)
+        application.set_env("a", "f", 2)
+        application.unset_env("a", "k")
+        application.unset_env("a", "f")
+        application.unset_env("a", "never")
+        application.unset_env("stranger", "k")
+        assert application.get_all_env("a") == {"k": "class", "f": "file"}
