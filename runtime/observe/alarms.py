@@ -9,8 +9,12 @@ once. Another handler can take its place (`swap`), and further ones can be added
 SetAlarm and ClearAlarm as events. Whatever flaps is calmed where it is measured (`sysmon`); here an alarm is over when it
 is cleared.
 
-Where this differs from OTP: an alarm that is set again is the same alarm with a new description (there, another entry);
-get_alarms also works after a swap, if the new handler is an AlarmHandler.
+When the process crashes and its supervisor starts it again, the alarms that were up are up again, and subscribers go on to
+hear of changes: what is wrong with the node has not gone away with the list of it. The list ends with the supervisor.
+
+Where this differs from OTP: the above (there, a crash forgets all alarms); an alarm that is set again is the same alarm with
+a new description and level (there, another entry); get_alarms also works after a swap, if the new handler is an
+AlarmHandler; one that fails takes the process with it, to be started anew (there, alarms are lost silently from then on).
 
 Source: OTP alarm_handler; alarm_handler_SUITE set_alarm, clear_alarm, swap.
 """
@@ -19,7 +23,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from runtime import kernel
@@ -96,10 +99,12 @@ class AlarmHandler(EventHandler):
     """Keeps the alarms and logs them. Swapped out by "swap" it hands them on: terminate returns {id: Alarm}."""
 
     def init(self, *, previous: Any = None) -> None:
-        self.alarms: dict[Any, Alarm] = dict(previous) if isinstance(previous, Mapping) else {}
+        # Not a copy: what outlives a crash must be the list itself.
+        self.alarms: dict[Any, Alarm] = previous if isinstance(previous, dict) else _kept.alarms
         """By id, the oldest first."""
 
     def handle_event(self, event: Any) -> None:
+        _kept.alarms = self.alarms  # a subclass may have made one of its own
         if event.__class__ is SetAlarm:
             known = self.alarms.get(event.id)
             if known is None:
@@ -107,11 +112,13 @@ class AlarmHandler(EventHandler):
                 if not event.quiet:
                     self.log(event.level, "alarm %s: %s", event.id, event.description)
             else:
-                self.alarms[event.id] = known._replace(description=event.description, times=known.times + 1)
+                self.alarms[event.id] = known._replace(
+                    description=event.description, level=event.level, times=known.times + 1
+                )
         elif event.__class__ is ClearAlarm:
             known = self.alarms.pop(event.id, None)
             if known is not None and not event.quiet:
-                minutes, seconds = divmod(round(time.time() - known.since), 60)
+                minutes, seconds = divmod(max(0, round(time.time() - known.since)), 60)
                 self.log(logging.INFO, "alarm %s is over after %s", event.id, f"{minutes} min {seconds} s")
 
     def handle_call(self, request: Any) -> Any:
@@ -120,6 +127,9 @@ class AlarmHandler(EventHandler):
         raise ValueError(f"unknown request {request!r}")
 
     def terminate(self, reason: Any) -> Any:
+        if isinstance(reason, tuple) and reason[0] == "error":
+            # Without a keeper the process is of no use, and nobody would notice: end it, to be started anew.
+            kernel.spawn(event_manager.stop, kernel.self_(), "the alarm handler failed")
         return self.alarms if reason == "swap" else None
 
     def log(self, level: int, text: str, id_: Any, what: Any) -> None:
@@ -130,10 +140,18 @@ class AlarmHandler(EventHandler):
 
 
 def start_link() -> Process | None:
-    """Start the process `alarms`, linked to the caller."""
+    """Start the process `alarms`, linked to the caller. Again by the same caller: with the alarms that were up."""
+    me = kernel.self_()
+    if _kept.parent is not me:
+        _kept.parent, _kept.alarms, _kept.subscribers = me, {}, {}
     pid = EventManager.start_link(name=NAME)
     if pid is not None:
         event_manager.add_handler(pid, AlarmHandler)
+        for who in list(_kept.subscribers):
+            if kernel.is_alive(who):
+                event_manager.add_handler(pid, (_Subscriber, who), who)
+            else:
+                del _kept.subscribers[who]
     return pid
 
 
@@ -163,19 +181,24 @@ def get_alarms() -> list[Alarm]:
 def swap(new: type[AlarmHandler] | Any, *args: Any) -> None:
     """Let another handler keep the alarms: its init gets `args` and, as `previous`, the alarms that are up by id."""
     event_manager.swap_handler(NAME, _keeper(), "swap", new, *args)
+    kind = new[0] if isinstance(new, tuple) else new
+    if not issubclass(kind, AlarmHandler):
+        _kept.alarms = {}  # nobody keeps it up to date any more
 
 
 def subscribe(pid: Pid | None = None) -> list[Alarm]:
     """Send `pid` (default: the caller) AlarmRaised and AlarmCleared from now on; return the alarms that are up.
 
-    Until it ends or unsubscribes. An alarm that is set just now may be in both.
+    Until it ends or unsubscribes. An alarm that is set just now may be in both; the end of each that is in the list is told.
     """
     who: Any = pid if pid is not None else kernel.self_()
-    if (_Subscriber, who) not in event_manager.which_handlers(NAME):
-        event_manager.add_handler(
-            NAME, (_Subscriber, who), who, frozenset(alarm.id for alarm in get_alarms())
-        )
-    return get_alarms()
+    handler = (_Subscriber, who)
+    if handler in event_manager.which_handlers(NAME):
+        return get_alarms()
+    event_manager.add_handler(NAME, handler, who)
+    found = get_alarms()
+    event_manager.call(NAME, handler, frozenset(alarm.id for alarm in found))
+    return found
 
 
 def unsubscribe(pid: Pid | None = None) -> None:
@@ -190,27 +213,60 @@ def unsubscribe(pid: Pid | None = None) -> None:
 # ----------------------------------------------------------------------------------------------------- internals
 
 
+class _Kept:
+    """What outlives a crash of the process: the lists that its handlers work on. For one supervisor, its `parent`."""
+
+    __slots__ = ("alarms", "parent", "subscribers")
+
+    def __init__(self) -> None:
+        self.parent: Process | None = None
+        self.alarms: dict[Any, Alarm] = {}
+        self.subscribers: dict[Any, set[Any]] = {}
+        """By process: the alarms that it knows to be up."""
+
+
+_kept = _Kept()
+
+
 class _Subscriber(EventHandler):
     """Passes on to one process what changed."""
 
-    def init(self, pid: Any, known: frozenset[Any]) -> None:
+    def init(self, pid: Any) -> None:
         self.pid = pid
-        self.known = set(known)
+        self.early: set[Any] | None = None if pid in _kept.subscribers else set()
+        """What is cleared before the subscriber is told what is up; None: it has been."""
+        self.known: set[Any] = _kept.subscribers.setdefault(pid, set())
         self.ref = kernel.monitor(pid)
 
     def handle_event(self, event: Any) -> None:
         if event.__class__ is SetAlarm and event.id not in self.known:
             self.known.add(event.id)
+            if self.early:
+                self.early.discard(event.id)
             kernel.send(self.pid, AlarmRaised(event.id, event.description))
-        elif event.__class__ is ClearAlarm and event.id in self.known:
-            self.known.discard(event.id)
-            kernel.send(self.pid, AlarmCleared(event.id))
+        elif event.__class__ is ClearAlarm:
+            if event.id in self.known:
+                self.known.discard(event.id)
+                kernel.send(self.pid, AlarmCleared(event.id))
+            elif self.early is not None:
+                self.early.add(event.id)
+
+    def handle_call(self, up: frozenset[Any]) -> None:
+        """These are up, the subscriber is told: as of a moment ago, some may have been cleared since."""
+        for id_ in up - self.known:
+            if id_ in (self.early or ()):
+                kernel.send(self.pid, AlarmCleared(id_))
+            else:
+                self.known.add(id_)
+        self.early = None
 
     def handle_info(self, message: Any) -> Any:
         return Remove() if message.__class__ is Down and message.ref is self.ref else None
 
     def terminate(self, reason: Any) -> None:
         kernel.demonitor(self.ref, flush=True)
+        if reason != "stop":  # else the process ends, and may come back
+            _kept.subscribers.pop(self.pid, None)
 
 
 def _keeper() -> Any:

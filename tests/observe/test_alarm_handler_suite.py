@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 
 import pytest
 
-from runtime.kernel import TIMEOUT, BadName, CallError, exit, receive, self_, spawn
+from runtime.kernel import (
+    KILL, TIMEOUT, BadName, CallError, exit, is_alive, monitor, receive, self_, spawn, trap_exit, unlink, whereis,
+)  # fmt: skip
 from runtime.observe import alarms
 from runtime.observe.alarms import (
     AlarmCleared,
@@ -21,7 +24,7 @@ from runtime.observe.alarms import (
     swap,
     unsubscribe,
 )
-from runtime.otp import EventHandler, event_manager
+from runtime.otp import ChildSpec, EventHandler, Supervisor, SupFlags, event_manager, proc_lib, sys
 from runtime.otp.event_manager import HandlerError
 from runtime.testing import settle
 from tests.observe.observing import lines_of
@@ -184,3 +187,114 @@ def test_an_id_that_cannot_be_one_is_refused_where_it_is_given(keeper):
             set_alarm(["a"])
         set_alarm(self_())
         assert ids() == [self_()]
+
+
+def heard():
+    found = []
+    while (message := receive(0)) is not TIMEOUT:
+        found.append(message)
+    return found
+
+
+class Top(Supervisor):
+    def init(self):
+        return SupFlags(intensity=5), [ChildSpec("alarms", (alarms.start_link, ()))]
+
+
+@contextmanager
+def supervised():
+    """The alarms under a supervisor, as in a node."""
+    trap_exit(True)
+    top = Top.start_link()
+    try:
+        yield top
+    finally:
+        unlink(top)
+        proc_lib.stop(top)
+
+
+def test_alarms_and_subscribers_outlive_a_crash():
+    """Ours (OTP forgets both): what is wrong with the node has not gone away with the list of it."""
+    with supervised():
+        set_alarm("a", "first", level=logging.ERROR)
+        set_alarm("b")
+        subscribe()
+        before = get_alarms()
+        exit(whereis(alarms.NAME), KILL)
+        settle()
+        assert get_alarms() == before
+        clear_alarm("a")
+        set_alarm("b", "again")
+        set_alarm("c", "new")
+        settle()
+        assert heard() == [AlarmCleared("a"), AlarmRaised("c", "new")]
+        assert ids() == ["c", "b"]
+        unsubscribe()
+        exit(whereis(alarms.NAME), KILL)
+        settle()
+        assert event_manager.which_handlers(alarms.NAME) == [AlarmHandler]
+    with supervised():  # another supervisor: a new node, for all one knows
+        assert get_alarms() == []
+
+
+def test_a_subscriber_that_died_with_the_alarms_is_forgotten():
+    with supervised():
+        other = spawn(receive)
+        subscribe(other)
+        keeper_pid = whereis(alarms.NAME)
+        sys.suspend(keeper_pid)
+        exit(other, KILL)
+        exit(keeper_pid, KILL)
+        settle()
+        assert event_manager.which_handlers(alarms.NAME) == [AlarmHandler]
+        assert alarms._kept.subscribers == {}
+
+
+class Fragile(AlarmHandler):
+    """Cannot stand one alarm."""
+
+    def handle_event(self, event):
+        super().handle_event(event)
+        if isinstance(event, SetAlarm) and event.id == "poison":
+            raise ValueError("poison")
+
+
+def test_a_failing_handler_does_not_leave_the_node_without_alarms():
+    """Ours (OTP goes on without any handler): the process ends and comes back, with its alarms, by its supervisor."""
+    with supervised():
+        set_alarm("a")
+        swap(Fragile)
+        ref = monitor(alarms.NAME)
+        set_alarm("poison")
+        down = receive(5)
+        assert (down.ref, down.reason) == (ref, "the alarm handler failed")
+        settle()
+        assert event_manager.which_handlers(alarms.NAME) == [AlarmHandler]
+        assert ids() == ["poison", "a"]
+
+
+def test_what_is_cleared_between_list_and_subscription_is_told(keeper):
+    """Ours: the end of every alarm in the list that `subscribe` returned is told, whatever comes in between."""
+    with keeper as pid:
+        for id_ in ("a", "b", "c"):
+            set_alarm(id_)
+        event_manager.add_handler(pid, (alarms._Subscriber, self_()), self_())
+        up = frozenset(ids())  # as subscribe does it, with others in between
+        clear_alarm("a")
+        clear_alarm("b")
+        set_alarm("b", "anew")
+        event_manager.call(pid, (alarms._Subscriber, self_()), up)
+        clear_alarm("c")
+        clear_alarm("c")
+        clear_alarm("stranger")
+        settle()
+        assert heard() == [AlarmRaised("b", "anew"), AlarmCleared("a"), AlarmCleared("c")]
+        assert is_alive(pid)
+        unsubscribe()
+
+
+def test_an_alarm_set_again_takes_the_new_level(keeper):
+    with keeper:
+        set_alarm("a", "bad", level=logging.WARNING)
+        set_alarm("a", "worse", level=logging.ERROR)
+        assert [(alarm.level, alarm.times) for alarm in get_alarms()] == [(logging.ERROR, 2)]
