@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.kernel import NORMAL, Call, Exit, Killed, Process, ProcessExit, clock, reply, send, trap_exit
+from runtime.net import unix
 from runtime.net.framing import guess
 from runtime.net.protocol import resolve
 from runtime.net.reasons import BAD_FRAME, PEER_CLOSED, exit_reason
@@ -79,16 +80,21 @@ class Connection(Stream):
 
     @property
     def peer(self) -> tuple[str, int]:
-        """The peer's (host, port); behind a PROXY header, what that said."""
+        """The peer's (host, port); behind a PROXY header, what that said; on a Unix socket ("unix", its process id)."""
         return (self._host, self._port)
 
     @property
     def local(self) -> tuple[str, int] | None:
         """Our (host, port); None once closed."""
         try:
-            return self._socket.getsockname()[:2]  # type: ignore[no-any-return]
+            return unix.name_of(self._socket)
         except (AttributeError, OSError):
             return None
+
+    @property
+    def credentials(self) -> unix.Credentials | None:
+        """Who is at the other end of a Unix socket, by the kernel's word; None for other connections, and once closed."""
+        return None if self._socket is None else unix.credentials(self._socket)
 
     @property
     def tls_info(self) -> TLSInfo | None:

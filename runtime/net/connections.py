@@ -47,6 +47,7 @@ from runtime.net.limits import Rate, TokenBucket, address_key
 from runtime.net.names import look_up
 from runtime.net.options import keep_alive
 from runtime.net.reasons import Failure
+from runtime.net import unix
 
 __all__ = ["Adopt", "Connections", "DrainAll", "ListenError", "owner_of"]
 
@@ -267,6 +268,9 @@ class Connections:
     def _close_socket(self) -> None:
         sock, self.socket = self.socket, None
         if sock is not None:
+            path = unix.path_of(self._wanted[0])
+            if path is not None:
+                unix.remove(path)
             sock.close()
 
 
@@ -287,6 +291,13 @@ def owner_of(name: str) -> Process:
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:
+    path = unix.path_of(host)
+    if path is not None:
+        try:
+            return unix.listen(path, backlog)
+        except OSError as error:
+            reason = unix.REASONS.get(error.errno or 0, "{error}").format(error=error.strerror or error)
+            raise ListenError(f"cannot listen on {path}: {reason}", error.errno, host) from error
     family, address = _resolve(host, port)
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -47,6 +47,7 @@ from runtime.net.prelude import Prelude, ProxyStep, TLSStep
 from runtime.net.stream import Stream
 from runtime.net.protocol import resolve
 from runtime.net.tls import CertificateError, ServerContexts
+from runtime.net import unix
 
 __all__ = [
     "ListenError", "Listener", "ListenerConfig", "ListenerInfo", "connections", "info", "port", "reload_certificates",
@@ -211,7 +212,9 @@ class Listener:
 
     def _info(self) -> ListenerInfo:
         config, owner = self.config, self._owner
-        host, bound = self._socket.getsockname()[:2]
+        host, bound = unix.name_of(self._socket)
+        if self._socket.family == socket.AF_UNIX:
+            host = config.host  # a long path goes by another name in the kernel
         protocol = config.protocol
         return ListenerInfo(
             name=config.name,
@@ -292,8 +295,12 @@ class Listener:
                 return
 
     def _admit(self, sock: socket.socket, address: Any) -> None:
-        host = sys.intern(address[0].removeprefix("::ffff:"))  # one string for all clients behind one address
         config = self.config
+        if sock.family == socket.AF_UNIX:
+            host, port = unix.PEER, unix.peer_pid(sock)
+        else:
+            # One string for all clients behind one address.
+            host, port = sys.intern(address[0].removeprefix("::ffff:")), address[1]
         try:
             if config.proxy_protocol:
                 if not any(ipaddress.ip_address(host) in network for network in self._trusted):
@@ -310,11 +317,12 @@ class Listener:
                 self._refuse(sock)
                 return
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:
             sock.close()  # reset before we came to it
             return
-        self._launch(sock, host, address[1])
+        self._launch(sock, host, port)
 
     def _has_room(self, host: str, more: int) -> bool:
         """Check and note the limits per address, for `more` connections beyond those counted."""

@@ -17,6 +17,8 @@ __all__ = ["ListenerConfig", "ListenerInfo"]
 class ListenerConfig(Options):
     """A listener and the limits of its connections (see Options). `name` is unique in the node.
 
+    - `host`: an address or name of this machine, or "unix:/path": a Unix socket, made with mode 0600 (`Connection.credentials`
+      tells who is there; limits per address then hold for all its clients together).
     - `accept_rate`: connections per second (a number, or Rate with a burst); `address_rate`: the same per address.
     - `max_connections`, `per_address`: at the same time. IPv6 addresses count by their /64.
     - `proxy_protocol`: every connection begins with a PROXY v2 header; `proxy_trusted`: networks that may send one,
@@ -48,6 +50,8 @@ class ListenerConfig(Options):
                 raise ValueError(f"{key} must be at least 1 or None, not {value!r}")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be 0 to 65535, not {self.port!r}")
+        if self.host.startswith("unix:") and (self.port or self.proxy_protocol):
+            raise ValueError(f"{self.host} has no port, and no PROXY header comes there")
 
 
 @dataclass(frozen=True, slots=True)

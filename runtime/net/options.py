@@ -57,6 +57,8 @@ class Options:
 
 def keep_alive(sock: socket.socket, seconds: float | None) -> None:
     """Let the kernel look after silent and vanished peers (Options.keepalive). Accepted sockets inherit it."""
+    if sock.family == socket.AF_UNIX:
+        return  # on one machine the kernel always knows
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, bool(seconds))
     whole = max(1, round(seconds or 0))
     for name, value in (
