@@ -142,7 +142,7 @@ class ReleaseLog:
 
     def releases(self) -> list[Release]:
         """Return all releases, oldest first."""
-        return sorted(list(self._releases.values()), key=lambda one: one.number)
+        return sorted(self._releases.values(), key=lambda one: one.number)
 
     def find(self, ref: str | int | Release) -> Release:
         """Return a release by its number (7, "#7") or the first characters of its id (of several: the newest).
