@@ -33,7 +33,7 @@ from runtime.kernel import INTERPRETER_EXITS, Call, CallError, Cast, Crash, Exit
 
 from .gen_server import GenServer, stop
 from .outcome import CONTROL, UNSET, BadReturnValue, Fail, NoReply, Reply, Undefined
-from .reports import Report, emit, is_wanted
+from .reports import Report, emit, format_term, is_wanted
 from .server_state import UNLINKED, describe, fields, set_fields, shown_status
 
 __all__ = [
@@ -51,6 +51,14 @@ class EventHandler:
     Event, call and info callbacks may return, besides what each says: NoReply(hibernate=True), Remove(), Swap(...).
     Anything else than that, or an exception, removes the handler with terminate(("error", reason)).
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in cls.__dict__:
+            raise TypeError(
+                f"{cls.__qualname__} defines __init__, which is never called: a handler is set up by init(self, ...), "
+                "in its manager's process"
+            )
 
     def init(self, *args: Any, **swapped: Any) -> Any:
         """Set the state up. Return None | NoReply(hibernate=True) | Fail(reason): it is not added.
@@ -97,7 +105,7 @@ class HandlerError(Exception):
     """
 
     def __init__(self, handler: Any, reason: Any) -> None:
-        super().__init__(f"event handler {_said(handler)}: {reason!r:.1000}")
+        super().__init__(f"event handler {_said(handler)}: {format_term(reason, chars_limit=1000)}")
         self.handler = handler
         self.reason = reason
 
@@ -133,7 +141,10 @@ class Remove:
 
 
 class Swap:
-    """From a callback: terminate(argument), then put `handler`, given `args`, in this one's place (and ownership)."""
+    """From a callback: terminate(argument), then put `handler`, given `args`, in this one's place (and ownership).
+
+    If its init fails, both are gone; the owner hears of both.
+    """
 
     __slots__ = ("args", "argument", "handler", "reply")
 
@@ -281,7 +292,8 @@ class EventManager(GenServer):
             self._remove(one, "remove_handler", "normal")
         elif kind is Swap:
             try:
-                self._swap(one, result.argument, result.handler, result.args, one.owner)
+                at = self.handlers.index(one) if one in self.handlers else 0
+                return self._swap(one, result.argument, result.handler, result.args, one.owner, at=at)
             except HandlerError as refusal:
                 _log.error("swap of %s: %s", _said(one.name), refusal)
         else:
@@ -290,9 +302,14 @@ class EventManager(GenServer):
         return False
 
     def _add(
-        self, handler: Handler, args: tuple[Any, ...], owner: Process | None, options: Mapping[str, Any]
+        self,
+        handler: Handler,
+        args: tuple[Any, ...],
+        owner: Process | None,
+        options: Mapping[str, Any],
+        at: int = 0,
     ) -> bool:
-        """Make and initialise a handler, put it first. Return whether to hibernate. Raises HandlerError."""
+        """Make and initialise a handler, put it in its place. Return whether to hibernate. Raises HandlerError."""
         kind, name = handler if isinstance(handler, tuple) else (handler, None)
         new = _Installed(object.__new__(kind), kind, name, owner)
         if owner is not None:
@@ -306,16 +323,23 @@ class EventManager(GenServer):
         if result is not None and result.__class__ is not NoReply:
             self._unlink(owner)
             raise HandlerError(handler, result.reason if result.__class__ is Fail else BadReturnValue(result))
-        self.handlers.insert(0, new)
+        self.handlers.insert(at, new)
         return result is not None and result.hibernate
 
     def _swap(
-        self, old: _Installed | None, argument: Any, handler: Handler, args: tuple[Any, ...], owner: Any
-    ) -> bool:
+        self, old: _Installed | None, argument: Any, handler: Handler, args: tuple[Any, ...],
+        owner: Process | None, *, at: int = 0, asker: Process | None = None,
+    ) -> bool:  # fmt: skip
+        """Put a handler in the old one's place. `asker`: who gets the HandlerError, and need not be told otherwise."""
         previous: Any = MISSING
         if old is not None:
             previous = self._remove(old, argument, Swapped(handler, owner))
-        return self._add(handler, args, owner, {"previous": previous})
+        try:
+            return self._add(handler, args, owner, {"previous": previous}, at)
+        except HandlerError as refusal:
+            if owner is not None and owner is not asker:  # it was told that it owns the new one
+                kernel.send(owner, EventExit(kernel.self_(), handler, refusal.reason))
+            raise
 
     def _remove(
         self, one: _Installed, argument: Any, why: Any, message: Any = None, *, failed: bool = False
@@ -503,6 +527,9 @@ class _Which(NamedTuple):
     pass
 
 
+_CONTROL = CONTROL | {Remove, Swap}
+
+
 def _on_sync(manager: EventManager, request: _Sync, _sender: Call) -> Any:
     return Reply(None, hibernate=manager._tell("handle_event", request.event) is not None)
 
@@ -517,11 +544,12 @@ def _on_ask(manager: EventManager, request: _Ask, _sender: Call) -> Any:
         raise HandlerError(one.name, reason) from None
     kind = result.__class__
     if kind is Remove or kind is Swap:
-        manager._after(one, result, request.request)
-        return Reply(result.reply)
+        return Reply(result.reply, hibernate=manager._after(one, result, request.request))
     if kind is Reply:
         return Reply(result.value, hibernate=result.hibernate)
-    if kind in CONTROL:
+    if kind in CONTROL or (
+        kind is type and result in _CONTROL
+    ):  # also `return Remove`, the parentheses forgotten
         reason = BadReturnValue(result)
         manager._remove(one, ("error", reason), reason, request.request, failed=True)
         raise HandlerError(one.name, reason)
@@ -539,8 +567,10 @@ def _on_delete(manager: EventManager, request: _Delete, _sender: Call) -> Any:
 
 def _on_exchange(manager: EventManager, request: _Exchange, sender: Call) -> Any:
     old = manager._find(request.old)
-    owner = sender.process if request.supervised else (old.owner if old is not None else None)
-    return Reply(None, hibernate=manager._swap(old, request.argument, request.new, request.args, owner))
+    asker = sender.process
+    owner = asker if request.supervised else (old.owner if old is not None else None)
+    hibernate = manager._swap(old, request.argument, request.new, request.args, owner, asker=asker)
+    return Reply(None, hibernate=hibernate)
 
 
 def _on_which(manager: EventManager, _request: _Which, _sender: Call) -> Any:
@@ -567,11 +597,11 @@ def _ask(manager: Any, request: Any, timeout: float | None) -> Any:
 
 
 def _checked(handler: Any) -> Handler:
-    """Return the handler's name, or raise TypeError: before anything is sent."""
-    kind = handler[0] if isinstance(handler, tuple) and len(handler) == 2 else handler
+    """Return the handler's name, with an id only if it has one; or raise TypeError: before anything is sent."""
+    kind, name = handler if isinstance(handler, tuple) and len(handler) == 2 else (handler, None)
     if not (isinstance(kind, type) and issubclass(kind, EventHandler)):
         raise TypeError(f"an event handler is a subclass of EventHandler, or (class, id), not {handler!r}")
-    return handler  # type: ignore[no-any-return]
+    return kind if name is None else (kind, name)
 
 
 def _reason(error: BaseException) -> Any:
@@ -584,4 +614,4 @@ def _reason(error: BaseException) -> Any:
 def _said(handler: Any) -> str:
     kind, name = handler if isinstance(handler, tuple) and len(handler) == 2 else (handler, UNSET)
     text = getattr(kind, "__qualname__", repr(kind))
-    return text if name is UNSET else f"{text}/{name!r:.200}"
+    return text if name is UNSET else f"{text}/{format_term(name, chars_limit=200)}"

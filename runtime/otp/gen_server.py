@@ -38,7 +38,6 @@ from runtime.kernel import (
     Cast,
     Crash,
     Exit,
-    Killed,
     Name,
     Process,
     ProcessExit,
@@ -523,7 +522,7 @@ def _end(
         process.control.on_exit()
     try:
         server.terminate(reason)
-    except Killed:
+    except INTERPRETER_EXITS:
         raise
     except ProcessExit as exit_:
         reason = exit_.reason

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime import kernel
-from runtime.kernel import Call, Cast, Process
+from runtime.kernel import INTERPRETER_EXITS, Call, Cast, Process
 
 from . import proc_lib
 from .reports import CrashReport, ServerReport, UnhandledMessage, emit, is_wanted
@@ -45,11 +45,13 @@ def fields(server: GenServer) -> dict[str, Any]:
 
 
 def set_fields(server: GenServer, new: Mapping[str, Any]) -> None:
-    """Make `new` the server's state: fields that it does not name go."""
-    for name in fields(server).keys() - new.keys():
-        delattr(server, name)
-    for name, value in new.items():
-        setattr(server, name, value)
+    """Make `new` the server's state: fields that it does not name go. If one cannot be set, nothing has changed."""
+    before = fields(server)
+    try:
+        _put(server, before, new)
+    except BaseException:
+        _put(server, fields(server), before)
+        raise
 
 
 def shown_status(server: GenServer, **status: Any) -> Mapping[str, Any]:
@@ -57,7 +59,9 @@ def shown_status(server: GenServer, **status: Any) -> Mapping[str, Any]:
     try:
         shown = server.format_status(dict(status))
         return {key: shown.get(key) for key in status}
-    except Exception as error:  # noqa: BLE001 - a hook that fails must neither leak nor hide the failure
+    except INTERPRETER_EXITS:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a hook that fails, or exits, must neither leak nor hide the failure
         text = f"{describe(server)}.format_status crashed: {type(error).__qualname__}"
         return dict.fromkeys(status, text) | ({"messages": (text,)} if "messages" in status else {})
 
@@ -103,6 +107,13 @@ def report_unhandled(server: GenServer, message: Any) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------- internals
+
+
+def _put(server: GenServer, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    for name in old.keys() - new.keys():
+        delattr(server, name)
+    for name, value in new.items():
+        setattr(server, name, value)
 
 
 def _shown(message: Any) -> Any:

@@ -30,6 +30,9 @@ attribute `callback_mode` says otherwise. With the class attribute `state_enter 
 Kinds of event (`kind`): the open Call, to be answered by Reply(kind, value) or later; "cast"; "info", any other message;
 "internal", which NextEvent inserts; "timeout", "state_timeout", ("timeout", name); "enter".
 
+`Reply` and `Stop` are those of this module. A GenServer's Reply carries no call, so it is refused here as a bad action or
+result; its Stop is taken, as one without replies.
+
 A callback returns None, Keep, NextState, Repeat or Stop, with actions: see `state_machine_actions`. In which order
 events happen: see `state_machine_engine`. The state is read as `self.state`. A machine that waits is two small objects
 and no stack; callbacks may block in plain style, and while one blocks, messages queue.
@@ -111,6 +114,11 @@ class GenStateMachine:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if "__init__" in cls.__dict__:
+            raise TypeError(
+                f"{cls.__qualname__} defines __init__, which is never called: a machine is set up by init(self, ...), "
+                "in its own process"
+            )
         if cls.callback_mode not in {None, "state_functions", "handle_event"}:
             raise TypeError(
                 f"{cls.__qualname__}.callback_mode is {cls.callback_mode!r}: want 'state_functions' or 'handle_event'"
@@ -168,14 +176,17 @@ class GenStateMachine:
         """
         return self.unhandled(kind, content)
 
-    def unhandled(self, kind: Any, content: Any) -> Any:
+    def unhandled(self, kind: EventKind, content: Any) -> Result:
         """What to do with an event that the state does not know: a warning for "info", nothing for "enter", else raise
         UnhandledEvent. Callbacks end with `return self.unhandled(kind, content)`.
+
+        Here it returns None. A class that overrides it for all its states may return what any callback may.
         """
         if kind == INFO:
             report_unhandled(self, content)
         elif kind != ENTER:
             raise UnhandledEvent(self, kind)
+        return None
 
     def terminate(self, reason: Any) -> Any:
         """Clean up. Runs when a callback returns Stop or raises, on `stop`, and, in a machine that traps exits, on its

@@ -251,17 +251,17 @@ class NamedTimeout(_Timeout):
     def __init__(
         self, name: Hashable, seconds: float, content: Any = None, *, absolute: bool = False
     ) -> None:
-        self._set((NAMED_TIMEOUT, name), seconds, content, absolute)
+        self._set(_named(name), seconds, content, absolute)
 
     @classmethod
     def cancel(cls, name: Hashable) -> NamedTimeout:
         """Stop the one of this name, if it runs."""
-        return cls._other((NAMED_TIMEOUT, name), None)  # type: ignore[no-any-return]
+        return cls._other(_named(name), None)  # type: ignore[no-any-return]
 
     @classmethod
     def update(cls, name: Hashable, content: Any) -> NamedTimeout:
         """Change its content and not its time; if it does not run, it comes at once (as with 0 seconds)."""
-        return cls._other((NAMED_TIMEOUT, name), "update", content)  # type: ignore[no-any-return]
+        return cls._other(_named(name), "update", content)  # type: ignore[no-any-return]
 
 
 Action = Reply | Postpone | Hibernate | NextEvent | EventTimeout | StateTimeout | NamedTimeout
@@ -314,6 +314,11 @@ class UnhandledEvent(NotImplementedError):
 # -------------------------------------------------------------------------------------------------------- internals
 
 _INSERTABLE: Final = frozenset({CAST, INFO, INTERNAL, EVENT_TIMEOUT, STATE_TIMEOUT})
+
+
+def _named(name: Hashable) -> EventKind:
+    hash(name)  # raises here, and not when the machine looks for it
+    return (NAMED_TIMEOUT, name)
 
 
 def _is_named(kind: Any) -> bool:

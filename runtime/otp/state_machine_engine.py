@@ -37,7 +37,6 @@ from runtime.kernel import (
     Cast,
     Crash,
     Exit,
-    Killed,
     Process,
     ProcessExit,
     is_failure,
@@ -223,7 +222,7 @@ def finish(
     engine.on_exit()
     try:
         machine.terminate(reason)
-    except Killed:
+    except INTERPRETER_EXITS:
         raise
     except ProcessExit as exit_:
         reason = exit_.reason
@@ -301,7 +300,7 @@ def _work_off(machine: GenStateMachine, process: Process, engine: Engine) -> Non
         if queue:
             event = queue.popleft()
         elif engine.zero:
-            due = engine.zero.pop(0)
+            due = engine.zero.popleft()
             del engine.timers[due.kind]
             event = (due.kind, due.content, False)
         else:

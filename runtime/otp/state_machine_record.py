@@ -60,7 +60,7 @@ class Engine:
         self.current: Event | None = None
         """The event being handled, when it is not simply the message that came."""
         self.queue: deque[Event] = deque()
-        self.zero: list[Due] = []
+        self.zero: deque[Due] = deque()
         self.postponed: list[Event] = []
         self.timers: dict[Any, Due] = {}
         self.suspended = False

@@ -79,11 +79,9 @@ def fields(machine: GenStateMachine) -> dict[str, Any]:
 
 
 def set_fields(machine: GenStateMachine, new: Mapping[str, Any]) -> None:
-    """Make `new` the machine's data: fields that it does not name go."""
-    for name in fields(machine).keys() - new.keys():
-        delattr(machine, name)
-    for name, value in new.items():
-        setattr(machine, name, value)
+    """Make `new` the machine's data: fields that it does not name go. If one cannot be set, nothing has changed."""
+    state = machine._machine_state
+    server_state.set_fields(machine, {**new, STATE_SLOT: state})  # type: ignore[arg-type]  # it takes any object
 
 
 def shown_status(machine: GenStateMachine, **status: Any) -> Mapping[str, Any]:
@@ -119,7 +117,7 @@ def report_failure(
         return
     client = event[0].process if event is not None and event[0].__class__ is Call else None
     shown = shown_status(
-        machine, state=machine.state, data=fields(machine), reason=reason,
+        machine, state=getattr(machine, STATE_SLOT, None), data=fields(machine), reason=reason,  # None: not yet in any
         event=_shown([event])[0] if event is not None else None, queue=_shown(engine.queue),
         postponed=_shown(engine.postponed), timeouts=timeouts, messages=proc_lib.queued(process),
     )  # fmt: skip
