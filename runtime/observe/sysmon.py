@@ -28,13 +28,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from runtime import kernel
 from runtime.kernel import KILL, BadName, CallError, Down, Process, Timeout, clock, send
 from runtime.observe import alarms, probes
 from runtime.observe.sources import Hog, LongMailbox, Said, Zombie, listen
+from runtime.observe.sysmon_types import Figures, Limits, SystemMonitor
+from runtime.otp.event_manager import HandlerError
 from runtime.otp.gen_server import GenServer
 from runtime.store.contract import StoreError
 from runtime.store.lmdb_engine import store_of
@@ -49,57 +51,6 @@ _MAX_MAILBOXES = 100
 """Mailboxes with an alarm of their own; one more alarm counts the others."""
 
 # --------------------------------------------------------------------------------------------------------- types
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What raises an alarm, and what clears it. Seconds, counts, and shares of 1. `high` above 1 turns a share off."""
-
-    interval: float = 1.0
-    hold: float = 10.0
-    event_for: float = 60.0
-    lag_high: float = 0.5
-    lag_low: float = 0.1
-    run_queue_high: int = 10_000
-    run_queue_low: int = 1_000
-    memory_high: float = 0.8
-    memory_low: float = 0.7
-    descriptors_high: float = 0.85
-    descriptors_low: float = 0.75
-    disk_high: float = 0.9
-    disk_low: float = 0.85
-    disk_interval: float = 30.0
-    busy_connections: int = 1
-    store_stalled: float = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class SystemMonitor:
-    """Message to subscribers. `kind` as in the table above; `pid` whom it is about, if anybody.
-
-    `info["raised"]` tells rise from fall; the rest is as the kind has it. Events (long_schedule, zombie) have no fall.
-    """
-
-    kind: str
-    pid: Any
-    info: dict[str, Any]
-
-    __handed_over__: ClassVar[bool] = True
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What was seen at the last look. Seconds, counts, bytes, shares of 1."""
-
-    lag: float = 0.0
-    run_queue: int = 0
-    memory: int = 0
-    memory_limit: int = 0
-    descriptors: int = 0
-    descriptor_limit: int = 0
-    disk: float = 0.0
-    busy_connections: int = 0
-    zombies: int = 0
 
 
 class Sysmon(GenServer):
@@ -120,6 +71,8 @@ class Sysmon(GenServer):
         """The process that asks the disk, while it does."""
         self.tick: Any = None
         self.disk_due = clock.now()
+        self.keeper: Any = kernel.monitor(alarms.NAME)
+        """The monitor of `alarms`; None while that is not there."""
         self._adopt()
         self.hooks = listen(kernel.self_())
         self.sampler.start()
@@ -174,7 +127,9 @@ class Sysmon(GenServer):
         elif kind is _Disk:
             self._disk(message)
         elif kind is Down:
-            if message.pid is self.probe:
+            if message.ref is self.keeper:
+                self.keeper = None
+            elif message.pid is self.probe:
                 self.probe = None
             else:
                 self.subscribers = {p: s for p, s in self.subscribers.items() if s[0] is not message.ref}
@@ -188,21 +143,40 @@ class Sysmon(GenServer):
 
     def _adopt(self) -> None:
         """Take over from a monitor that has ended before: what is no longer true is cleared in time."""
-        with suppress(CallError):
-            for alarm in alarms.get_alarms():
-                name = alarm.id[0] if isinstance(alarm.id, tuple) and alarm.id else alarm.id
-                if name in _OWN:
-                    pid = alarm.id[1] if name in _OF_PROCESSES else None
-                    self.up[alarm.id] = _Up(name, pid, {}, clock.now() + self.limits.event_for, False)
+        due = clock.now() + self.limits.event_for
+        for id_, name, alarm in _ours():
+            if name in _OWN:
+                pid = id_[1] if name in _OF_PROCESSES and isinstance(id_[1], Process) else None
+                kind = "zombie" if name == "zombies" else name
+                one = _Up(kind, pid, {}, due, kind == "long_schedule")
+            else:  # it is over when its source says so
+                one = _Up(name, None, {}, None, name == "net")
+            one.said = alarm.description, alarm.level
+            self.up[id_] = one
         for number, pid in enumerate(kernel.processes(), 1):
             if kernel.top_senders(pid):  # they are counted only while the mailbox is long
                 self.long[pid] = None
             if not number % 1000:
                 kernel.yield_()
 
+    def _tell_again(self) -> None:
+        """The process `alarms` is a new one: what was said to the last may never have been heard."""
+        if kernel.whereis(alarms.NAME) is None:
+            return  # not there yet: at the next look
+        self.keeper = kernel.monitor(alarms.NAME)
+        with suppress(BadName):  # gone again: at the next look
+            for id_, one in self.up.items():
+                text, level = one.said
+                alarms.set_alarm(id_, text, level=level, quiet=True)
+            for id_, _, _ in _ours():
+                if id_ not in self.up:
+                    alarms.clear_alarm(id_)
+
     # what is asked for
 
     def _look(self) -> None:
+        if self.keeper is None:
+            self._tell_again()
         limits, now, allowed = self.limits, clock.now(), probes.descriptor_limit()
         lag, queue = self.sampler.take()
         memory = probes.memory()
@@ -337,15 +311,17 @@ class Sysmon(GenServer):
         level: int = logging.WARNING, kind: str = "",
     ) -> None:  # fmt: skip
         one = self.up.get(id_)
-        with suppress(BadName):  # the alarms are being started anew: the next look sets it again
-            if one is None:
-                name = kind or (id_[0] if isinstance(id_, tuple) else id_)
-                self.up[id_] = _Up(name, pid, info, None, quiet)
-                alarms.set_alarm(id_, text, level=level, quiet=quiet)
-                self._publish(name, pid, {"raised": True, **info})
-            elif one.due is not None or one.info != info:
-                one.due, one.info = None, info
-                alarms.set_alarm(id_, text, level=level, quiet=quiet)
+        if one is None:
+            name = kind or (id_[0] if isinstance(id_, tuple) else id_)
+            one = self.up[id_] = _Up(name, pid, info, None, quiet)
+            self._publish(name, pid, {"raised": True, **info})
+        elif one.due is not None or one.info != info:
+            one.due, one.info = None, info
+        else:
+            return
+        one.said = text, level
+        with suppress(BadName):  # the alarms are being started anew: told at the next look
+            alarms.set_alarm(id_, text, level=level, quiet=quiet)
 
     def _over(self, id_: Any, info: dict[str, Any], hold: float | None = None) -> None:
         """The cause has gone: clear the alarm if it stays away."""
@@ -358,9 +334,11 @@ class Sysmon(GenServer):
         for id_, one in [
             (id_, one) for id_, one in self.up.items() if one.due is not None and one.due <= now
         ]:
-            del self.up[id_]
-            with suppress(BadName):
+            try:
                 alarms.clear_alarm(id_, quiet=one.quiet)
+            except BadName:  # they are being started anew, with this one: at the next look
+                continue
+            del self.up[id_]
             if one.kind not in _EVENTS:
                 self._publish(one.kind, one.pid, {"raised": False, **one.last})
 
@@ -409,15 +387,15 @@ _EVENTS = frozenset({"long_schedule", "zombie"})
 _OF_PROCESSES = frozenset({"long_message_queue", "long_schedule"})
 _OWN = frozenset({
     "long_message_queue", "long_schedule", "zombies", "loop_lag", "run_queue", "large_memory", "descriptors", "disk",
-    "busy_connections",
+    "busy_connections", "store_stalled",
 })  # fmt: skip
-"""Alarms that a new monitor takes over from the last one; the others are their sources' to clear."""
+"""Alarms whose cause is looked at here: a new monitor clears those of the last one whose cause it does not see."""
 
 
 class _Up:
-    """An alarm that is up. `due`: when it is cleared, None while its cause is there."""
+    """An alarm that is up. `due`: when it is cleared, None while its cause is there. `said`: its description and level."""
 
-    __slots__ = ("due", "info", "kind", "last", "pid", "quiet")
+    __slots__ = ("due", "info", "kind", "last", "pid", "quiet", "said")
 
     def __init__(self, kind: str, pid: Any, info: dict[str, Any], due: float | None, quiet: bool) -> None:
         self.kind = kind
@@ -426,6 +404,18 @@ class _Up:
         self.due = due
         self.quiet = quiet
         self.last: dict[str, Any] = {}
+        self.said: tuple[Any, int] = ("", logging.WARNING)
+
+
+def _ours() -> list[tuple[Any, str, alarms.Alarm]]:
+    """The alarms up that this monitor has set, or one before it: (id, first word of the id, alarm)."""
+    found = []
+    with suppress(CallError, HandlerError):
+        for alarm in alarms.get_alarms():
+            name = alarm.id[0] if isinstance(alarm.id, tuple) and alarm.id else alarm.id
+            if isinstance(name, str) and (name in _OWN or name == "net" or name.startswith("store_")):
+                found.append((alarm.id, name, alarm))
+    return found
 
 
 class _Disk(NamedTuple):

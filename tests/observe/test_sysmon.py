@@ -30,6 +30,7 @@ from runtime.kernel import (
     spawn_callback,
     start_watchdog,
     stop_watchdog,
+    trap_exit,
     yield_,
 )
 from runtime.net import listener as net_listener
@@ -501,3 +502,91 @@ def test_subscribers_choose_kinds_and_are_forgotten_when_they_end():
         assert list(sys.get_state(monitor)["subscribers"]) == [self_()]
         sysmon.unsubscribe()
         assert sys.get_state(monitor)["subscribers"] == {}
+
+
+def net_alarm(raised):
+    for hook in net_alarms:
+        hook(NetAlarm(listener="l", kind="full", raised=raised, text="too many", times=1))
+
+
+def test_alarms_of_sources_are_still_theirs_after_a_crash_of_the_monitor(clock):
+    """Ours: what a listener or the store raised is cleared when it says so, whichever monitor hears that."""
+    keeper = alarms.start_link()
+    limits = replace(QUICK, interval=1.0, hold=1.0, event_for=10.0)
+    first = Sysmon.start(limits, name=sysmon.NAME)
+    net_alarm(True)
+    store_hooks_say("store_full", True)
+    alarms.set_alarm("store_stalled", "of old")
+    alarms.set_alarm("zombies", "of old")
+    settle()
+    exit(first, KILL)
+    settle()
+    second = Sysmon.start(limits, name=sysmon.NAME)
+    sysmon.subscribe()
+    clock.advance(20)
+    assert set(ids()) == {("net", "l", "full"), ("store_full", "p")}
+    net_alarm(False)
+    store_hooks_say("store_full", False)
+    clock.advance(5)
+    assert ids() == []
+    told = []
+    while (message := receive(0)) is not TIMEOUT:
+        told.append((message.kind, message.info["raised"]))
+    assert sorted(told) == [("net", False), ("store_full", False), ("store_stalled", False)]
+    stop(second)
+    stop(keeper)
+
+
+def store_hooks_say(name, raised):
+    for hook in store_hooks.on_alarm:
+        hook(name, raised, {"path": "p"})
+
+
+@pytest.mark.parametrize("lost", ["down", "queued"])
+def test_what_changes_while_the_alarms_are_down_is_told_when_they_are_back(clock, lost):
+    """Ours: neither a rise nor a fall is lost with the process `alarms`, nor with its mailbox; each is told once."""
+    keeper = alarms.start_link()
+    trap_exit(True)
+    monitor = Sysmon.start(replace(QUICK, interval=1.0, hold=0.0), name=sysmon.NAME)
+    sysmon.subscribe()
+    net_alarm(True)
+    settle()
+    assert ids() == [("net", "l", "full")]
+    if lost == "queued":
+        sys.suspend(keeper)
+    else:
+        exit(keeper, KILL)
+        settle()
+    net_alarm(False)
+    store_hooks_say("store_full", True)
+    clock.advance(2.5)
+    if lost == "queued":
+        exit(keeper, KILL)
+        settle()
+    keeper = alarms.start_link()
+    assert ids() == [("net", "l", "full")]
+    clock.advance(2.5)
+    assert ids() == [("store_full", "p")]
+    told = [(kind, info["raised"]) for kind, info in said()]
+    assert told == [("net", True), ("store_full", True), ("net", False)]
+    stop(monitor)
+    stop(keeper)
+
+
+def said():
+    """What a subscriber has heard so far: (kind, info)."""
+    found = []
+    while (message := receive(0)) is not TIMEOUT:
+        if message.__class__ is SystemMonitor:
+            found.append((message.kind, message.info))
+    return found
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"lag_low": 2.0}, {"memory_low": 0.9}, {"disk_low": -1}, {"interval": 0}, {"hold": -1.0}, {"disk_interval": 0.0}],
+)  # fmt: skip
+def test_limits_that_contradict_each_other_are_refused(wrong):
+    """Ours: a clearing mark above the raising one would flap; a look every 0 s would never end."""
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Limits(**wrong)
