@@ -51,14 +51,15 @@ def register(name: str, pid: Process) -> None:
 
     Raises:
         NameTaken: another process has it (`.pid`).
-        ValueError: `pid` is none, is dead or has a name already, or `name` is no usable name.
+        ValueError: `pid` is dead or has a name already, or `name` is no usable name.
+        TypeError: `pid` is no pid.
     """
     _check(name)
     owner = names.get(name)
     if owner is not None and owner is not pid:
         raise NameTaken(name, owner)
     if not isinstance(pid, Pid):
-        raise ValueError(f"cannot register {name!r}: {pid!r} is no pid")
+        raise TypeError(f"cannot register {name!r}: {pid!r} is no pid")
     if pid.q is DEADQ:
         raise ValueError(f"cannot register {name!r}: the process {pid!r} is dead")
     if pid.name is not None and pid.name != name:

@@ -15,6 +15,7 @@ and neither monitor nor wait is needed.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -28,6 +29,7 @@ from runtime.kernel import (
     Down,
     Killed,
     Pid,
+    Process,
     ProcessExit,
     Ref,
     Timeout,
@@ -47,6 +49,8 @@ from runtime.otp.child_spec import BRUTAL_KILL, INFINITY, ChildSpec, Start
 from runtime.otp.outcome import AlreadyStarted, StartError
 
 __all__ = ["NotStarted", "is_clean_stop", "start_process", "stop_process", "stop_processes"]
+
+_log = logging.getLogger("evergreen.supervisor")
 
 # ---------------------------------------------------------------- types
 
@@ -68,7 +72,7 @@ def start_process(start: Start, more: tuple[Any, ...] = ()) -> tuple[Pid | None,
     """Call a start function; return (pid or None, what the caller of start_child is to get).
 
     Raises NotStarted with the reason, whatever way the function failed; a start function may do anything, and
-    nothing that it does may end the supervisor, except killing it.
+    nothing that it does may end the supervisor, except killing it. A child that is not linked is worth a warning.
     """
     function, args, kwargs = start
     try:
@@ -81,11 +85,20 @@ def start_process(start: Start, more: tuple[Any, ...] = ()) -> tuple[Pid | None,
         raise NotStarted(error.reason) from None
     except Exception as error:  # noqa: BLE001 - see above
         raise NotStarted(Crash(error)) from None
-    if result is None or isinstance(result, Pid):
-        return result, result
-    if isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Pid):
-        return result[0], result
-    raise NotStarted(("bad_return_value", result))
+    if result is None:
+        return None, None
+    pid = result
+    if isinstance(result, tuple) and len(result) == 2:
+        pid = result[0]
+    if not isinstance(pid, Pid):
+        raise NotStarted(("bad_return_value", result))
+    if isinstance(pid, Process) and is_alive(pid) and self_() not in (pid.links or ()):
+        # No error, as in OTP: it may have called unlink, and that must not keep it from being stopped with the tree.
+        _log.warning(
+            "supervisor %r: its child %r is not linked to it, so it will not hear when that ends; "
+            "started with start or spawn in place of start_link?", self_(), pid,
+        )  # fmt: skip
+    return pid, result
 
 
 def stop_process(pid: Pid, how: How) -> Any:

@@ -22,6 +22,7 @@ __all__ = [
     "SpecError",
     "SupFlags",
     "check_specs",
+    "class_spec",
     "to_flags",
     "to_spec",
 ]
@@ -33,6 +34,7 @@ BRUTAL_KILL: Final = "brutal_kill"
 _MISSING: Final = "<missing>"
 
 Restart = Literal["permanent", "transient", "temporary"]
+Shutdown = float | Literal["brutal_kill"] | None
 ChildType = Literal["worker", "supervisor"]
 Strategy = Literal["one_for_one", "one_for_all", "rest_for_one", "simple_one_for_one"]
 AutoShutdown = Literal["never", "any_significant", "all_significant"]
@@ -101,7 +103,8 @@ class ChildSpec:
     """How to start, restart and stop one child.
 
     `start` is (callable, args) or (callable, args, kwargs); called in the supervisor's process, it must
-    return the pid of a process linked to it, (pid, extra), or None when the child chose not to run.
+    return the pid of a process linked to it, (pid, extra), or None when the child chose not to run. (A
+    function of your own that calls start_link and forgets to return the pid says "chose not to run".)
     `shutdown` is float seconds, INFINITY, or BRUTAL_KILL; 5.0 for a worker, INFINITY for a supervisor
     (a shorter one could orphan its children). `modules` names the child's code for live code;
     "dynamic" when it is not known. Raises BadChildSpec: says which key, which value, what is allowed.
@@ -110,7 +113,7 @@ class ChildSpec:
     id: Hashable
     start: Start
     restart: Restart = "permanent"
-    shutdown: float | Literal["brutal_kill"] | None = None
+    shutdown: Shutdown = None
     type: ChildType = "worker"
     modules: tuple[str, ...] | Literal["dynamic"] | None = None
     significant: bool = False
@@ -150,10 +153,33 @@ _FLAGS: Final = tuple(f.name for f in fields(SupFlags))
 # ---------------------------------------------------------------- API
 
 
-def to_spec(given: object) -> ChildSpec:
-    """Make a spec of a ChildSpec, of a mapping, or of anything with a `child_spec()` method.
+def class_spec(
+    kind: Any, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, **overrides: Any
+) -> ChildSpec:
+    """Return the spec of a child that `kind.start_link(*args, **kwargs)` starts.
 
-    Unknown keys of a mapping are accepted and ignored, so that a spec may carry its owner's notes.
+    Its id is the name it is started under, if that is a string, else the class's; `overrides` are further keys of a
+    ChildSpec, the id among them. Source: Elixir's child_spec/1 (there the id is the module, whatever the name).
+    """
+    given = dict(kwargs or {})
+    name = given.get("name")
+    if overrides.get("id") is None:
+        overrides["id"] = name if isinstance(name, str) else getattr(kind, "__qualname__", kind)
+    overrides.setdefault("type", getattr(kind, "_child_type", "worker"))
+    unknown = overrides.keys() - set(_FIELDS)
+    if unknown:
+        raise BadChildSpec(
+            min(unknown), overrides[min(unknown)], "one of " + ", ".join(_FIELDS), overrides["id"]
+        )
+    return ChildSpec(start=(kind.start_link, args, given), **overrides)
+
+
+def to_spec(given: object, *, needs_id: bool = True) -> ChildSpec:
+    """Make a spec of a ChildSpec, a mapping, a class with `start_link`, (class, args), (class, args, kwargs), or of
+    anything with a `child_spec()` method.
+
+    A class that has a `child_spec` is asked for it, with these arguments. Unknown keys of a mapping are accepted and
+    ignored, so that a spec may carry its owner's notes. Without `needs_id` a mapping may lack one.
     """
     if isinstance(given, ChildSpec):
         if given.start[1] is None:
@@ -163,13 +189,33 @@ def to_spec(given: object) -> ChildSpec:
         return given
     if isinstance(given, Mapping):
         for key in ("id", "start"):
-            if key not in given:
+            if key not in given and (needs_id or key != "id"):
                 raise BadChildSpec(key, _MISSING, "required in every child spec", given.get("id"))
-        return ChildSpec(**{name: given[name] for name in _FIELDS if name in given})
-    maker = getattr(given, "child_spec", None)
+        return ChildSpec(**{"id": None, **{name: given[name] for name in _FIELDS if name in given}})
+    args: Any = ()
+    kwargs: Any = {}
+    if isinstance(given, tuple) and given and isinstance(given[0], type):
+        kind: Any = given[0]
+        if hasattr(kind, "start_link"):
+            _, args, kwargs = _check_start((kind.start_link, *given[1:]), kind.__qualname__)
+    else:
+        kind = given
+    maker = getattr(kind, "child_spec", None)
     if callable(maker):
-        return to_spec(maker())
-    raise BadChildSpec("spec", given, "a ChildSpec or a mapping")
+        try:
+            made = maker(*args, **(kwargs or {}))
+        except SpecError:
+            raise
+        except Exception as error:  # the supervisor may be asking: a class's slip must not end the tree
+            raise BadChildSpec("spec", given, f"what its child_spec takes ({error})") from error
+        return to_spec(made)
+    if isinstance(kind, type) and hasattr(kind, "start_link"):
+        return class_spec(kind, args, kwargs)
+    raise BadChildSpec(
+        "spec",
+        given,
+        "a ChildSpec, a mapping, a class with start_link, or (class, args) or (class, args, kwargs)",
+    )
 
 
 def to_flags(given: object) -> SupFlags:
@@ -192,7 +238,7 @@ def check_specs(given: Iterable[object], flags: SupFlags | None = None) -> dict[
     for one in given:
         spec = to_spec(one)
         if spec.id in specs:
-            raise BadChildSpec("id", spec.id, "each id once", spec.id)
+            raise BadChildSpec("id", spec.id, "each id once (id=... sets another)", spec.id)
         if flags is not None:
             check_significant(spec, flags)
         specs[spec.id] = spec
@@ -229,6 +275,10 @@ def _check_start(start: object, who: object) -> Start:
     kwargs = start[2] if len(start) == 3 else None
     if not callable(function):
         raise BadChildSpec("start", start, "a callable first", who)
+    if isinstance(function, type) and hasattr(function, "start_link"):
+        raise BadChildSpec(
+            "start", start, f"a function that starts it: {function.__qualname__}.start_link", who
+        )
     if not isinstance(args, (tuple, list)):
         raise BadChildSpec("start", start, "a tuple or list of arguments second", who)
     if kwargs is not None and not isinstance(kwargs, Mapping):

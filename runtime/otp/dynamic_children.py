@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from runtime.kernel import Crash, Pid, is_alive, is_failure, send
 from runtime.kernel.clock import now
 from runtime.otp.child_process import NotStarted, is_clean_stop, start_process, stop_process, stop_processes
-from runtime.otp.child_spec import BadChildSpec, ChildSpec, SupFlags, check_specs
+from runtime.otp.child_spec import BadChildSpec, ChildSpec, SupFlags, check_specs, to_spec
 from runtime.otp.reports import format_term
 from runtime.otp.restart_intensity import RestartIntensity
 from runtime.otp.supervision import RESTARTING, ChildInfo, Counts, TryAgain
@@ -159,11 +159,10 @@ class DynamicChildren:
     # ------------------------------------------------------------ internals
 
     def _plan(self, given: Any) -> Plan:
-        if not isinstance(given, ChildSpec):
-            raise BadChildSpec("spec", given, "a child spec")
-        if given.significant:
-            raise BadChildSpec("significant", True, "False under a dynamic supervisor", given.id)
-        return Plan(given, self.extra_arguments + given.start[1])
+        spec = given if given.__class__ is ChildSpec else to_spec(given, needs_id=False)
+        if spec.significant:
+            raise BadChildSpec("significant", True, "False under a dynamic supervisor", spec.id)
+        return Plan(spec, self.extra_arguments + spec.start[1])
 
     def _lasting(self, plan: Plan) -> Plan:
         """What is kept of a plan while its child runs."""

@@ -1,7 +1,7 @@
 """DynamicSupervisor: a supervisor of many children that come and go, each with its own spec.
 
     users = DynamicSupervisor.start_link(max_children=100_000, name="users")
-    pid = start_child(users, ChildSpec(None, (User.start_link, (name,)), restart="temporary"))
+    pid = start_child(users, User.child_spec(name, restart="temporary"))
 
 It starts with no children. They are known by pid (ids are ignored), stand for themselves (one_for_one), and stop all at
 once when the supervisor ends, with one timer per distinct shutdown time: stopping 100,000 takes as long as the slowest.
@@ -15,12 +15,13 @@ Source: Elixir DynamicSupervisor; OTP supervisor, simple_one_for_one.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from runtime.kernel import NORMAL, Name, Process
 from runtime.otp import proc_lib
 from runtime.otp.child_spec import BadFlags, ChildSpec, SupFlags, to_spec
 from runtime.otp.dynamic_children import DynamicChildren
+from runtime.otp.outcome import MayBeNone
 from runtime.otp.supervision import ChildInfo, Counts, SupervisorServer, ask
 from runtime.otp.supervisor_errors import MaxChildren, NotFound, StartChildError
 
@@ -42,6 +43,8 @@ __all__ = [
 
 class DynamicSupervisor:
     """Starts the process; the functions of this module talk to it."""
+
+    _child_type: Final = "supervisor"
 
     @classmethod
     def start_link(
@@ -75,8 +78,9 @@ class DynamicSupervisor:
 # ---------------------------------------------------------------- API
 
 
-def start_child(sup: Any, spec: Any) -> Any:
-    """Start a child of `spec` (a ChildSpec or mapping; its id may be anything, also missing).
+def start_child(sup: Any, spec: Any) -> Process | MayBeNone:
+    """Start a child of `spec`: a ChildSpec, a class, (class, args), (class, args, kwargs) or a mapping; its id is
+    ignored, and a mapping may lack it.
 
     Blocks the caller *and* the supervisor until the child's start function returns. Returns the child's pid, the
     (pid, extra) that the start function gave, or None when the child chose not to run: then nothing is kept.
@@ -87,9 +91,7 @@ def start_child(sup: Any, spec: Any) -> Any:
         StartChildError: the start function failed (`.reason`); nothing is kept.
     Exits: noproc if `sup` is not alive.
     """
-    if isinstance(spec, dict) and "id" not in spec:
-        spec = {**spec, "id": None}
-    return ask(sup, "start_child", to_spec(spec))
+    return ask(sup, "start_child", to_spec(spec, needs_id=False))
 
 
 def terminate_child(sup: Any, pid: Any) -> None:

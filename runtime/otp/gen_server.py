@@ -25,7 +25,7 @@ Source: OTP gen_server; gen_server_SUITE.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NoReturn
 
 from runtime import kernel
@@ -49,12 +49,14 @@ from runtime.kernel import (
 )  # fmt: skip
 
 from . import proc_lib
+from .child_spec import ChildSpec, Restart, Shutdown, class_spec
 from .outcome import (
     CONTROL,
     UNSET,
     BadReturnValue,
     Fail,
     Ignore,
+    MayBeNone,
     NoReply,
     Reply,
     Stop,
@@ -102,10 +104,11 @@ class GenServer:
     def start_link(
         cls, *args: Any, name: Name | None = None, timeout: float | None = None,
         options: Mapping[str, Any] | None = None,
-    ) -> Process | None:  # fmt: skip
+    ) -> Process | MayBeNone:  # fmt: skip
         """Start a server linked to the caller, its parent; wait until `init(*args)` has run.
 
-        Blocks at most `timeout` seconds (None: for ever). Returns the pid, or None when init returned Ignore().
+        Blocks at most `timeout` seconds (None: for ever). Returns the pid, or None when init returned Ignore(); who
+        starts a server that never does is not made to check (see MayBeNone).
         `options`: further ones of spawn (priority, watermarks, label).
 
         Raises:
@@ -121,7 +124,7 @@ class GenServer:
     def start(
         cls, *args: Any, name: Name | None = None, timeout: float | None = None,
         options: Mapping[str, Any] | None = None,
-    ) -> Process | None:  # fmt: skip
+    ) -> Process | MayBeNone:  # fmt: skip
         """As start_link, without link or parent."""
         return _start(cls, args, name, timeout, options, link=False)
 
@@ -129,16 +132,35 @@ class GenServer:
     def start_monitor(
         cls, *args: Any, name: Name | None = None, timeout: float | None = None,
         options: Mapping[str, Any] | None = None,
-    ) -> tuple[Process, Ref] | None:  # fmt: skip
+    ) -> tuple[Process, Ref] | MayBeNone:  # fmt: skip
         """As start, and monitor the server: returns (pid, ref), or None when ignored."""
         refs: list[Ref] = []
         pid = _start(cls, args, name, timeout, options, link=False, refs=refs)
         return None if pid is None else (pid, refs[0])
 
+    @classmethod
+    def child_spec(
+        cls, *args: Any, id: Hashable = None, restart: Restart = "permanent", shutdown: Shutdown = None,
+        significant: bool = False, **start: Any,
+    ) -> ChildSpec:  # fmt: skip
+        """Return the spec of a child that `start_link(*args, **start)` starts: `Counter.child_spec(0, name="c")`.
+
+        The id is the name it is started under, if that is a string, else the class's name. A supervisor that is given
+        the class, or (class, args) or (class, args, kwargs), asks this method: override it for other defaults.
+        Source: Elixir GenServer, child_spec/1.
+        """
+        return class_spec(
+            cls, args, start, id=id, restart=restart, shutdown=shutdown, significant=significant
+        )
+
     # ----------------------------------------------------------------------------------------------- callbacks
 
     def init(self, *args: Any) -> Any:
         """Set the state up. Return None | NoReply(options) | Ignore() | Stop(reason) | Fail(reason)."""
+        if args:
+            raise TypeError(
+                f"{type(self).__qualname__} was started with {len(args)} argument(s): it defines no init(self, ...)"
+            )
 
     def handle_call(self, request: Any, sender: Call) -> Any:
         """Answer a `call`. Return the reply, or Reply(...), NoReply(...), Stop(...).
@@ -201,7 +223,7 @@ class GenServer:
             elif kind is Cast:
                 result = self.handle_cast(message.request)
                 if result is not None:
-                    _after(self, process, message, result)
+                    _after(self, process, message, result, "handle_cast")
             else:
                 _info(self, process, message)
         except BaseException as error:  # noqa: BLE001 - whatever a callback raises, terminate and the report come first
@@ -275,6 +297,12 @@ def enter_loop(server: GenServer, outcome: NoReply | None = None, *, name: Name 
 
 _SPECIAL = CONTROL | {type}
 """Results that need a look: the control values, and classes, which may be one of theirs without its parentheses."""
+
+
+_MAY_RETURN = {
+    "init": "None, NoReply(...), Ignore(), Stop(reason) or Fail(reason); the state is what it sets on self",
+    "handle_call": "the reply, Reply(...), NoReply(...) or Stop(...)",
+}
 
 
 class _Control:
@@ -364,7 +392,7 @@ def _begin(server: GenServer, process: Process, call: Call) -> None:
         reply(call, Failed(result.reason))
         raise _Ended(NORMAL)
     else:
-        reason = result.reason if kind is Stop else BadReturnValue(result)
+        reason = result.reason if kind is Stop else _bad(server, "init", result)
         proc_lib.report_crash(process, reason)
         raise _Ended(reason)
 
@@ -430,17 +458,19 @@ def _after_call(server: GenServer, process: Process, call: Call, result: Any) ->
     elif kind is type and result not in CONTROL:
         reply(call, result)  # an ordinary value, after all
     else:  # also `return Stop`, the parentheses forgotten
-        _end(server, process, BadReturnValue(result), call)
+        _end(server, process, _bad(server, "handle_call", result), call)
 
 
-def _after(server: GenServer, process: Process, message: Any, result: Any) -> None:
+def _after(
+    server: GenServer, process: Process, message: Any, result: Any, callback: str = "handle_info"
+) -> None:
     kind = result.__class__
     if kind is NoReply:
         _next(server, process, message, result)
     elif kind is Stop:
         _end(server, process, result.reason, message)
     else:
-        _end(server, process, BadReturnValue(result), message)
+        _end(server, process, _bad(server, callback, result), message)
 
 
 def _next(server: GenServer, process: Process, message: Any, outcome: Any) -> None:
@@ -448,15 +478,15 @@ def _next(server: GenServer, process: Process, message: Any, outcome: Any) -> No
     while True:
         timeout: TimeoutSpec = outcome.timeout
         if outcome.continue_ is not UNSET:
-            result = server.handle_continue(outcome.continue_)
+            callback, result = "handle_continue", server.handle_continue(outcome.continue_)
         elif timeout.__class__ is tuple and timeout[0] <= 0:
-            result = server.handle_info(timeout[1])
+            callback, result = "handle_info", server.handle_info(timeout[1])
         else:
             break
         if result is None:
             return
         if result.__class__ is not NoReply:
-            _after(server, process, message, result)
+            _after(server, process, message, result, callback)
         outcome = result
     if timeout is None and not outcome.hibernate:
         return
@@ -471,6 +501,14 @@ def _next(server: GenServer, process: Process, message: Any, outcome: Any) -> No
             kernel.send(process, armed)  # behind all that is queued, any of which cancels it
         else:
             control.timer = kernel.clock.after(seconds, kernel.send, process, armed)
+
+
+def _bad(server: GenServer, callback: str, value: Any) -> BadReturnValue:
+    """The exit reason of a callback that returned what means nothing there."""
+    wanted = _MAY_RETURN.get(callback, "None, NoReply(...) or Stop(reason)")
+    if isinstance(value, type):
+        wanted = f"an object: {value.__name__}(), with its parentheses"
+    return BadReturnValue(value, f"{type(server).__qualname__}.{callback} may return {wanted}")
 
 
 def _system(server: GenServer, process: Process, call: Call) -> None:

@@ -12,13 +12,14 @@ Any message cancels either form; a system message (see `sys`) does not, and does
 
 from __future__ import annotations
 
+import difflib
 import math
 from typing import Any, Final, NamedTuple
 
 from .reports import format_term
 
 __all__ = [
-    "CONTROL", "UNSET", "AlreadyStarted", "BadReturnValue", "Fail", "Ignore", "NoReply", "Reply", "StartError", "Stop",
+    "CONTROL", "UNSET", "AlreadyStarted", "BadReturnValue", "Fail", "Ignore", "MayBeNone", "NoReply", "Reply", "StartError", "Stop",
     "TimeoutSpec", "Undefined",
 ]  # fmt: skip
 
@@ -34,6 +35,11 @@ class _Unset:
 
 UNSET: Final = _Unset()
 """No value given, where None is a value."""
+
+MayBeNone = Any
+"""In a return type, `Process | MayBeNone`: None comes only from a class whose init returns Ignore(), and whoever uses such
+a class knows. With `Process | None` a type checker would ask all others for a check that never fails.
+"""
 
 TimeoutSpec = float | tuple[float, Any] | None
 """Seconds (plain form), or (seconds, message) (action form), or None for never."""
@@ -152,10 +158,26 @@ CONTROL: Final = frozenset({Reply, NoReply, Stop, Ignore, Fail})
 """The classes that are no ordinary reply."""
 
 
-class BadReturnValue(NamedTuple):
-    """Exit reason: a callback returned `value`, which means nothing there."""
-
+class _Value(NamedTuple):
     value: Any
+
+
+class BadReturnValue(_Value):
+    """Exit reason: a callback returned `value`, which means nothing there.
+
+    `note` says to a person which callback it was and what that may return. It is no part of the reason: two with the
+    same value are equal, and only the value travels.
+    """
+
+    _note: str
+
+    def __new__(cls, value: Any, note: str = "") -> BadReturnValue:
+        self = super().__new__(cls, value)
+        self._note = note
+        return self
+
+    def __repr__(self) -> str:
+        return format_term(self)
 
 
 class Undefined(NotImplementedError):
@@ -163,7 +185,9 @@ class Undefined(NotImplementedError):
 
     def __init__(self, server: object, callback: str) -> None:
         kind = type(server)
-        super().__init__(f"{kind.__module__}.{kind.__qualname__} defines no {callback}")
+        near = difflib.get_close_matches(callback, [n for n in vars(kind) if not n.startswith("_")], 1)
+        hint = f": it defines {near[0]}" if near else ""
+        super().__init__(f"{kind.__module__}.{kind.__qualname__} defines no {callback}{hint}")
 
 
 class StartError(Exception):
@@ -180,5 +204,6 @@ class AlreadyStarted(StartError):
     """The name belongs to the living process `pid`; nothing was started."""
 
     def __init__(self, pid: Any) -> None:
-        super().__init__(("already_started", pid))
+        Exception.__init__(self, f"already started: {pid!r} has this name")
+        self.reason = ("already_started", pid)
         self.pid = pid

@@ -21,7 +21,6 @@ from runtime.kernel import NORMAL, NOPROC, CallError, Process
 from . import proc_lib
 from .child_process import NotStarted, start_process
 from .child_spec import ChildSpec, Strategy, SupFlags, to_spec
-from .dynamic_supervisor import DynamicSupervisor
 from .last_rites import LastRites
 from .outcome import StartError
 from .supervision import ChildInfo, Counts
@@ -63,7 +62,7 @@ class PartitionSupervisor(Supervisor):
     ) -> Process:
         """Start `partitions` children of one spec under a supervisor linked to the caller.
 
-        `child`: a ChildSpec or mapping (its id is replaced by the partition's number), or a class with `start_link`.
+        `child`: a ChildSpec, or a class or what else a supervisor takes; its id is replaced by the partition's number.
         `with_arguments(args, partition)` returns the arguments for one partition. `name` is required: a registered name
         or a via name.
 
@@ -76,7 +75,7 @@ class PartitionSupervisor(Supervisor):
         if with_arguments is not None and not callable(with_arguments):
             raise TypeError(f"with_arguments={with_arguments!r}: want a function of (arguments, partition)")
         flags = SupFlags(strategy, intensity, period)
-        template = _template(child)
+        template = to_spec(child, needs_id=False)
         pid = super().start_link(_Partitions(name, partitions), flags, template, with_arguments, name=name)
         assert pid is not None  # its init never ignores
         return pid
@@ -176,13 +175,6 @@ def _start_partition(table: _Partitions, partition: int, start: Any) -> Any:
         raise StartError(error.reason) from None
     table.pids[partition] = pid if isinstance(pid, Process) else None
     return result
-
-
-def _template(child: Any) -> ChildSpec:
-    if isinstance(child, type) and not hasattr(child, "child_spec") and hasattr(child, "start_link"):
-        supervises = issubclass(child, (Supervisor, DynamicSupervisor))
-        return ChildSpec(None, (child.start_link, ()), type="supervisor" if supervises else "worker")
-    return to_spec({**child, "id": None} if isinstance(child, dict) else child)
 
 
 def _table(name: Any) -> _Partitions:

@@ -239,7 +239,9 @@ def _container(value: Any, depth: int, budget: list[int]) -> str:
         keyed = ((_term(key, depth, budget) + ": ", item) for key, item in value.items())
         return "{" + _items(keyed, depth, budget, len(value)) + "}"
     if hasattr(value, "_fields"):  # a NamedTuple
-        return f"{kind.__qualname__}({_items(zip((f + '=' for f in value._fields), value, strict=False), depth, budget)})"
+        note = getattr(value, "_note", "")  # a BadReturnValue's; no field begins so
+        shown = _items(zip((f + "=" for f in value._fields), value, strict=False), depth, budget)
+        return f"{kind.__qualname__}({shown}{'; ' if note else ''}{note})"
     shown = _items((("", item) for item in value), depth, budget, len(value))
     if kind is tuple:
         return f"({shown},)" if len(value) == 1 else f"({shown})"

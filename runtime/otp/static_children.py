@@ -24,7 +24,7 @@ from typing import Any
 from runtime.kernel import Pid, is_alive, is_failure, send
 from runtime.kernel.clock import now
 from runtime.otp.child_process import NotStarted, is_clean_stop, start_process, stop_process
-from runtime.otp.child_spec import BadChildSpec, ChildSpec, SupFlags, check_significant, check_specs
+from runtime.otp.child_spec import ChildSpec, SupFlags, check_significant, check_specs, to_spec
 from runtime.otp.outcome import StartError
 from runtime.otp.restart_intensity import RestartIntensity
 from runtime.otp.supervision import RESTARTING, ChildInfo, Counts, TryAgain
@@ -77,10 +77,9 @@ class StaticChildren:
 
     # ------------------------------------------------------------ API (requests to the supervisor)
 
-    def start_child(self, spec: ChildSpec) -> Any:
+    def start_child(self, given: Any) -> Any:
         """Start one more child, as the last; return what its start function said."""
-        if not isinstance(spec, ChildSpec):
-            raise BadChildSpec("spec", spec, "a child spec: this supervisor's children have ids")
+        spec = to_spec(given)
         check_significant(spec, self.flags)
         present = self.by_id.get(spec.id)
         if present is not None:

@@ -26,24 +26,27 @@ Source: OTP supervisor; supervisor_SUITE.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any, Final
 
 from runtime.kernel import Name, Process, Shutdown
+from runtime.otp.child_spec import Shutdown as ShutdownTime
 from runtime.otp.child_spec import (
     BRUTAL_KILL,
     INFINITY,
     BadChildSpec,
     BadFlags,
     ChildSpec,
+    Restart,
     SpecError,
     SupFlags,
     check_specs,
+    class_spec,
     to_flags,
     to_spec,
 )
 from runtime.otp.dynamic_children import SimpleChildren
-from runtime.otp.outcome import AlreadyStarted, BadReturnValue, Ignore, StartError, Stop
+from runtime.otp.outcome import AlreadyStarted, BadReturnValue, Ignore, MayBeNone, StartError, Stop, Undefined
 from runtime.otp.static_children import StaticChildren
 from runtime.otp.supervision import RESTARTING, ChildInfo, Counts, SupervisorServer, ask
 from runtime.otp.supervisor_errors import (
@@ -91,8 +94,10 @@ __all__ = [
 class Supervisor:
     """Base class of supervisors: override `init`. The object lives in the supervisor's process."""
 
+    _child_type: Final = "supervisor"
+
     @classmethod
-    def start_link(cls, *args: Any, name: Name | None = None) -> Process | None:
+    def start_link(cls, *args: Any, name: Name | None = None) -> Process | MayBeNone:
         """Start a supervisor linked to the caller, its parent, and all its first children.
 
         Blocks until every child's start function has returned. Returns the pid, or None when init returned Ignore().
@@ -118,20 +123,35 @@ class Supervisor:
         assert pid is not None  # _Given never ignores
         return pid
 
+    @classmethod
+    def child_spec(
+        cls, *args: Any, id: Hashable = None, restart: Restart = "permanent", shutdown: ShutdownTime = None,
+        significant: bool = False, **start: Any,
+    ) -> ChildSpec:  # fmt: skip
+        """Return the spec of a child that `start_link(*args, **start)` starts, a supervisor. As GenServer.child_spec."""
+        return class_spec(
+            cls, args, start, id=id, restart=restart, shutdown=shutdown, significant=significant
+        )
+
     def init(self, *args: Any) -> Any:
-        """Return (SupFlags, [ChildSpec, ...]), mappings in their place, or Ignore(). Runs again at code_change."""
-        raise NotImplementedError(f"{type(self).__qualname__} defines no init")
+        """Return (SupFlags(...), [children]), or Ignore(). Runs again at code_change.
+
+        A child is a ChildSpec or what becomes one: a mapping, a class (`Registry`), (class, args) or (class, args,
+        kwargs), as in `(Counter, (0,), {"name": "c"})`.
+        """
+        raise Undefined(self, "init")
 
 
 # ---------------------------------------------------------------- API
 
 
-def start_child(sup: Any, spec: Any) -> Any:
-    """Start `spec` under `sup` and keep it there.
+def start_child(sup: Any, spec: Any) -> Process | MayBeNone:
+    """Start `spec` under `sup` and keep it there: a ChildSpec, a class, (class, args), (class, args, kwargs), a mapping.
 
     Blocks the caller *and* the supervisor until the child's start function returns. Returns the child's pid, the
     (pid, extra) that the start function gave, or None when the child chose not to run; a temporary child that does
-    so is not remembered. Under simple_one_for_one `spec` is a tuple: the last arguments of the common spec.
+    so is not remembered. Under simple_one_for_one `spec` is a tuple: the last arguments of the common spec. Under a
+    DynamicSupervisor ids are ignored, and a mapping needs none.
 
     Raises:
         AlreadyStarted: the id is taken by a running child (`.pid`).
@@ -142,7 +162,9 @@ def start_child(sup: Any, spec: Any) -> Any:
     Exits: noproc if `sup` is not alive.
     Source: OTP supervisor:start_child/2; supervisor_SUITE child_adm, child_specs.
     """
-    return ask(sup, "start_child", spec if isinstance(spec, (tuple, list)) else to_spec(spec))
+    # What only the supervisor's kind tells: a tuple may be (class, args) or arguments, and who needs no id.
+    is_open = isinstance(spec, (tuple, list)) or (isinstance(spec, Mapping) and "id" not in spec)
+    return ask(sup, "start_child", spec if is_open else to_spec(spec))
 
 
 def terminate_child(sup: Any, key: Any) -> None:
@@ -156,7 +178,7 @@ def terminate_child(sup: Any, key: Any) -> None:
     ask(sup, "terminate_child", key)
 
 
-def restart_child(sup: Any, id: Any) -> Any:
+def restart_child(sup: Any, id: Any) -> Process | MayBeNone:
     """Start a child that was terminated or has ended. Returns as `start_child`.
 
     Raises: NotFound; Running; Restarting; StartChildError (the spec is kept); NotSupported.
@@ -207,10 +229,13 @@ class _StaticServer(SupervisorServer):
         self.module = kind()
         self.args = args
         given = self.module.init(*args)
-        if given is None or given.__class__ is Ignore:
-            return Ignore()
-        if not isinstance(given, tuple) or len(given) != 2:
-            return Stop(BadReturnValue(given))
+        if given.__class__ is Ignore:
+            return given
+        if (
+            not isinstance(given, tuple) or len(given) != 2
+        ):  # None too: a forgotten return is no wish not to run
+            note = f"{kind.__qualname__}.init may return (SupFlags(...), [children]) or Ignore()"
+            return Stop(BadReturnValue(given, note))
         try:
             flags = to_flags(given[0])
             specs = check_specs(given[1], flags)
@@ -231,7 +256,7 @@ class _StaticServer(SupervisorServer):
     def code_change(self, old_version: Any, extra: Any) -> None:
         """Ask the class again, and merge. Raises what is wrong with the answer; then all is as it was."""
         given = self.module.init(*self.args)
-        if given is None or given.__class__ is Ignore:
+        if given.__class__ is Ignore:
             return
         if not isinstance(given, tuple) or len(given) != 2:
             raise TypeError(f"{type(self.module).__qualname__}.init returned {given!r:.200}")

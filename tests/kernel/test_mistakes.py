@@ -107,7 +107,7 @@ def test_calls_that_fail_say_why_in_words():
         (lambda: monitor(7), BadName, "7 is no pid"),
         (lambda: whereis(7), ValueError, "7 is no name for a process"),
         (lambda: Mute.start(name=7), ValueError, "7 is no name for a process"),
-        (lambda: register("name", 7), ValueError, "7 is no pid"),
+        (lambda: register("name", 7), TypeError, "7 is no pid"),
         (lambda: link("name"), TypeError, "link wants a pid, not 'name'"),
         (lambda: reply(self_(), 1), TypeError, "reply answers an open call"),
     ],
