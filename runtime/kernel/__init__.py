@@ -17,7 +17,21 @@ from .calls import (
     request,
     wait_response,
 )
-from .death import Down, Exit, demonitor, exit, is_alive, link, monitor, trap_exit, unlink
+from .death import (
+    Down,
+    Exit,
+    Watcher,
+    demonitor,
+    disconnect,
+    exit,
+    is_alive,
+    link,
+    monitor,
+    trap_exit,
+    unlink,
+    unwatch,
+    watch,
+)
 from .identity import Pid, Ref, RemotePid, make_ref, node, node_creation, set_node
 from .inspect import (
     check_invariants,
@@ -47,7 +61,7 @@ from .reasons import (
     is_failure,
     same_reason,
 )
-from .receive import Mark, receive, receive_mark, receive_match
+from .receive import Mark, receive, receive_every, receive_mark, receive_match
 from .scheduler import (
     INTERPRETER_EXITS,
     TIMEOUT,
@@ -83,12 +97,12 @@ __all__ = [
     "CALLING_SELF", "INTERPRETER_EXITS", "KILL", "KILLED", "NOCONNECTION", "NOPROC", "NORMAL", "SHUTDOWN", "TIMEOUT", "TIMEOUT_REASON",
     "Alias", "BadName", "BadTerm", "Behaviour", "Call", "CallError", "CallTimeout", "Cast", "Crash", "Deadlock", "Down", "Exit", "Hog",
     "HogReport", "Killed", "Mark", "MutableMessage", "Name", "NameTaken", "NotAProcess", "Pid", "Process", "ProcessExit", "Ref", "RemoteCrash", "RemotePid",
-    "Request", "Response", "Shutdown", "Timeout", "Timer", "alias", "blocking", "call", "cancel_timer", "cast",
-    "check_invariants", "check_messages", "check_response", "clock", "decode_term", "demonitor", "encode_term", "erase", "exit", "fail", "get", "hooks", "in_hub",
+    "Request", "Response", "Shutdown", "Timeout", "Timer", "Watcher", "alias", "blocking", "call", "cancel_timer", "cast",
+    "check_invariants", "check_messages", "check_response", "clock", "decode_term", "demonitor", "disconnect", "encode_term", "erase", "exit", "fail", "get", "hooks", "in_hub",
     "is_alive", "is_failure", "link", "loop", "make_ref", "monitor", "node", "node_creation", "pid_from_wire", "post",
-    "process_count", "process_info", "processes", "put", "read_timer", "receive", "receive_mark", "receive_match",
+    "process_count", "process_info", "processes", "put", "read_timer", "receive", "receive_every", "receive_mark", "receive_match",
     "receive_response", "register", "registered", "reply", "request", "run", "same_reason", "self_", "send", "send_after",
     "set_default_watermarks", "set_label", "set_node", "set_watermarks", "sleep", "spawn", "spawn_callback",
     "spawn_link", "spawn_monitor", "spawn_opt", "start_timer", "start_watchdog", "stop_watchdog", "sweep",
-    "top_senders", "trap_exit", "unalias", "unlink", "unregister", "wait_response", "whereis", "yield_",
+    "top_senders", "trap_exit", "unalias", "unlink", "unregister", "unwatch", "wait_response", "watch", "whereis", "yield_",
 ]  # fmt: skip

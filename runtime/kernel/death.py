@@ -12,7 +12,7 @@ Invariant: ref in w.monitors  <=>  ref in target.monitored_by  (or the target is
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from greenlet import getcurrent
 
@@ -22,7 +22,10 @@ from .reasons import NOPROC, NORMAL
 from .scheduler import DEADQ, IO, Killed, Process, Worker, deliver, living, resolve, run_callback, self_, send
 from .signals import Action, Origin, decide
 
-__all__ = ["Down", "Exit", "demonitor", "exit", "is_alive", "link", "monitor", "trap_exit", "unlink"]
+__all__ = [
+    "Down", "Exit", "Watcher", "demonitor", "disconnect", "exit", "is_alive", "link", "monitor", "trap_exit", "unlink", "unwatch",
+    "watch",
+]  # fmt: skip
 
 # --------------------------------------------------------------------------------------------------------- types
 
@@ -40,6 +43,13 @@ class Down(NamedTuple):
     ref: Ref
     pid: Any
     reason: Any
+
+
+class Watcher(Protocol):
+    """Who is told of a death without being a process. Compared by identity."""
+
+    def failed(self, reason: Any, /) -> None:
+        """The process has ended. Called where that is decided, perhaps in the hub: must not block nor raise."""
 
 
 Links = tuple[Process, ...] | set[Process] | None
@@ -139,6 +149,27 @@ def demonitor(ref: Ref, flush: bool = False, info: bool = False) -> bool:
     return found if info else True
 
 
+def watch(pid: Process, watcher: Watcher) -> None:
+    """Have `watcher.failed(reason)` called the moment `pid` ends: after its name is free, before any Down is read.
+
+    Raises ValueError if it is dead already. Twice is once.
+    """
+    if pid.q is DEADQ:
+        raise ValueError(f"{pid!r} is dead")
+    if pid.monitored_by is None:
+        pid.monitored_by = {}
+    pid.monitored_by[watcher] = None
+
+
+def unwatch(pid: Process, watcher: Watcher) -> None:
+    """Undo `watch`. Again, or after the death: nothing."""
+    watchers = pid.monitored_by
+    if watchers:
+        watchers.pop(watcher, None)
+        if not watchers:
+            pid.monitored_by = None  # an empty dict is 64 bytes
+
+
 def is_alive(pid: Pid) -> bool:
     """Tell whether the process lives. O(1)."""
     return getattr(pid, "q", DEADQ) is not DEADQ
@@ -154,7 +185,7 @@ def connect(a: Process, b: Process) -> None:
 
 
 def disconnect(a: Process, b: Process) -> None:
-    """Unlink two processes."""
+    """Unlink two processes, whichever is running; none of them hears of it. Not linked: nothing."""
     if a.links:
         a.links = _without(a.links, b)
     if b.links:

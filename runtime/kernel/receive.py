@@ -16,7 +16,7 @@ from greenlet import getcurrent
 from . import clock, scheduler
 from .scheduler import DEADQ, RECV, TIMEOUT, Killed, NotAProcess, Process, Worker, defy, suspend, yield_
 
-__all__ = ["Mark", "receive", "receive_mark", "receive_match"]
+__all__ = ["Mark", "receive", "receive_every", "receive_mark", "receive_match"]
 
 
 class Mark:
@@ -110,6 +110,29 @@ def receive_match(
     finally:
         if timer is not None:
             timer.cancel()
+
+
+def receive_every(match: Callable[[Any], bool]) -> list[Any]:
+    """Take all messages that are there and for which `match(message)` is true, oldest first. One pass; never blocks."""
+    me = getcurrent()
+    p = _caller(me)
+    q = p.q
+    if q is not None:
+        if q is DEADQ:
+            defy(me, p)
+        p.q = None
+        _take(p, q)
+    box = p.cur
+    if not box:
+        return []
+    wanted = [match(message) for message in box]
+    if not any(wanted):
+        return []
+    taken = [message for message, yes in zip(box, wanted, strict=True) if yes]
+    kept = [message for message, yes in zip(box, wanted, strict=True) if not yes]
+    box.clear()
+    box.extend(kept)
+    return taken
 
 
 def receive_mark() -> Mark:

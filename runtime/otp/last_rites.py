@@ -26,20 +26,12 @@ class LastRites:
 
     def watch(self, process: Process) -> None:
         """Begin. Raises ValueError if the process is dead already."""
-        if not kernel.is_alive(process):
-            raise ValueError(f"{process!r} is dead")
+        kernel.watch(process, self)
         self.process = process
-        if process.monitored_by is None:
-            process.monitored_by = {}
-        process.monitored_by[self] = None
 
     def unwatch(self) -> None:
         """End, without `died`. Again, or after the death: nothing."""
-        watchers = self.process.monitored_by
-        if watchers:
-            watchers.pop(self, None)
-            if not watchers:
-                self.process.monitored_by = None  # an empty dict is 64 bytes
+        kernel.unwatch(self.process, self)
 
     def failed(self, reason: Any) -> None:
         """The kernel's word. What goes wrong here must not stop a death half-way."""

@@ -42,7 +42,12 @@ class Deadline:
     @classmethod
     def after(cls, seconds: float) -> Deadline:
         """The end of so many seconds from now. Raises ValueError, TypeError for what is no number of seconds."""
-        return cls(kernel.clock.now() + (_seconds(seconds) or 0.0))
+        wait = _seconds(seconds)
+        if wait is None:
+            raise TypeError(
+                "a Deadline is after so many seconds, not None: where there is no limit, give None instead of it"
+            )
+        return cls(kernel.clock.now() + wait)
 
     def left(self) -> float:
         return max(0.0, self.at - kernel.clock.now())

@@ -16,8 +16,9 @@ Source: Elixir Task.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from typing import Any, Final, Literal
 
 from runtime import kernel
@@ -32,12 +33,15 @@ from runtime.kernel import (
     Exit,
     Process,
     Request,
+    Response,
+    same_reason,
 )  # fmt: skip
 
 from . import proc_lib
 from .child_process import stop_process
 from .child_spec import BRUTAL_KILL, INFINITY
-from .requests import Answer, Deadline, RequestIds
+from .reports import format_term
+from .requests import Deadline
 from .task_process import callers, introduce, name_of
 from .task_stream import Exited, Ok, OnTimeout, StreamOptions, StreamTimeout, run_stream
 
@@ -74,7 +78,7 @@ class TaskExit(CallError):
         self.task = task
 
     def __str__(self) -> str:
-        return f"{self.task!r} ended: {self.reason!r}"
+        return f"{self.task!r} ended: {format_term(self.reason, chars_limit=1000)}"
 
 
 class TaskTimeout(TaskExit):
@@ -124,13 +128,15 @@ def await_(task: TaskRef, timeout: float | None = 5.0) -> Any:
         TaskTimeout: not in time. The task is given up, but runs on; leave this uncaught, and it ends with the caller.
         TaskExit: it ended without a result (`.reason`). A caller that is linked and does not trap ends with it instead.
         ValueError: the caller is not the owner, or the result was taken before.
+    If anything else ends the wait (a gevent.Timeout), the task can be awaited again.
     """
     _own(task)
-    task.spent = True
     try:
         value = kernel.receive_response(task.ref, timeout)
     except CallError as error:
+        task.spent = True
         raise TaskExit(error.reason, task) from None
+    task.spent = True
     if value is TIMEOUT:
         raise TaskTimeout(task)
     return value
@@ -143,13 +149,15 @@ def await_many(tasks: Iterable[TaskRef], timeout: float | None = 5.0) -> list[An
     """
     wanted = list(tasks)
     done: dict[TaskRef, Result] = {}
+    limit = None if timeout is None else Deadline.after(timeout)
     for task in wanted:
         _own(task)
     try:
-        for task, result in _results(list(dict.fromkeys(wanted)), timeout):
-            if isinstance(result, Exited):
-                raise TaskExit(result.reason, task)
-            done[task] = result
+        with closing(_results(list(dict.fromkeys(wanted)), limit)) as results:
+            for task, result in results:
+                if isinstance(result, Exited):
+                    raise TaskExit(result.reason, task)
+                done[task] = result
     finally:
         for task in wanted:
             _give_up(task)
@@ -192,14 +200,17 @@ def yield_many(
         raise ValueError(f"limit={limit!r}: want an int, 1 or more, or None")
     wanted = list(dict.fromkeys(tasks))
     done: dict[TaskRef, Result] = {}
-    for task, result in _results(wanted, timeout):
-        done[task] = result
-        if limit is not None and len(done) >= limit:
-            break
+    until = None if timeout is None else Deadline.after(timeout)
+    with closing(_results(wanted, until)) as results:
+        for task, result in results:
+            done[task] = result
+            if limit is not None and len(done) >= limit:
+                break
     if on_timeout != "nothing":
         for task in wanted:
             if task not in done:
-                done[task] = ignore(task) if on_timeout == "ignore" else shutdown(task, BRUTAL_KILL)
+                kill = on_timeout == "kill_task" and task.pid is not None
+                done[task] = shutdown(task, BRUTAL_KILL) if kill else ignore(task)
     return [(task, done.get(task)) for task in wanted]
 
 
@@ -212,11 +223,14 @@ def shutdown(task: TaskRef, how: float | Literal["brutal_kill"] | None = 5.0) ->
     pid = _own(task)
     if pid is None:
         raise ValueError("a completed task has no process to shut down")
+    if how is not None and how != BRUTAL_KILL:
+        if isinstance(how, bool) or not isinstance(how, (int, float)) or not how >= 0:
+            raise ValueError(f"how={how!r}: want seconds >= 0, BRUTAL_KILL or None")
     _unlink(pid)
     stop_process(pid, INFINITY if how is None else how)
     result = yield_(task, 0)
     task.spent = True
-    if isinstance(result, Exited) and result.reason == (KILLED if how == BRUTAL_KILL else SHUTDOWN):
+    if isinstance(result, Exited) and same_reason(result.reason, KILLED if how == BRUTAL_KILL else SHUTDOWN):
         return None
     return result
 
@@ -303,22 +317,46 @@ def _own(task: TaskRef) -> Process | None:
     return task.pid
 
 
-def _results(tasks: list[TaskRef], timeout: float | None) -> Iterator[tuple[TaskRef, Ok | Exited]]:
-    """Yield results as they come, until all are there or time is over."""
+def _results(
+    tasks: list[TaskRef], limit: Deadline | None
+) -> Generator[tuple[TaskRef, Ok | Exited], None, None]:
+    """Yield results as they come, until all are there or time is over. Who iterates must not receive in between.
+
+    What is queued is looked through once, not once per result: answers that are there are taken out in one pass, and
+    later ones are searched for behind the mark.
+    """
+    waiting: dict[Request, TaskRef] = {}
     for task in tasks:
         _own(task)
-    waiting = RequestIds()
-    for task in tasks:
-        if task.ref.process is None and not task.ref.delivered:  # completed
-            result = yield_(task, 0)
-            assert result is not None  # it is settled
-            yield task, result
-        else:
-            waiting.add(task.ref, task)
-    limit = None if timeout is None else Deadline.after(timeout)
-    while isinstance(came := waiting.wait(limit), Answer):
-        came.label.spent = True
-        yield came.label, (Ok(came.value) if came.error is None else Exited(came.error.reason))
+        waiting[task.ref] = task
+    settled = [ref for ref in waiting if ref.process is None and not ref.delivered]  # completed ones
+
+    def is_ours(message: Any) -> bool:
+        return message.__class__ is Response and message.request in waiting
+
+    came = deque(kernel.receive_every(is_ours))
+    mark = kernel.receive_mark()
+    try:
+        for ref in settled:
+            yield _taken(waiting.pop(ref))
+        while waiting:
+            if not came:
+                message = kernel.receive_match(is_ours, None if limit is None else limit.left(), mark)
+                if message is TIMEOUT:
+                    return
+                came.append(message)
+            yield _taken(waiting.pop(came.popleft().request))
+    finally:
+        for message in came:  # not wanted after all: back, for whoever asks next
+            kernel.send(kernel.self_(), message)
+
+
+def _taken(task: TaskRef) -> tuple[TaskRef, Ok | Exited]:
+    """A settled task's result, its message taken out already."""
+    task.ref.delivered = False
+    result = yield_(task, 0)
+    assert result is not None  # it is settled
+    return task, result
 
 
 def _give_up(task: TaskRef) -> None:

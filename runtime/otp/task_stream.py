@@ -25,9 +25,9 @@ from typing import Any, Final, Literal, NamedTuple
 
 from runtime import kernel
 from runtime.kernel import KILL, TIMEOUT, TIMEOUT_REASON, Exit, Killed, NotAProcess, Process, clock
-from runtime.kernel.death import disconnect
 
 from .last_rites import LastRites
+from .reports import format_term
 from .task_process import callers, introduce
 
 __all__ = ["Exited", "Ok", "OnTimeout", "StreamOptions", "StreamTimeout", "run_stream"]
@@ -53,7 +53,7 @@ class StreamTimeout(Exception):
     reason: Final = TIMEOUT_REASON
 
     def __init__(self, item: Any, seconds: float | None) -> None:
-        super().__init__(f"the task for {item!r:.200} took more than {seconds} s")
+        super().__init__(f"the task for {format_term(item, chars_limit=200)} took more than {seconds} s")
         self.item = item
 
 
@@ -167,7 +167,7 @@ class _Item(LastRites):
         if not self.begun:
             return  # it will see at its first step that the stream is closed
         if self.stream.linked:
-            disconnect(self.stream.owner, self.process)
+            kernel.disconnect(self.stream.owner, self.process)
         # It may be the very task that ended the consumer: then the others come all the same.
         with suppress(Killed):
             kernel.exit(self.process, KILL)
