@@ -32,6 +32,7 @@ from .death import (
     unwatch,
     watch,
 )
+from .gate import Gate, at_rest, become
 from .identity import Pid, Ref, RemotePid, make_ref, node, node_creation, set_node
 from .inspect import (
     check_invariants,
@@ -43,6 +44,7 @@ from .inspect import (
     processes,
     put,
     set_label,
+    stacks,
 )
 from .loop import loop
 from .messages import MutableMessage, check_messages
@@ -87,6 +89,7 @@ from .spawn import (
     spawn_opt,
     unalias,
 )
+from .step import BLOCKED, busy_threads, pause, step
 from .terms import BadTerm, RemoteCrash, decode_term, encode_term
 from .threads import blocking, in_hub, post
 from .timers import Timeout, Timer, cancel_timer, read_timer, send_after, sleep, start_timer
@@ -94,15 +97,18 @@ from .watchdog import Hog, HogReport, start_watchdog, stop_watchdog
 from .watermarks import set_default_watermarks, set_watermarks, sweep, top_senders
 
 __all__ = [
-    "CALLING_SELF", "INTERPRETER_EXITS", "KILL", "KILLED", "NOCONNECTION", "NOPROC", "NORMAL", "SHUTDOWN", "TIMEOUT", "TIMEOUT_REASON",
-    "Alias", "BadName", "BadTerm", "Behaviour", "Call", "CallError", "CallTimeout", "Cast", "Crash", "Deadlock", "Down", "Exit", "Hog",
-    "HogReport", "Killed", "Mark", "MutableMessage", "Name", "NameTaken", "NotAProcess", "Pid", "Process", "ProcessExit", "Ref", "RemoteCrash", "RemotePid",
-    "Request", "Response", "Shutdown", "Timeout", "Timer", "Watcher", "alias", "blocking", "call", "cancel_timer", "cast",
-    "check_invariants", "check_messages", "check_response", "clock", "decode_term", "demonitor", "disconnect", "encode_term", "erase", "exit", "fail", "get", "hooks", "in_hub",
-    "is_alive", "is_failure", "link", "loop", "make_ref", "monitor", "node", "node_creation", "pid_from_wire", "post",
-    "process_count", "process_info", "processes", "put", "read_timer", "receive", "receive_every", "receive_mark", "receive_match",
-    "receive_response", "register", "registered", "reply", "request", "run", "same_reason", "self_", "send", "send_after",
-    "set_default_watermarks", "set_label", "set_node", "set_watermarks", "sleep", "spawn", "spawn_callback",
-    "spawn_link", "spawn_monitor", "spawn_opt", "start_timer", "start_watchdog", "stop_watchdog", "sweep",
-    "top_senders", "trap_exit", "unalias", "unlink", "unregister", "unwatch", "wait_response", "watch", "whereis", "yield_",
+    "BLOCKED", "CALLING_SELF", "INTERPRETER_EXITS", "KILL", "KILLED", "NOCONNECTION", "NOPROC", "NORMAL",
+    "SHUTDOWN", "TIMEOUT", "TIMEOUT_REASON", "Alias", "BadName", "BadTerm", "Behaviour", "Call", "CallError",
+    "CallTimeout", "Cast", "Crash", "Deadlock", "Down", "Exit", "Gate", "Hog", "HogReport", "Killed", "Mark",
+    "MutableMessage", "Name", "NameTaken", "NotAProcess", "Pid", "Process", "ProcessExit", "Ref", "RemoteCrash",
+    "RemotePid", "Request", "Response", "Shutdown", "Timeout", "Timer", "Watcher", "alias", "at_rest", "become",
+    "blocking", "busy_threads", "call", "cancel_timer", "cast", "check_invariants", "check_messages",
+    "check_response", "clock", "decode_term", "demonitor", "disconnect", "encode_term", "erase", "exit", "fail",
+    "get", "hooks", "in_hub", "is_alive", "is_failure", "link", "loop", "make_ref", "monitor", "node",
+    "node_creation", "pause", "pid_from_wire", "post", "process_count", "process_info", "processes", "put",
+    "read_timer", "receive", "receive_every", "receive_mark", "receive_match", "receive_response", "register",
+    "registered", "reply", "request", "run", "same_reason", "self_", "send", "send_after", "set_default_watermarks",
+    "set_label", "set_node", "set_watermarks", "sleep", "spawn", "spawn_callback", "spawn_link", "spawn_monitor",
+    "spawn_opt", "stacks", "start_timer", "start_watchdog", "step", "stop_watchdog", "sweep", "top_senders",
+    "trap_exit", "unalias", "unlink", "unregister", "unwatch", "wait_response", "watch", "whereis", "yield_",
 ]  # fmt: skip
