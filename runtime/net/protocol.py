@@ -58,6 +58,13 @@ class Protocol:
         """The listener stops: finish and close within `seconds`, then it is done for you. Default: close at once."""
         conn.close("shutdown")
 
+    def code_change(self, old_version: Any, extra: Any) -> Any:
+        """Bring the fields into the form that this code wants, when a release changed the `__vsn__` of its module.
+
+        `old_version` is the former one, or ("down", the former one) in the newer code when a release is taken back. It
+        runs between two callbacks, in one step of the loop: it cannot wait or call. If it raises, the release is refused.
+        """
+
     def closed(self, conn: Connection, reason: Any) -> None:
         """Last callback, called once, whatever the reason, unless the process was killed. Writes are dropped."""
 

@@ -86,7 +86,10 @@ class EventHandler:
         """
 
     def code_change(self, old_version: Any, extra: Any) -> Any:
-        """Bring the fields into the form that this code wants. If it raises, the old state stays."""
+        """Bring the fields into the form that this code wants. If it raises, the old state stays.
+
+        By whom it is called, and what it may do: see GenServer.code_change.
+        """
         raise Undefined(self, "code_change")
 
     def format_status(self, status: dict[str, Any]) -> Mapping[str, Any]:
@@ -252,6 +255,10 @@ class EventManager(GenServer):
             for one, before in done:
                 set_fields(one.handler, before)
             raise
+
+    def code_subjects(self) -> list[Any]:
+        """What a release of code may have to bring into form: the handlers."""
+        return [one.handler for one in getattr(self, "handlers", ())]
 
     def system_status(self) -> dict[str, Any]:
         status = super().system_status()

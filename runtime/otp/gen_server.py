@@ -190,7 +190,12 @@ class GenServer:
         """
 
     def code_change(self, old_version: Any, extra: Any) -> Any:
-        """Bring the fields into the form that this code wants. If it raises, the old state stays."""
+        """Bring the fields into the form that this code wants. If it raises, the old state stays.
+
+        A release of code calls it when the `__vsn__` of the class's module changes: `old_version` is the former one, or
+        ("down", the former one) in the newer code when a release is taken back. It runs between two messages, of all
+        the servers concerned in one step of the loop: it cannot wait, call or ask for `self_()`.
+        """
         raise Undefined(self, "code_change")
 
     def format_status(self, status: dict[str, Any]) -> Mapping[str, Any]:
@@ -288,8 +293,7 @@ def enter_loop(server: GenServer, outcome: NoReply | None = None, *, name: Name 
             _after(server, process, None, outcome)
     except BaseException as error:  # noqa: BLE001 - as in on_message
         _failed(server, process, None, error)
-    while True:
-        server.on_message(process, kernel.receive())
+    kernel.become(server)
 
 
 # ----------------------------------------------------------------------------------------------------- internals

@@ -195,7 +195,8 @@ class GenStateMachine:
 
     def code_change(self, old_version: Any, extra: Any) -> Any:
         """Bring the fields into the form that this code wants. Return None, or NextState(state) to be in another state
-        from now on, without enter call or actions. If it raises, all stays as it was.
+        from now on, without enter call or actions. If it raises, all stays as it was. By whom it is called, and what it
+        may do: see GenServer.code_change.
         """
         raise Undefined(self, "code_change")
 
@@ -258,11 +259,26 @@ class GenStateMachine:
         return new[0], dict(new[1])
 
     def system_code_change(self, module: Any, old_version: Any, extra: Any) -> None:
-        engine = kernel.self_().control
         before = fields(self)
-        mode = engine.by_name, engine.enters
         try:
-            result = self.code_change(old_version, extra)
+            self.code_changed(kernel.self_(), self.code_change(old_version, extra))
+        except BaseException:
+            set_fields(self, before)
+            raise
+
+    def code_changed(self, process: Process, result: Any) -> Callable[[], None]:
+        """Take over what code_change returned: a new state, and the class's callback mode. Return how to undo that.
+
+        Raises what is wrong with it, and changes nothing. Also called for a machine whose class has no code_change
+        (None): the state it is in must be one that the new code knows.
+        """
+        engine: Engine = process.control
+        before = engine.by_name, engine.enters, self._machine_state
+
+        def undo() -> None:
+            engine.by_name, engine.enters, self._machine_state = before
+
+        try:
             if result is not None and (result.__class__ is not NextState or result.actions):
                 raise TypeError(f"code_change returned {result!r}: want None or NextState(state)")
             state = self._machine_state if result is None else result.state
@@ -270,9 +286,9 @@ class GenStateMachine:
             check_state(self, engine, state)
             self._machine_state = state
         except BaseException:
-            set_fields(self, before)
-            engine.by_name, engine.enters = mode
+            undo()
             raise
+        return undo
 
     def system_status(self) -> dict[str, Any]:
         return status_of(self, kernel.self_().control)
@@ -326,8 +342,7 @@ def enter_loop(
         enter_first(machine, process, engine, NextState(state, *actions))
     except BaseException as error:  # noqa: BLE001 - as in on_message
         failed(machine, process, engine, None, error)
-    while True:
-        machine.on_message(process, kernel.receive())
+    kernel.become(machine)
 
 
 # ----------------------------------------------------------------------------------------------------- internals

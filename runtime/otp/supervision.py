@@ -133,6 +133,10 @@ class SupervisorServer(GenServer):
             status["state"] = {"children": repr(self.children)}
         return status
 
+    def code_subjects(self) -> tuple[()]:
+        """What a release of code may have to bring into form: nothing; flags and specs are asked for again instead."""
+        return ()
+
     def system_status(self) -> dict[str, Any]:
         return {**super().system_status(), "module": f"{self.kind.__module__}:{self.kind.__qualname__}"}
 
