@@ -61,8 +61,9 @@ class Protocol:
     def code_change(self, old_version: Any, extra: Any) -> Any:
         """Bring the fields into the form that this code wants, when a release changed the `__vsn__` of its module.
 
-        `old_version` is the former one, or ("down", the former one) in the newer code when a release is taken back. It
-        runs between two callbacks, in one step of the loop: it cannot wait or call. If it raises, the release is refused.
+        `old_version` is the former one; when a release is taken back, the newer code is asked, with ("down", the version
+        it goes back to). It runs between two callbacks, in one step of the loop: it cannot wait or call. If it raises,
+        the release is refused.
         """
 
     def closed(self, conn: Connection, reason: Any) -> None:
