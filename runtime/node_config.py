@@ -98,6 +98,10 @@ KEYS: tuple[Key, ...] = (
         doc="more than that within a window are dropped; 0: no limit",
     ),
     Key("log.burst_window", float, 1.0, "seconds", 0.01, 3600, doc="the window of log.burst"),
+    Key("log.overload_kill", bool, False, doc="cut the log off for a while when too much of it waits"),
+    Key("log.kill_lines", int, 20_000, "lines", 1, 10**7, doc="waiting, more of them cut it off"),
+    Key("log.kill_bytes", int, 3_000_000, "bytes", 1_000, 10**9, doc="waiting, more of them cut it off"),
+    Key("log.restart_after", float, 5.0, "seconds", 0.01, 3600, doc="so long the log stays cut off"),
     Key("alarms.interval", float, 1.0, "seconds", 0.05, 3600, doc="how often the node looks at its health"),
     Key(
         "alarms.hold",

@@ -47,6 +47,10 @@ class NodeLog(LogHandler):
             flush=config.integer("log.flush"),
             burst=config.integer("log.burst"),
             burst_window=config.number("log.burst_window"),
+            overload_kill=bool(config["log.overload_kill"]),
+            kill_lines=config.integer("log.kill_lines"),
+            kill_bytes=config.integer("log.kill_bytes"),
+            restart_after=config.number("log.restart_after"),
         )
 
     def stop(self) -> None:
@@ -68,7 +72,8 @@ class NodeLog(LogHandler):
             self.emit(record)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self._held is not None and len(self._held) < _HOLD and hasattr(record, "report"):
+        is_failure = record.levelno > logging.INFO and hasattr(record, "report")
+        if self._held is not None and len(self._held) < _HOLD and is_failure:
             self._held.append(record)
             return
         super().emit(record)

@@ -8,8 +8,9 @@ that a full pipe never holds the loop. The number of lines that wait decides wha
     from `drop` on   it is dropped
     from `flush` on  all that wait are dropped
 
-and after `burst` records within `burst_window` seconds the rest of that window is dropped. What was dropped is counted,
-and said when it is over.
+and after `burst` records within `burst_window` seconds the rest of that window is dropped. With `overload_kill`, more than
+`kill_lines` lines or `kill_bytes` characters waiting end the handler, as it were: all that wait are dropped, and everything
+that comes within `restart_after` seconds. What was dropped is counted, and said when it is over.
 
 Only a process can wait, and only in code of its own: not the loop's callbacks, not a hook of the kernel (a crash report is
 made inside a death), not a `__del__`, not under code of others, who may hold a lock: another process of the same thread
@@ -29,13 +30,13 @@ import sys
 import sysconfig
 import threading
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
 from runtime import kernel
+from runtime.observe.log_levels import get_levels, set_level, set_levels
 from runtime.kernel import Call, CallError, NotAProcess, Process, clock, post, reply
 from runtime.otp.gen_server import GenServer
 from runtime.otp.outcome import NoReply
@@ -45,13 +46,18 @@ __all__ = ["LogGate", "LogHandler", "LogInfo", "LogLimits", "get_levels", "set_l
 _BATCH = 200
 _TOLD_EVERY = 0.1
 """Seconds between two looks whether what was dropped can be told (by the thread, and only when there is something)."""
+_TOLD_LATER = 2.0
+"""The same, while nothing can be written."""
 
 # Types
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLimits:
-    """When the handler protects itself: lines that wait; records per window; seconds. `burst` 0: no limit."""
+    """When the handler protects itself: lines that wait; records per window; seconds. `burst` 0: no limit.
+
+    `overload_kill` is for what the others cannot bound: few lines, but huge ones. It is off, as in OTP.
+    """
 
     sync: int = 10
     drop: int = 200
@@ -59,6 +65,10 @@ class LogLimits:
     burst: int = 500
     burst_window: float = 1.0
     sync_wait: float = 1.0
+    overload_kill: bool = False
+    kill_lines: int = 20_000
+    kill_bytes: int = 3_000_000
+    restart_after: float = 5.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.sync <= self.drop <= self.flush:
@@ -66,7 +76,7 @@ class LogLimits:
 
 
 class LogInfo(NamedTuple):
-    """A look at a handler. `mode`: async, sync, drop or flush; the rest are counts since its start."""
+    """A look at a handler. `mode`: async, sync, drop, flush or killed; the rest are counts since its start."""
 
     mode: str
     waiting: int
@@ -75,6 +85,11 @@ class LogInfo(NamedTuple):
     flushed: int
     burst_dropped: int
     formatter_failures: int
+    """Records that could not be formatted, or whose filter failed; a notice is written in their place."""
+    unwritten: int
+    """Lines that the file descriptor did not take: a full disk, a reader that has gone."""
+    kills: int
+    kill_dropped: int
 
 
 class LogHandler(logging.Handler):
@@ -96,7 +111,11 @@ class LogHandler(logging.Handler):
         self._window = 0.0
         self._in_window = 0
         self._written = self._dropped = self._flushed = self._burst = self._failures = 0
-        self._told = (0, 0, 0)
+        self._unwritten = self._kills = self._killed = 0
+        self._bytes_in = self._bytes_out = 0  # of loggers, and of the thread: each is counted by one side
+        self._dead_until: float | None = None
+        self._told: tuple[int, ...] = (0, 0, 0, 0, 0)
+        self._look_again = _TOLD_EVERY
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)
 
     # API
@@ -114,18 +133,26 @@ class LogHandler(logging.Handler):
 
     def mode(self) -> str:
         """Return what happens to the next record, as long as no burst is limited."""
+        if self._is_dead():
+            return "killed"
         return _mode(self._lines.qsize(), self.limits)
 
     def info(self) -> LogInfo:
         return LogInfo(
             self.mode(), self._lines.qsize(), self._written, self._dropped, self._flushed, self._burst, self._failures,
+            self._unwritten, self._kills, self._killed,
         )  # fmt: skip
 
     # what logging calls
 
     def handle(self, record: logging.LogRecord) -> Any:
         """As Handler.handle, without its lock: a thread that holds one would hold the loop, a signal's handler itself."""
-        kept = self.filter(record)
+        kept: bool | logging.LogRecord
+        try:
+            kept = self.filter(record)
+        except Exception as error:  # noqa: BLE001 - as a formatter's failure; what it was to hide stays hidden
+            self._failures += 1
+            kept = _notice(record, f"is withheld: a filter failed: {type(error).__name__}")
         if kept:
             self.emit(kept if isinstance(kept, logging.LogRecord) else record)
         return kept
@@ -135,14 +162,18 @@ class LogHandler(logging.Handler):
         if limits.burst and not self._admits(limits):
             self._burst += 1
             return
+        if limits.overload_kill and self._is_overloaded(limits):
+            self._killed += 1
+            return
         mode = _mode(self._lines.qsize(), limits)
         if mode == "drop":
             self._dropped += 1
             return
         if mode == "flush":
             self._flush()
-        number = self._next()
-        self._lines.put((number, self._format(record)))
+        number, line = self._next(), self._format(record)
+        self._bytes_in += len(line)
+        self._lines.put((number, line))
         if mode == "sync" and not self._is_stuck and self.gate is not None:
             self._wait(number)
 
@@ -159,6 +190,29 @@ class LogHandler(logging.Handler):
             )  # the thread is to look for the end of it, even if nothing more is logged
         return self._in_window <= limits.burst
 
+    def _is_dead(self) -> bool:
+        return self._dead_until is not None and clock.now() < self._dead_until
+
+    def _is_overloaded(self, limits: LogLimits) -> bool:
+        """Tell whether the handler is dead of overload; see to it that it dies if it must."""
+        if self._dead_until is not None:
+            if clock.now() < self._dead_until:
+                return True
+            self._dead_until = None
+        waiting = self._lines.qsize()
+        if not waiting:  # two threads that logged at once may have lost count
+            self._bytes_in = self._bytes_out
+        if waiting <= limits.kill_lines and self._bytes_in - self._bytes_out <= limits.kill_bytes:
+            return False
+        self._kills += 1
+        self._dead_until = clock.now() + limits.restart_after
+        before = self._flushed
+        self._flush()
+        self._killed += self._flushed - before
+        self._flushed = before
+        self._lines.put((self._next(), ""))  # for whoever waits for one of them
+        return True
+
     def _flush(self) -> None:
         stop = False
         try:
@@ -166,6 +220,7 @@ class LogHandler(logging.Handler):
                 _, line = self._lines.get_nowait()
                 stop = stop or line is None
                 self._flushed += bool(line)
+                self._bytes_in -= len(line or "")
         except queue.Empty:
             if stop:
                 self._lines.put((0, None))
@@ -175,12 +230,11 @@ class LogHandler(logging.Handler):
             return self.format(record)
         except Exception as error:  # noqa: BLE001 - a record or formatter that fails must not hurt who logged it
             self._failures += 1
-            kind = type(error).__name__
-        text = f"a record of {record.name} ({record.pathname}:{record.lineno}) cannot be formatted: {kind}"
+            notice = _notice(record, f"cannot be formatted: {type(error).__name__}")
         try:  # in the form of all others, if that is not what failed
-            return self.format(logging.makeLogRecord({**_plain(record), "msg": text}))
+            return self.format(notice)
         except Exception:  # noqa: BLE001 - see above
-            return text
+            return notice.getMessage()
 
     def _wait(self, number: int) -> None:
         """Let the process that logs wait for its line."""
@@ -200,8 +254,11 @@ class LogHandler(logging.Handler):
             batch = self._take()
             stopping = any(line is None for _, line in batch)
             lines = [line for _, line in batch if line]
-            self._put_out(lines)
-            self._written += len(lines)
+            if self._put_out(lines):
+                self._written += len(lines)
+            else:
+                self._unwritten += len(lines)
+            self._bytes_out += sum(map(len, lines))
             self._done = max([self._done, *(number for number, _ in batch)])
             self._is_stuck = False
             if self._is_awaited and self.gate is not None:
@@ -212,15 +269,15 @@ class LogHandler(logging.Handler):
         """Wait for lines; or, while something is to be told, for the time to tell it."""
         batch: list[tuple[int, str | None]] = []
         try:
-            batch.append(self._lines.get(timeout=_TOLD_EVERY if self._lost() != self._told else None))
+            batch.append(self._lines.get(timeout=self._look_again if self._lost() != self._told else None))
             while len(batch) < _BATCH:
                 batch.append(self._lines.get_nowait())
         except queue.Empty:
             pass
         return batch
 
-    def _lost(self) -> tuple[int, int, int]:
-        return self._dropped, self._flushed, self._burst
+    def _lost(self) -> tuple[int, ...]:
+        return self._dropped, self._flushed, self._burst, self._killed, self._unwritten
 
     def _tell(self, now: bool) -> None:
         """Say what was dropped, once it is over."""
@@ -228,21 +285,28 @@ class LogHandler(logging.Handler):
         if lost == self._told:
             return
         is_burst = self._in_window > limits.burst > 0 and clock.now() - self._window < limits.burst_window
-        if not now and (is_burst or self._lines.qsize() >= limits.drop):
+        if not now and (is_burst or self._is_dead() or self._lines.qsize() >= limits.drop):
             return
-        dropped, flushed, burst = (new - old for new, old in zip(lost, self._told, strict=True))
-        self._told = lost
+        dropped, flushed, burst, killed, unwritten = (
+            new - old for new, old in zip(lost, self._told, strict=True)
+        )
         parts = [f"{dropped + flushed} because the log is slower than what is logged"] * bool(
             dropped + flushed
         )
         parts += [f"{burst} of more than {limits.burst} within {limits.burst_window:g} s"] * bool(burst)
+        parts += [f"{killed} because so much waited that the log was cut off"] * bool(killed)
+        parts += [f"{unwritten} that could not be written"] * bool(unwritten)
         record = logging.LogRecord(
             "evergreen.log", logging.WARNING, __file__, 0,
-            f"{dropped + flushed + burst} log records were dropped: {', '.join(parts)}", None, None,
+            f"{dropped + flushed + burst + killed + unwritten} log records were dropped: {', '.join(parts)}", None, None,
         )  # fmt: skip
-        self._put_out([self._format(record)])
+        if self._put_out([self._format(record)]):
+            self._told, self._look_again = lost, _TOLD_EVERY
+        else:
+            self._look_again = _TOLD_LATER
 
-    def _put_out(self, lines: list[str]) -> None:
+    def _put_out(self, lines: list[str]) -> bool:
+        """Write; tell whether that could be done."""
         data = "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
         try:
             while data:
@@ -251,7 +315,8 @@ class LogHandler(logging.Handler):
                 except BlockingIOError:  # whoever shares the terminal or pipe has made it so
                     select.select([], [self._fd], [])
         except (OSError, ValueError):
-            return  # nowhere to write, and nobody to tell; the node goes on
+            return False  # nowhere to write, and nobody to tell; the node goes on
+        return True
 
 
 class LogGate(GenServer):
@@ -286,38 +351,8 @@ class LogGate(GenServer):
             self.handler._is_awaited = False
 
 
-# API
-
-
-def set_levels(level: str, levels: Mapping[str, str]) -> None:
-    """Set the level of all loggers, and of some by name; loggers named before and not now go back."""
-    logging.getLogger().setLevel(level.upper())
-    for name in set(_levelled) - set(levels):
-        set_level(name, None)
-    for name, own in levels.items():
-        set_level(name, own)
-
-
-def set_level(name: str, level: str | None) -> None:
-    """Set the level of one logger (a module's, `evergreen.crash`, ...) and all below it; None: as those above it.
-
-    At once and until changed again. Raises ValueError for a level that there is not.
-    """
-    logging.getLogger(name).setLevel(logging.NOTSET if level is None else level.upper())
-    if level is None:
-        _levelled.pop(name, None)
-    else:
-        _levelled[name] = level.lower()
-
-
-def get_levels() -> dict[str, str]:
-    """Return the levels that were set, by logger; "" is the level of all others."""
-    return {"": logging.getLevelName(logging.getLogger().level).lower(), **_levelled}
-
-
 # Internals
 
-_levelled: dict[str, str] = {}
 _KERNEL = f"{os.sep}runtime{os.sep}kernel{os.sep}"
 _FOREIGN = tuple(
     {sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}
@@ -360,6 +395,11 @@ def _may_wait(gate: Process | None) -> bool:
     return False
 
 
+def _notice(record: logging.LogRecord, what: str) -> logging.LogRecord:
+    """Return what is said in the place of a record that cannot be shown: where it came from, nothing of what it says."""
+    text = f"a record of {record.name} ({record.pathname}:{record.lineno}) {what}"
+    return logging.makeLogRecord({**_plain(record), "msg": text})
+
+
 def _plain(record: logging.LogRecord) -> dict[str, Any]:
-    """What a record is without its message and whatever hangs on it."""
     return {key: getattr(record, key) for key in ("name", "levelno", "levelname", "created", "msecs", "pathname", "lineno")}  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import pytest
 
 from runtime import kernel
 from runtime.kernel import TIMEOUT, exit, receive, self_, send, spawn
+from runtime.observe import log_handler
 from runtime.observe.log_format import HumanFormatter, JsonFormatter, headline
 from runtime.observe.log_handler import (
     LogGate,
@@ -372,16 +374,93 @@ def test_a_failing_record_stays_json():
             assert json.loads(line)["logger"] == "bench"
 
 
-def test_a_closed_descriptor_does_not_end_the_thread():
+def test_a_closed_descriptor_does_not_end_the_thread(monkeypatch):
+    """Ours: what could not be written is counted, and told when there is somewhere to write again."""
+    monkeypatch.setattr(log_handler, "_TOLD_LATER", 0.01)
     with bench() as made:
         keep = os.dup(made.write_end)
         os.close(made.write_end)
         made.logger.info("lost")
-        until(lambda: made.handler.info().written == 1)
+        until(lambda: made.handler.info().unwritten == 1)
+        assert made.handler.info().written == 0
         os.dup2(keep, made.write_end)
         os.close(keep)
+        assert made.wait_for("were dropped") == [
+            "WARNING 1 log records were dropped: 1 that could not be written"
+        ]
         made.logger.info("back")
-        assert made.wait_for("back") == ["INFO back"]
+        assert made.wait_for("back")[1:] == ["INFO back"]
+
+
+class Hiding(logging.Filter):
+    def filter(self, record):
+        if record.args:
+            raise KeyError("secret")
+        return True
+
+
+def test_filter_fail():
+    """logger_std_h_SUITE: a filter that raises must not hurt who logs; what it was to hide is not shown."""
+    with bench() as made:
+        made.handler.addFilter(Hiding())
+        made.logger.info("password %s", "1234")
+        made.logger.info("good one")
+        lines = until(lambda: len(made.lines()) == 2 and made.lines())
+        assert "is withheld: a filter failed: KeyError" in lines[0]
+        assert "password" not in lines[0]
+        assert lines[1] == "INFO good one"
+        assert made.handler.info().formatter_failures == 1
+
+
+KILLING = LogLimits(
+    sync=10**4, drop=10**4, flush=10**4, burst=0, overload_kill=True, kill_lines=20, kill_bytes=10_000, restart_after=5.0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("by", ["lines", "bytes"])
+def test_handler_requests_under_overload_kill(by, clock):
+    """logger_std_h_SUITE qlen_kill_new, mem_kill_new, restart_after: ended by too much that waits, back after a while."""
+    with bench(KILLING) as made:
+        filled = made.block()
+        for number in range(21 if by == "lines" else 2):
+            made.logger.info("line %d %s", number, "" if by == "lines" else "x" * 5000)
+        waiting = made.handler.info().waiting
+        made.logger.info("the last straw")
+        info = made.handler.info()
+        assert (info.mode, info.kills, info.kill_dropped, info.flushed) == ("killed", 1, waiting + 1, 0)
+        clock.advance(4.9)
+        made.logger.info("too early")
+        assert made.handler.info().kill_dropped == waiting + 2
+        made.unblock(filled)
+        clock.advance(0.2)
+        made.wait_for("were dropped")
+        made.logger.info("all is well")
+        lines = made.wait_for("all is well")
+        told = [line for line in lines if "were dropped" in line]
+        why = f"{waiting + 2} because so much waited that the log was cut off"
+        assert told == [f"WARNING {waiting + 2} log records were dropped: {why}"]
+        assert not any("straw" in line or "early" in line or "line 0" in line for line in lines)
+        assert made.handler.mode() == "async"
+
+
+def test_overload_kill_is_off_by_default():
+    """OTP: overload_kill_enable is false."""
+    with bench() as made:
+        filled = made.block()
+        for _ in range(5):
+            made.logger.info("x" * 1_000_000)
+        assert made.handler.info().kills == 0
+        made.handler._flush()
+        made.unblock(filled)
+
+
+def test_what_waited_does_not_count_once_it_is_written():
+    """Ours: bytes waiting are bytes waiting, not all that ever were."""
+    with bench(KILLING) as made:
+        for number in range(40):
+            made.logger.info("line %d %s", number, "x" * 900)
+            made.wait_for(f"line {number} ")
+        assert made.handler.info().kills == 0
 
 
 # -------------------------------------------------------------------------------------------------- levels and looks
@@ -456,3 +535,15 @@ def test_a_crash_report_as_json():
 def test_control_characters_do_not_reach_the_terminal():
     record = logging.makeLogRecord({"msg": "\x1b[2J gone\x07", "levelname": "INFO", "name": "x"})
     assert "\x1b" not in HumanFormatter().format(record)
+
+
+def test_control_characters_of_an_exception_do_not_reach_the_terminal():
+    """Ours: a peer's words in an exception are shown as they are, and do nothing."""
+    try:
+        raise ValueError("\x1b]0;owned\x07 \x9b31m")
+    except ValueError:
+        record = logging.LogRecord("a", logging.ERROR, "f", 1, "failed", None, sys.exc_info())
+    text = HumanFormatter().format(record)
+    assert "\\x1b]0;owned\\x07 \\x9b31m" in text
+    assert not set(text) & set("\x1b\x07\x9b")
+    assert "\n    Traceback" in text
