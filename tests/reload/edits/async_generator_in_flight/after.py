@@ -1,0 +1,4 @@
+async def ticks():
+    yield 10
+    yield 20
+    yield 30

@@ -1,0 +1,6 @@
+def sum(x):
+    return "mine"
+
+
+def use(x):
+    return sum(x)

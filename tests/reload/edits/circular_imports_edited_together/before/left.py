@@ -1,0 +1,9 @@
+import right
+
+
+def name():
+    return "left"
+
+
+def other():
+    return right.name()

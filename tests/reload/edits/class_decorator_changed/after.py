@@ -1,0 +1,13 @@
+def tagged(tag):
+    def put(cls):
+        cls.tag = tag
+        cls.tags = lambda self: self.tag
+        return cls
+
+    return put
+
+
+@tagged("one")
+class Thing:
+    def m(self):
+        return 1

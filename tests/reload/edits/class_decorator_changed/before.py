@@ -1,0 +1,12 @@
+def tagged(tag):
+    def put(cls):
+        cls.tag = tag
+        cls.tags = lambda self: self.tag
+        return cls
+
+    return put
+
+
+class Thing:
+    def m(self):
+        return 1

@@ -1,0 +1,17 @@
+FAST = True
+
+if FAST:
+
+    def run():
+        return "fast"
+
+    class Engine:
+        kind = "fast"
+
+else:
+
+    def run():
+        return "slow"
+
+    class Engine:
+        kind = "slow"

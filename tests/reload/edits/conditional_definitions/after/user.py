@@ -1,0 +1,5 @@
+from mod import run
+
+
+def use():
+    return run()

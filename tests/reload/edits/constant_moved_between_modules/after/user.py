@@ -1,0 +1,5 @@
+from config import NAMES, TIMEOUT
+
+
+def seen():
+    return TIMEOUT, NAMES

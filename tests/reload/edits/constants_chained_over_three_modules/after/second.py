@@ -1,0 +1,7 @@
+from first import BASE
+
+MIDDLE = BASE * 2
+
+
+def limit(n=MIDDLE):
+    return n

@@ -1,0 +1,8 @@
+import contextvars
+
+USER = contextvars.ContextVar("user", default="nobody")
+TOKEN = contextvars.ContextVar("token")
+
+
+def who():
+    return USER.get()

@@ -1,0 +1,7 @@
+from dataclasses import dataclass
+
+
+@dataclass(order=True)
+class Job:
+    name: str
+    priority: int = 5

@@ -1,0 +1,7 @@
+from dataclasses import dataclass
+
+
+@dataclass
+class Job:
+    name: str
+    priority: int = 1

@@ -1,0 +1,3 @@
+from mod import ask
+
+TABLE = {"ask": ask}

@@ -1,0 +1,5 @@
+from pkg import old
+
+
+def use():
+    return old.f()

@@ -1,0 +1,6 @@
+import enum
+
+
+class State(enum.Enum):
+    IDLE = enum.auto()
+    BUSY = enum.auto()

@@ -1,0 +1,7 @@
+import enum
+
+
+class Color(enum.Enum):
+    RED = "r"
+    GREEN = "g"
+    BLUE = "b"

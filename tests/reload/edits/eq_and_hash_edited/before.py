@@ -1,0 +1,3 @@
+class Key:
+    def __init__(self, k):
+        self.k = k

@@ -1,0 +1,3 @@
+class parser:
+    def __init__(self, text):
+        self.words = text.split()

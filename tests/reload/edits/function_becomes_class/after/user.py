@@ -1,0 +1,5 @@
+from mod import parser
+
+
+def parse(text):
+    return parser(text)

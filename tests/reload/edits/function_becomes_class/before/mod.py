@@ -1,0 +1,2 @@
+def parser(text):
+    return text.split()

@@ -1,0 +1,2 @@
+def load(x):
+    return ("v2", x)

@@ -1,0 +1,7 @@
+import mod
+
+TABLE = [mod.fetch]
+
+
+def use(x):
+    return mod.fetch(x)

@@ -1,0 +1,5 @@
+from lazier import LEVEL
+
+
+def g():
+    return LEVEL

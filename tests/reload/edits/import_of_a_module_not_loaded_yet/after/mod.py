@@ -1,0 +1,5 @@
+from lazy import g
+
+
+def f():
+    return g()

@@ -1,0 +1,8 @@
+class Base:
+    def hello(self):
+        return "hello"
+
+
+class Chat(Base):
+    def name(self):
+        return "chat"

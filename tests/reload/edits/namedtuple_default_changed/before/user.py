@@ -1,0 +1,5 @@
+from mod import Point
+
+
+def make():
+    return Point(5)

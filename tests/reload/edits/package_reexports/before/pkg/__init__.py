@@ -1,0 +1,3 @@
+from .core import LIMIT, Thing, make
+
+__all__ = ["LIMIT", "Thing", "make"]

@@ -1,0 +1,10 @@
+LIMIT = 1
+
+
+class Thing:
+    def shown(self):
+        return "old"
+
+
+def make():
+    return Thing()

@@ -1,0 +1,7 @@
+from b import g
+
+STATE = []
+
+
+def k():
+    return g() + 1

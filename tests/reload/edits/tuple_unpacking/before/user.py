@@ -1,0 +1,5 @@
+from mod import B, REST, SUM
+
+
+def seen():
+    return B, REST, SUM

@@ -1,0 +1,6 @@
+import math
+from collections import deque
+
+
+def f():
+    return deque([math.floor(2.5)])

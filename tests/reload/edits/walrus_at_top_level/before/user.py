@@ -1,0 +1,5 @@
+from mod import SIZE, TWICE, limit, low
+
+
+def seen():
+    return (SIZE, TWICE, limit, low)

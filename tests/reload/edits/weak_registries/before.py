@@ -1,0 +1,15 @@
+import weakref
+
+ALL = weakref.WeakSet()
+
+
+class Session:
+    by_name = weakref.WeakValueDictionary()
+
+    def __init__(self, name):
+        self.name = name
+        self.by_name[name] = self
+        ALL.add(self)
+
+    def shown(self):
+        return self.name
