@@ -40,6 +40,9 @@ __all__ = ["Cold", "Codes", "run"]
 Codes = dict[str, tuple[str, CodeType]]
 """What earlier checks compiled: relative path to text and code."""
 
+Frames = list[tuple[FrameType, int]]
+"""A stack: frames with the line each is at, outermost first."""
+
 _FRAMES: Final = 12  # of a traceback, the innermost
 _BEYOND: Final = 4  # frames of packages, from where managed code called them
 _LINE: Final = 2000  # characters of an error's text
@@ -272,11 +275,14 @@ class _Run:
     def _time_is_up(self, number: int, frame: FrameType | None) -> NoReturn:
         what = "the self-check" if self.testing else "the import"
         text = f"{what} did not end within {self.check.limit:g} s"
-        self._end(self._failed(text, _stack(frame), "selfcheck" if self.testing else "blocking"), [], {})
+        # The interrupted one may be the loop, while a process waits.
+        stacks = [_stack(frame), *(_stack(waiting) for _, waiting in kernel.stacks())]
+        culprit = next((stack for stack in stacks if self._managed(stack)), stacks[0])
+        self._end(self._failed(text, culprit, "selfcheck" if self.testing else "blocking"), [], {})
 
-    def _failed(self, text: str, frames: list[tuple[FrameType, int]], kind: str = "") -> Failed:
+    def _failed(self, text: str, frames: Frames, kind: str = "") -> Failed:
         """`frames`: outermost first. What is no managed module's doing is left out at their beginning."""
-        managed = [i for i, (f, _) in enumerate(frames) if self.cold.relative(f.f_code.co_filename)]
+        managed = self._managed(frames)
         path, line, shown = "", 0, ""
         if managed:
             innermost, line = frames[managed[-1]]
@@ -299,6 +305,9 @@ class _Run:
             traceback=shown,
         )
 
+    def _managed(self, frames: Frames) -> list[int]:
+        return [i for i, (f, _) in enumerate(frames) if self.cold.relative(f.f_code.co_filename) is not None]
+
     def _stage_lines(self) -> None:
         """Let tracebacks show the staged lines, not what lies on disk."""
         for relative, text in self.check.sources.items():
@@ -310,8 +319,8 @@ class _Run:
 # --- internals -------------------------------------------------------------------------------------------------
 
 
-def _stack(frame: FrameType | None) -> list[tuple[FrameType, int]]:
-    found = []
+def _stack(frame: FrameType | None) -> Frames:
+    found: Frames = []
     while frame is not None:
         found.append((frame, frame.f_lineno))
         frame = frame.f_back
