@@ -150,3 +150,98 @@ MUTANTS = [
         "tests/otp/test_gen_statem_suite_times.py::test_state_timeout",
     ),
 ]
+
+# State machines, event managers, tasks, typed requests.
+MUTANTS += [
+    Mutant(
+        "state machine: let an event time-out survive an event",
+        OTP + "state_machine_engine.py",
+        "    if due is not None:\n        engine.cancel(EVENT_TIMEOUT)\n",
+        "",
+        "tests/otp/test_gen_statem_suite_times.py::test_event_timeout_is_cancelled_by_any_event",
+    ),
+    Mutant(
+        "state machine: put inserted events behind what waits",
+        OTP + "state_machine_engine.py",
+        "engine.queue.extendleft(reversed(plan.inserted))",
+        "engine.queue.extend(plan.inserted)",
+        STATEM + "test_event_order_whole",
+    ),
+    Mutant(
+        "state machine: make an enter call without a change of state",
+        OTP + "state_machine_engine.py",
+        "            changed = enter = True",
+        "            changed = True\n        enter = True",
+        STATEM + "test_state_enter",
+    ),
+    Mutant(
+        "state machine: run zero time-outs newest first",
+        OTP + "state_machine_engine.py",
+        "engine.zero.popleft()",
+        "engine.zero.pop()",
+        "tests/otp/test_state_machine_edges.py::test_ten_thousand_timeouts_of_zero_happen_in_order",
+    ),
+    Mutant(
+        "event manager: let a failing handler stay",
+        OTP + "event_manager.py",
+        '                self._remove(one, ("error", reason), reason, message, failed=True)\n                continue\n',
+        "                continue\n",
+        "tests/otp/test_gen_event_suite.py::test_a_failing_handler_is_removed_and_the_manager_lives",
+    ),
+    Mutant(
+        "event manager: put a handler that is swapped in first",
+        OTP + "event_manager.py",
+        "self.handlers.insert(at, new)",
+        "self.handlers.insert(0, new)",
+        "tests/otp/test_event_manager_edges.py::test_a_swap_from_a_callback_keeps_the_place",
+    ),
+    Mutant(
+        "event manager: keep the handler of an owner that has ended",
+        OTP + "event_manager.py",
+        "            self._owner_gone(message)\n",
+        "            pass\n",
+        "tests/otp/test_gen_event_suite.py::test_add_sup_handler_owner_ends_normally",
+    ),
+    Mutant(
+        "task: keep the request of a task that was not in time",
+        OTP + "task.py",
+        "        value = kernel.receive_response(task.ref, timeout)\n    except CallError as error:\n        task.spent",
+        "        value = kernel.wait_response(task.ref, timeout)\n    except CallError as error:\n        task.spent",
+        "tests/otp/test_task.py::test_await_exits_on_timeout_and_demonitors_and_unaliases",
+    ),
+    Mutant(
+        "task: link one of async_nolink",
+        OTP + "task_supervisor.py",
+        "    return asked(_start(sup, shutdown, answer, fn, args, me, callers(me)), fn, me)",
+        "    return async_(sup, fn, *args, shutdown=shutdown)",
+        "tests/otp/test_task_supervisor.py::test_async_spawns_tasks_under_the_supervisor",
+    ),
+    Mutant(
+        "task: look the mailbox through for every result",
+        OTP + "task.py",
+        "None if limit is None else limit.left(), mark)",
+        "None if limit is None else limit.left())",
+        "tests/otp/test_task_edges.py::test_awaiting_a_hundred_tasks_with_a_long_mailbox_scans_it_but_a_few_times",
+    ),
+    Mutant(
+        "task stream: run more tasks than max_concurrency",
+        OTP + "task_stream.py",
+        "while more and len(stream.running) < most and",
+        "while more and",
+        "tests/otp/test_task_stream.py::test_is_bounded_and_pulls_only_when_there_is_room",
+    ),
+    Mutant(
+        "typed: let a request reach any method",
+        OTP + "typed.py",
+        "    if found.__class__ is not kind:",
+        "    if found is None:",
+        "tests/docs/test_typed_server.py::test_a_request_reaches_marked_methods_only",
+    ),
+    Mutant(
+        "typed: send arguments that do not fit",
+        OTP + "typed.py",
+        "self._signature.bind(None, *args, **options)",
+        "pass",
+        "tests/otp/test_typed_edges.py::test_arguments_that_do_not_fit_are_the_callers_mistake",
+    ),
+]
