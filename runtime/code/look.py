@@ -1,0 +1,218 @@
+"""A working tree compared with what runs: which files would have to be released, and which of them look half written.
+
+Theory of operation: a `Tree` is looked at again and again. Each look lists the folders (a stat for each file, some 10 us)
+and reads only the files whose stat differs from the last look's, whose stat is too fresh to be trusted (a second write
+within one tick of the file system's clock leaves no mark), or of which somebody says that they changed. What counts is
+the content: a file that was only touched is no change.
+
+The batch is everything that differs from what runs, however long ago it was saved: when one of two files was broken and is
+saved again, both go live together. A file that nothing has imported yet joins only when a module of the batch imports it;
+otherwise a saved test or client would be loaded into the node.
+
+Everything here blocks on files and belongs into a thread; one look at a time.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import decode_source
+from pathlib import Path
+
+from runtime.code.roots import Roots
+
+__all__ = ["Look", "Tree", "is_source"]
+
+_FRESH = 50_000_000
+"""Nanoseconds: a stat younger than this may hide a second write."""
+
+# Types
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look found.
+
+    `changed`: paths whose content is not the last look's. `batch`: {path: text, None: deleted} of all that differs from
+    what runs. `doubtful`: those of the batch that may be half of something (gone, emptied, do not compile). `unread`:
+    {path: sentence} for files that are no text; they are not in the batch.
+    """
+
+    changed: frozenset[str]
+    batch: Mapping[str, str | None]
+    doubtful: frozenset[str]
+    unread: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class _File:
+    signature: tuple[int, ...]
+    sha: str
+
+
+class Tree:
+    """The Python files under the roots' folders, as they were at the last look."""
+
+    def __init__(self, roots: Roots) -> None:
+        self.roots = roots
+        self.files: dict[str, _File] = {}
+
+    def look(self, told: Collection[str], running: Mapping[str, str]) -> Look:
+        """Look at the files. `told`: paths that are said to have changed; `running`: {path: sha256} of what runs.
+
+        Raises OSError when it cannot look (no descriptor left, no right): what it does not see is not taken for gone.
+        """
+        changed = self._refresh(frozenset(told))
+        differing = {path for path, sha in running.items() if self._sha(path) != sha}
+        unread: dict[str, str] = {}
+        batch = self._read(differing, unread)
+        new = {path for path in self.files if path not in running}
+        trees = {path: _parsed(text) for path, text in batch.items()}
+        doubtful = {path for path, text in batch.items() if not text or trees[path] is None}
+        waiting = list(batch)
+        while waiting and new:
+            path = waiting.pop()
+            tree = trees[path]
+            if tree is None:
+                continue
+            joined = self._read({p for p in self._imported(path, tree) if p in new}, unread)
+            for other, text in joined.items():
+                new.discard(other)
+                batch[other] = text
+                trees[other] = _parsed(text)
+                waiting.append(other)
+                if trees[other] is None:
+                    doubtful.add(other)
+        return Look(changed, batch, frozenset(doubtful), unread)
+
+    # internals
+
+    def _refresh(self, told: frozenset[str]) -> frozenset[str]:
+        before = self.files
+        files: dict[str, _File] = {}
+        changed: set[str] = set()
+        now = time.time_ns()
+        for path, entry in self._entries():
+            try:
+                stat = entry.stat()
+                known = before.get(path)
+                signature: tuple[int, ...] = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
+                if known is None or known.signature != signature or path in told:
+                    sha = _sha(Path(entry.path).read_bytes())
+                else:
+                    sha = known.sha
+            except FileNotFoundError:  # gone meanwhile, or a link that leads nowhere
+                continue
+            if now - max(stat.st_mtime_ns, stat.st_ctime_ns) < _FRESH:
+                signature = ()  # never equal: read again next time
+            files[path] = _File(signature, sha)
+            if known is None or known.sha != sha:
+                changed.add(path)
+        self.files = files
+        changed |= before.keys() - files.keys()
+        return frozenset(changed)
+
+    def _entries(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        waiting = [str(self.roots.base / folder) for folder in self.roots.folders]
+        while waiting:
+            try:
+                with os.scandir(waiting.pop()) as entries:
+                    found = list(entries)
+            except (FileNotFoundError, NotADirectoryError):  # not there (yet)
+                continue
+            for entry in found:
+                if entry.is_dir(follow_symlinks=False):
+                    if not _is_hidden(entry.name):
+                        waiting.append(entry.path)
+                elif is_source(entry.name):
+                    yield os.path.relpath(entry.path, self.roots.base), entry
+
+    def _sha(self, path: str) -> str | None:
+        file = self.files.get(path)
+        return file.sha if file is not None else None
+
+    def _read(self, paths: Collection[str], unread: dict[str, str]) -> dict[str, str | None]:
+        found: dict[str, str | None] = {}
+        for path in sorted(paths):
+            try:
+                found[path] = decode_source(self.roots.path_of(path).read_bytes())
+            except FileNotFoundError:
+                found[path] = None
+            except UnicodeDecodeError as error:
+                unread[path] = f"is not {error.encoding} (at byte {error.start}): save it as UTF-8"
+            except SyntaxError as error:  # the encoding that it names
+                unread[path] = f"is no text ({error}): save it as UTF-8"
+        return found
+
+    def _imported(self, path: str, tree: ast.Module) -> set[str]:
+        """The files that a module's top level imports, packages on the way included."""
+        package = self.roots.module_of(path).split(".")
+        if not path.endswith("/__init__.py"):
+            package = package[:-1]
+        names: set[str] = set()
+        for node in _top_level(tree):
+            if isinstance(node, ast.Import):
+                names.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                head = package[: len(package) - node.level + 1] if node.level else []
+                origin = ".".join([*head, *([node.module] if node.module else [])])
+                names.add(origin)
+                names.update(f"{origin}.{alias.name}" for alias in node.names)
+        paths = set()
+        for name in names:
+            parts = name.split(".")
+            for length in range(1, len(parts) + 1):
+                at = "/".join(parts[:length])
+                paths |= {f"{at}.py", f"{at}/__init__.py"}
+        return paths
+
+
+# API
+
+
+def is_source(name: str) -> bool:
+    """Tell whether a file of this name can be a module: not what editors leave beside one (.x.py.swp, x~.py, #x.py#)."""
+    stem, dot, ending = name.rpartition(".")
+    return bool(dot) and ending == "py" and stem.isidentifier()
+
+
+# Internals
+
+
+def _sha(data: bytes) -> str:
+    """As the hash of what would run: of the text, line ends made equal."""
+    try:
+        data = decode_source(data).encode()
+    except (UnicodeDecodeError, SyntaxError):
+        pass
+    return hashlib.sha256(data).hexdigest()
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__pycache__"
+
+
+def _parsed(text: str | None) -> ast.Module | None:
+    """The syntax tree, or None for what is no Python. Compiled to the end: some errors only the compiler finds."""
+    if text is None:
+        return None
+    try:
+        tree = ast.parse(text)
+        compile(tree, "<look>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return tree
+
+
+def _top_level(tree: ast.Module) -> Iterator[ast.AST]:
+    """All nodes but those inside functions: these import when they are called."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            waiting.extend(ast.iter_child_nodes(node))
