@@ -260,10 +260,9 @@ class _Run:
             )
             return failed
         frames = list(traceback.walk_tb(error.__traceback__))
-        if not self.testing and type(error).__name__ == "BlockingSwitchOutError":
-            return self._failed(
-                "waits while it is being imported, and the whole node would wait with it", frames, "blocking"
-            )
+        if not self.testing and isinstance(error, kernel.BLOCKED):
+            text = "waits while it is being imported, and the whole node would wait with it"
+            return self._failed(text, frames, "blocking")
         if isinstance(error, SystemExit):
             text = f"ends the program ({text})"
         return self._failed(text, frames)

@@ -283,7 +283,7 @@ def test_one_that_takes_no_signal_is_ended_too(app):
         ("import time; time.sleep(60)", "sleeps"),
         ("from time import sleep; sleep(60)", "sleeps"),
         ("import gevent; gevent.sleep(60)", "waits"),
-        ("from runtime.kernel import sleep; sleep(60)", ""),
+        ("from runtime.kernel import sleep; sleep(60)", "waits"),
         ("import threading; threading.Thread(target=print).start()", "thread"),
         ("from concurrent.futures import ThreadPoolExecutor as T; T().submit(print)", "thread"),
         ("import socket; socket.socket().connect(('127.0.0.1', 9))", "connection"),
@@ -298,7 +298,7 @@ def test_a_top_level_that_would_hold_up_the_node_is_told(app, statement, what):
         app.check(limit=2)
     assert (caught.value.path, caught.value.line) == ("app/users.py", 2)
     assert what in caught.value.reason
-    assert caught.value.kind == ("blocking" if what else "import")
+    assert caught.value.kind == "blocking"
 
 
 def test_a_function_called_from_the_top_level_counts_as_the_top_level(app):
