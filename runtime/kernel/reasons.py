@@ -46,10 +46,12 @@ class Crash:
     that a supervisor repairs in microseconds should not pay for a page of text that nobody may look at.
     """
 
-    __slots__ = ("exception", "places")
+    __slots__ = ("exception", "places", "reported")
 
     def __init__(self, exception: BaseException) -> None:
         self.exception = exception
+        self.reported = False
+        """A report has shown the trace; those that follow on the same failure need not."""
         self.places = _places(exception.__traceback__)
         _release(exception)
 

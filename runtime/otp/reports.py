@@ -4,7 +4,9 @@ Each report is a frozen dataclass. It travels in `record.report`; the record's m
 handler wants it, and bounded in depth, in items per container and in characters, whatever the state holds.
 
 One failure of a server gives a server report (what it was doing) and a crash report (what the process was); its
-supervisor adds one of its own. Loggers: `evergreen.server`, `evergreen.crash`, `evergreen.supervisor`...
+supervisor adds one of its own. The text of the first has the traceback, the others' refer to it; and what is as it
+usually is (no messages, an empty dictionary, little memory) is in the record but not in the text. Loggers:
+`evergreen.server`, `evergreen.crash`, `evergreen.supervisor`...
 
 Secrets: reports show state, last message and reason as `format_status` returns them. Nothing else hides anything.
 Source: OTP logger_report events of gen_server and proc_lib; format depth as proc_lib_SUITE t_format.
@@ -24,6 +26,7 @@ from runtime.kernel import Crash
 __all__ = [
     "CHARS_LIMIT",
     "DEPTH",
+    "Brief",
     "CrashReport",
     "Neighbour",
     "Report",
@@ -42,10 +45,22 @@ WIDTH = 25
 CHARS_LIMIT = 16_384
 """Characters of one report's text."""
 _FIELD_LIMIT = 4_096
+_MUCH_MEMORY = 1_000_000
+"""Bytes of a process from which on a text mentions them."""
 _EMPTY: frozenset[type] = frozenset({str, tuple})
 _PLAIN = frozenset({"client_name", "initial_call", "module", "name", "status"})
 
 # --------------------------------------------------------------------------------------------------------- types
+
+
+class Brief:
+    """A part of a report that has a text of its own, shorter than its fields."""
+
+    __slots__ = ()
+
+    def brief(self, depth: int, limit: int) -> str:
+        """Return the text, values no deeper than `depth` and no longer than `limit`."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +70,8 @@ class Report:
     label: ClassVar[str] = "report"
     level: ClassVar[int] = logging.ERROR
     title: ClassVar[str] = "report"
+    usual: ClassVar[Mapping[str, Any]] = {}
+    """Values that say nothing, by field: left out of the text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +127,9 @@ class CrashReport(Report):
 
     label: ClassVar[str] = "crash"
     title: ClassVar[str] = "crasher"
+    usual: ClassVar[Mapping[str, Any]] = {
+        "message_queue_len": 0, "dictionary": {}, "trap_exit": False, "status": "running",
+    }  # fmt: skip
 
     initial_call: Any
     pid: Any
@@ -136,7 +156,13 @@ def emit(report: Report) -> None:
     """Send a report to its logger. Never raises: a report that fails must not hide the failure it is about."""
     logger = logging.getLogger(f"evergreen.{report.label}")
     try:
-        logger.log(report.level, "%s", _Text(report), extra={"report": report})
+        if not logger.isEnabledFor(report.level):
+            return
+        reason = getattr(report, "reason", None)
+        trace = not (isinstance(reason, Crash) and reason.reported)
+        if isinstance(reason, Crash):
+            reason.reported = True
+        logger.log(report.level, "%s", _Text(report, trace), extra={"report": report})
     except Exception:
         logging.getLogger("evergreen.reports").warning(
             "a %s report could not be logged", report.label, exc_info=True
@@ -148,16 +174,20 @@ def is_wanted(kind: type[Report]) -> bool:
     return logging.getLogger(f"evergreen.{kind.label}").isEnabledFor(kind.level)
 
 
-def render(report: Report, depth: int = DEPTH, chars_limit: int = CHARS_LIMIT) -> str:
-    """Return the report's text: a title and one `name: value` line per field, traces in full below."""
+def render(
+    report: Report, depth: int = DEPTH, chars_limit: int = CHARS_LIMIT, *, with_trace: bool = True
+) -> str:
+    """Return the report's text: a title and one `name: value` line per field that says something, the trace in full
+    below (or, without `with_trace`, where it is).
+    """
     lines = [f"=== {report.title} ==="]
     trace = ""
     for item in fields(report):
         value = getattr(report, item.name)
-        if value is None or (value.__class__ in _EMPTY and not value):
+        if value is None or (value.__class__ in _EMPTY and not value) or _is_usual(report, item.name, value):
             continue
         if item.name == "reason" and isinstance(value, Crash):
-            trace = value.trace
+            trace = value.trace if with_trace else "Traceback: in the first report of this failure"
         if item.name == "neighbours":
             lines.append(f"  neighbours: {len(value)}")
             lines.extend(
@@ -167,6 +197,8 @@ def render(report: Report, depth: int = DEPTH, chars_limit: int = CHARS_LIMIT) -
         elif item.name == "client_stack":
             lines.append("  client_stack:")
             lines.extend("    " + line for line in value[:_FIELD_LIMIT].splitlines())
+        elif isinstance(value, Brief):
+            lines.append(f"  {item.name}: {value.brief(depth, _FIELD_LIMIT)}")
         elif item.name in _PLAIN and isinstance(value, str):
             lines.append(f"  {item.name}: {_cut(value, _FIELD_LIMIT)}")
         else:
@@ -191,13 +223,20 @@ def format_term(value: Any, depth: int = DEPTH, chars_limit: int = CHARS_LIMIT) 
 class _Text:
     """A report's text, made when it is asked for."""
 
-    __slots__ = ("_report",)
+    __slots__ = ("_report", "_with_trace")
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, with_trace: bool) -> None:
         self._report = report
+        self._with_trace = with_trace
 
     def __str__(self) -> str:
-        return render(self._report)
+        return render(self._report, with_trace=self._with_trace)
+
+
+def _is_usual(report: Report, name: str, value: Any) -> bool:
+    if name == "memory":
+        return isinstance(value, int) and value < _MUCH_MEMORY
+    return name in report.usual and bool(value == report.usual[name])
 
 
 def _cut(text: str, limit: int) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
 from runtime.otp.child_spec import ChildSpec
-from runtime.otp.reports import CHARS_LIMIT, DEPTH, Report, emit, render
+from runtime.otp.reports import CHARS_LIMIT, DEPTH, Brief, Report, emit, format_term, render
 
 __all__ = ["MAX_RESTARTS", "Offender", "ProgressReport", "SupervisorReport", "format_report"]
 
@@ -25,7 +25,7 @@ MAX_RESTARTS: Final = "reached_max_restart_intensity"
 
 
 @dataclass(frozen=True, slots=True)
-class Offender:
+class Offender(Brief):
     """The child a report is about. `count` is more than 1 when one report speaks for many that are alike."""
 
     pid: Any
@@ -49,6 +49,13 @@ class Offender:
         # Without the arguments of a temporary child: they are dropped, and None would read as "none needed".
         start = (name,) if spec.start[1] is None else (name, *spec.start[1])
         return cls(pid, spec.id, start, spec.restart, spec.shutdown, spec.type, count)
+
+    def brief(self, depth: int, limit: int) -> str:
+        """As `'worker' <5@nonode>, pool:Worker.start_link(0), permanent`."""
+        who = format_term(self.id, depth, limit) + ("" if self.pid is None else f" {self.pid!r}")
+        arguments = ", ".join(format_term(one, depth - 1, limit) for one in self.start[1:])
+        many = f", and {self.count - 1} more like it" if self.count > 1 else ""
+        return f"{who}, {self.start[0]}({arguments}), {self.restart}{many}"[:limit]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

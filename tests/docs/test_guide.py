@@ -28,7 +28,7 @@ class Guide:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        shutil.copytree(EXAMPLES, directory, ignore=shutil.ignore_patterns("__pycache__", "var"))
+        shutil.copytree(EXAMPLES, directory, ignore=shutil.ignore_patterns("__pycache__", "var", ".*"))
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = str(probe.getsockname()[1])
         for file in directory.iterdir():
