@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
+import ast
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-__all__ = ["TreeError", "read_text", "read_tree"]
+from runtime.code.roots import Roots
+
+__all__ = ["TreeError", "read_text", "read_tree", "vsns_of"]
 
 
 class TreeError(Exception):
@@ -16,21 +19,13 @@ class TreeError(Exception):
 # API
 
 
-def read_tree(base: Path, folders: Iterable[str] = (".",)) -> dict[str, str]:
-    """Return {path relative to `base`, with slashes: text} for all Python files under the folders.
-
-    Hidden files and folders and `__pycache__` are left out; links to folders are not followed (they may lead in circles,
-    or out of the tree). Blocks on files. Raises TreeError for a file that cannot be read or is not UTF-8.
-    """
-    return {
-        path.relative_to(base).as_posix(): read_text(path)
-        for folder in folders
-        for path in sorted(_files(base / folder))
-    }
+def read_tree(roots: Roots) -> dict[str, str]:
+    """Return {relative path: text} of all managed files on disk. Blocks on files. Raises TreeError."""
+    return {relative: read_text(roots.path_of(relative)) for relative in roots.files()}
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a source file, its line ends as they are. Raises TreeError."""
+    """Return the text of a source file, its line ends as they are. Raises TreeError: cannot be read, or is not UTF-8."""
     try:
         return path.read_bytes().decode("utf-8")
     except OSError as error:
@@ -39,12 +34,17 @@ def read_text(path: Path) -> str:
         raise TreeError(f"{path} is not UTF-8 (at byte {error.start}): save it as UTF-8") from None
 
 
-# Internals
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for here, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
-        for name in names:
-            if name.endswith(".py") and not name.startswith("."):
-                yield Path(here, name)
+def vsns_of(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return the `__vsn__` of each module that has one as a plain constant, by path. Never raises for bad syntax."""
+    found = {}
+    for path, text in texts.items():
+        try:
+            body = ast.parse(text).body if "__vsn__" in text else []
+        except (SyntaxError, ValueError):
+            continue  # the node will say it better
+        for statement in body:
+            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
+                names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
+                if "__vsn__" in names and isinstance(statement.value.value, str | int | float):
+                    found[path] = statement.value.value
+    return found
