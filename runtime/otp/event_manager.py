@@ -25,15 +25,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from runtime import kernel
 from runtime.kernel import INTERPRETER_EXITS, Call, CallError, Cast, Crash, Exit, Process, ProcessExit
 
+from .event_handler import (
+    MISSING,
+    EventExit,
+    EventHandler,
+    EventHandlerReport,
+    Handler,
+    HandlerError,
+    Remove,
+    Swap,
+    Swapped,
+    checked,
+    said,
+)
 from .gen_server import GenServer, stop
-from .outcome import CONTROL, UNSET, BadReturnValue, Fail, NoReply, Reply, Undefined
-from .reports import Report, emit, format_term, is_wanted
+from .outcome import CONTROL, BadReturnValue, Fail, NoReply, Reply
+from .reports import emit, is_wanted
 from .server_state import UNLINKED, describe, fields, set_fields, shown_status
 
 __all__ = [
@@ -43,146 +55,6 @@ __all__ = [
 ]  # fmt: skip
 
 # --------------------------------------------------------------------------------------------------------- types
-
-
-class EventHandler:
-    """Base class of handlers: override the callbacks you need. They run in the manager's process, and may block it.
-
-    Event, call and info callbacks may return, besides what each says: NoReply(hibernate=True), Remove(), Swap(...).
-    Anything else than that, or an exception, removes the handler with terminate(("error", reason)).
-    """
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if "__init__" in cls.__dict__:
-            raise TypeError(
-                f"{cls.__qualname__} defines __init__, which is never called: a handler is set up by init(self, ...), "
-                "in its manager's process"
-            )
-
-    def init(self, *args: Any, **swapped: Any) -> Any:
-        """Set the state up. Return None | NoReply(hibernate=True) | Fail(reason): it is not added.
-
-        When it comes in by a swap, the result of the old handler's terminate is given as the keyword `previous`:
-        MISSING if the old one was not there, a Crash if its terminate failed.
-        """
-
-    def handle_event(self, event: Any) -> Any:
-        """Handle what was given to `notify` or `sync_notify`. Return None."""
-        raise Undefined(self, "handle_event")
-
-    def handle_call(self, request: Any) -> Any:
-        """Answer a `call` to this handler. Return the reply; Reply(value, hibernate=True), Remove(reply), Swap(reply=)."""
-        raise Undefined(self, "handle_call")
-
-    def handle_info(self, message: Any) -> Any:
-        """Handle any other message that the manager got. Return None."""
-
-    def terminate(self, reason: Any) -> Any:
-        """Clean up: the handler is being removed. What it returns goes to whoever deleted it or comes in its place.
-
-        `reason`: the argument of delete_handler or of the swap; "remove_handler" after Remove(); "stop" when the
-        manager ends; ("stop", reason) when the owner of a supervised handler has ended; ("error", reason).
-        """
-
-    def code_change(self, old_version: Any, extra: Any) -> Any:
-        """Bring the fields into the form that this code wants. If it raises, the old state stays.
-
-        By whom it is called, and what it may do: see GenServer.code_change.
-        """
-        raise Undefined(self, "code_change")
-
-    def format_status(self, status: dict[str, Any]) -> Mapping[str, Any]:
-        """Return `status` (keys: state, message, reason) as people may see it, in get_status and in reports."""
-        return status
-
-
-Handler = type[EventHandler] | tuple[type[EventHandler], Any]
-"""How a handler is called: its class, or (class, id)."""
-
-
-class HandlerError(Exception):
-    """A handler was not added, not found, or failed while it answered; `handler` and `reason` say which and why.
-
-    `reason`: "not_found"; what `init` gave Fail; a Crash; a BadReturnValue; an exit reason.
-    """
-
-    def __init__(self, handler: Any, reason: Any) -> None:
-        super().__init__(f"event handler {_said(handler)}: {format_term(reason, chars_limit=1000)}")
-        self.handler = handler
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class EventExit:
-    """Message to the owner of a supervised handler: it is gone. Erlang's {gen_event_EXIT, Handler, Reason}.
-
-    `why`: "normal" (deleted, or removed itself), "shutdown" (the manager ends), Swapped(handler, owner), or the failure.
-    """
-
-    manager: Process
-    handler: Any
-    why: Any
-
-    __handed_over__: ClassVar[bool] = True  # a reason may be any value
-
-
-class Swapped(NamedTuple):
-    """Why in an EventExit: `handler` took the place, supervised by `owner` (None: by nobody)."""
-
-    handler: Any
-    owner: Process | None
-
-
-class Remove:
-    """From a callback: remove this handler, after terminate("remove_handler")."""
-
-    __slots__ = ("reply",)
-
-    def __init__(self, reply: Any = None) -> None:
-        self.reply = reply
-
-
-class Swap:
-    """From a callback: terminate(argument), then put `handler`, given `args`, in this one's place (and ownership).
-
-    If its init fails, both are gone; the owner hears of both.
-    """
-
-    __slots__ = ("args", "argument", "handler", "reply")
-
-    def __init__(self, argument: Any, handler: Handler, *args: Any, reply: Any = None) -> None:
-        self.argument = argument
-        self.handler = _checked(handler)
-        self.args = args
-        self.reply = reply
-
-
-class _Missing:
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "MISSING"
-
-
-MISSING: Final = _Missing()
-"""What a swapped-in handler is told of one that was not there (Erlang: error)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventHandlerReport(Report):
-    """A handler failed and was removed. `state`, `last_message` and `reason` come from its format_status."""
-
-    label: ClassVar[str] = "event_manager"
-    level: ClassVar[int] = logging.ERROR
-    title: ClassVar[str] = "event handler removed after a failure"
-
-    handler: Any
-    manager: Any
-    module: str
-    reason: Any
-    last_message: Any
-    state: Any
 
 
 class EventManager(GenServer):
@@ -239,7 +111,7 @@ class EventManager(GenServer):
                 if (kind, name) == before[:2] and isinstance(new, dict):
                     set_fields(one.handler, new)
             except Exception as problem:  # noqa: BLE001 - as in OTP: a failing function changes nothing
-                _log.warning("replace_state of %s failed: %r", _said(one.name), problem)
+                _log.warning("replace_state of %s failed: %r", said(one.name), problem)
         return self.system_get_state()
 
     def system_code_change(self, module: Any, old_version: Any, extra: Any) -> None:
@@ -302,7 +174,7 @@ class EventManager(GenServer):
                 at = self.handlers.index(one) if one in self.handlers else 0
                 return self._swap(one, result.argument, result.handler, result.args, one.owner, at=at)
             except HandlerError as refusal:
-                _log.error("swap of %s: %s", _said(one.name), refusal)
+                _log.error("swap of %s: %s", said(one.name), refusal)
         else:
             reason = BadReturnValue(result)
             self._remove(one, ("error", reason), reason, message, failed=True)
@@ -385,7 +257,7 @@ class EventManager(GenServer):
             kernel.unlink(owner)
 
     def _find(self, handler: Handler) -> _Installed | None:
-        name = _checked(handler)
+        name = checked(handler)
         return next((one for one in self.handlers if one.name == name), None)
 
     def _found(self, handler: Handler) -> _Installed:
@@ -428,7 +300,7 @@ def sync_notify(manager: Any, event: Any, timeout: float | None = None) -> None:
 
 def call(manager: Any, handler: Handler, request: Any, timeout: float | None = 5.0) -> Any:
     """Ask one handler and return its reply. Raises HandlerError: not_found, or why it failed (and was removed)."""
-    return _ask(manager, _Ask(_checked(handler), request), timeout)
+    return _ask(manager, _Ask(checked(handler), request), timeout)
 
 
 def send_request(manager: Any, handler: Handler, request: Any, label: Any = None) -> kernel.Request:
@@ -436,12 +308,12 @@ def send_request(manager: Any, handler: Handler, request: Any, label: Any = None
 
     A refusal comes as CallError with the HandlerError as its reason.
     """
-    return kernel.request(manager, _Ask(_checked(handler), request), label)
+    return kernel.request(manager, _Ask(checked(handler), request), label)
 
 
 def add_handler(manager: Any, handler: Handler, *args: Any) -> None:
     """Add a handler, by its class or (class, id), initialised with `args`. Raises HandlerError if init fails."""
-    _ask(manager, _Add(_checked(handler), args, supervised=False), None)
+    _ask(manager, _Add(checked(handler), args, supervised=False), None)
 
 
 def add_sup_handler(manager: Any, handler: Handler, *args: Any) -> None:
@@ -450,12 +322,12 @@ def add_sup_handler(manager: Any, handler: Handler, *args: Any) -> None:
     The owner gets `EventExit(manager, handler, why)` when the handler goes; when the owner ends, the handler is removed
     by terminate(("stop", reason)). A manager that crashes takes owners with it that do not trap exits.
     """
-    _ask(manager, _Add(_checked(handler), args, supervised=True), None)
+    _ask(manager, _Add(checked(handler), args, supervised=True), None)
 
 
 def delete_handler(manager: Any, handler: Handler, argument: Any = None) -> Any:
     """Remove a handler; return the result of terminate(argument), a Crash if that failed. Raises HandlerError."""
-    return _ask(manager, _Delete(_checked(handler), argument), None)
+    return _ask(manager, _Delete(checked(handler), argument), None)
 
 
 def swap_handler(manager: Any, old: Handler, argument: Any, new: Handler, *args: Any) -> None:
@@ -464,12 +336,12 @@ def swap_handler(manager: Any, old: Handler, argument: Any, new: Handler, *args:
     No event gets lost between the two. The owner of a supervised handler becomes the new one's. If `old` is not there,
     `new` is added all the same (previous=MISSING). Raises HandlerError if init fails; then both are gone.
     """
-    _ask(manager, _Exchange(_checked(old), argument, _checked(new), args, supervised=False), None)
+    _ask(manager, _Exchange(checked(old), argument, checked(new), args, supervised=False), None)
 
 
 def swap_sup_handler(manager: Any, old: Handler, argument: Any, new: Handler, *args: Any) -> None:
     """As `swap_handler`; the caller becomes the new handler's owner, as by `add_sup_handler`."""
-    _ask(manager, _Exchange(_checked(old), argument, _checked(new), args, supervised=True), None)
+    _ask(manager, _Exchange(checked(old), argument, checked(new), args, supervised=True), None)
 
 
 def which_handlers(manager: Any, timeout: float | None = 5.0) -> list[Any]:
@@ -495,7 +367,7 @@ class _Installed:
         self.owner = owner
 
     def __repr__(self) -> str:
-        return f"<handler {_said(self.name)}>"
+        return f"<handler {said(self.name)}>"
 
 
 class _Event(NamedTuple):
@@ -603,22 +475,8 @@ def _ask(manager: Any, request: Any, timeout: float | None) -> Any:
         raise
 
 
-def _checked(handler: Any) -> Handler:
-    """Return the handler's name, with an id only if it has one; or raise TypeError: before anything is sent."""
-    kind, name = handler if isinstance(handler, tuple) and len(handler) == 2 else (handler, None)
-    if not (isinstance(kind, type) and issubclass(kind, EventHandler)):
-        raise TypeError(f"an event handler is a subclass of EventHandler, or (class, id), not {handler!r}")
-    return kind if name is None else (kind, name)
-
-
 def _reason(error: BaseException) -> Any:
     """Return why a handler failed; raise again what is not its failure."""
     if isinstance(error, INTERPRETER_EXITS):
         raise error
     return error.reason if isinstance(error, ProcessExit) else Crash(error)
-
-
-def _said(handler: Any) -> str:
-    kind, name = handler if isinstance(handler, tuple) and len(handler) == 2 else (handler, UNSET)
-    text = getattr(kind, "__qualname__", repr(kind))
-    return text if name is UNSET else f"{text}/{format_term(name, chars_limit=200)}"

@@ -80,9 +80,8 @@ class _Outside:
 
     def _asked(self, args: tuple[Any, ...], options: dict[str, Any]) -> Asked:
         """The request. Raises TypeError for arguments that do not fit: in the server they would be its end."""
-        if (
-            options or not self._least <= len(args) + 1 <= self._most
-        ):  # else they fit: the common case is a comparison
+        # The common case is one comparison; `bind` knows the whole rule, and how to say what is wrong.
+        if options or not self._least <= len(args) + 1 <= self._most:
             try:
                 self._signature.bind(None, *args, **options)
             except TypeError as problem:

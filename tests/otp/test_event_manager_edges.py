@@ -88,6 +88,16 @@ def test_an_id_of_none_is_no_id():
     stop(pid)
 
 
+@pytest.mark.parametrize("ask", [add_handler, delete_handler, lambda pid, name: call(pid, name, 1)])
+def test_an_id_that_is_not_hashable_is_refused_before_anything_is_sent(ask):
+    """Comparing two such ids may raise (arrays): in the manager that would be its end."""
+    pid = EventManager.start()
+    with pytest.raises(TypeError):
+        ask(pid, (Plain, ["list"]))
+    assert which_handlers(pid) == []
+    stop(pid)
+
+
 def test_a_handler_with_an_init_that_never_runs_is_refused():
     with pytest.raises(TypeError, match="never called"):
         type("Wrong", (EventHandler,), {"__init__": lambda self: None})
