@@ -25,7 +25,7 @@ Source: OTP gen_server; gen_server_SUITE.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NoReturn
 
 from runtime import kernel
@@ -78,6 +78,7 @@ from .requests import (
 from .server_state import UNLINKED, fields, report_failure, report_unhandled, set_fields, shown_status
 from .sys import SystemRequest, serve
 from .sys_debug import Debug
+from .sys_start import DebugOption, prepare
 
 __all__ = [
     "Answer", "CallError", "Deadline", "GenServer", "RequestIds", "abcast", "call", "cast", "check_response",
@@ -103,13 +104,14 @@ class GenServer:
     @classmethod
     def start_link(
         cls, *args: Any, name: Name | None = None, timeout: float | None = None,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None, debug: Iterable[DebugOption] | None = None,
     ) -> Process | MayBeNone:  # fmt: skip
         """Start a server linked to the caller, its parent; wait until `init(*args)` has run.
 
         Blocks at most `timeout` seconds (None: for ever). Returns the pid, or None when init returned Ignore(); who
         starts a server that never does is not made to check (see MayBeNone).
-        `options`: further ones of spawn (priority, watermarks, label).
+        `options`: further ones of spawn (priority, watermarks, label). `debug`: what of it to trace, log, count from the
+        first message on (see sys_start).
 
         Raises:
             StartError: init failed or was too slow (reason "timeout"); process and name are gone, and no Exit message
@@ -118,24 +120,24 @@ class GenServer:
             AlreadyStarted: the name is taken (`.pid`).
         Source: OTP gen_server:start_link/4; gen_server_SUITE start, loop_start_fail, otp_7669.
         """
-        return _start(cls, args, name, timeout, options, link=True)
+        return _start(cls, args, name, timeout, options, debug, link=True)
 
     @classmethod
     def start(
         cls, *args: Any, name: Name | None = None, timeout: float | None = None,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None, debug: Iterable[DebugOption] | None = None,
     ) -> Process | MayBeNone:  # fmt: skip
         """As start_link, without link or parent."""
-        return _start(cls, args, name, timeout, options, link=False)
+        return _start(cls, args, name, timeout, options, debug, link=False)
 
     @classmethod
     def start_monitor(
         cls, *args: Any, name: Name | None = None, timeout: float | None = None,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None, debug: Iterable[DebugOption] | None = None,
     ) -> tuple[Process, Ref] | MayBeNone:  # fmt: skip
         """As start, and monitor the server: returns (pid, ref), or None when ignored."""
         refs: list[Ref] = []
-        pid = _start(cls, args, name, timeout, options, link=False, refs=refs)
+        pid = _start(cls, args, name, timeout, options, debug, link=False, refs=refs)
         return None if pid is None else (pid, refs[0])
 
     @classmethod
@@ -356,25 +358,33 @@ class _Ended(ProcessExit):
 
 def _start(
     cls: type[GenServer], args: tuple[Any, ...], name: Name | None, timeout: float | None,
-    options: Mapping[str, Any] | None, *, link: bool, refs: list[Ref] | None = None,
+    options: Mapping[str, Any] | None, debug: Iterable[DebugOption] | None, *, link: bool, refs: list[Ref] | None = None,
 ) -> Process | None:  # fmt: skip
-    proc_lib.claim_name(name)
-    server = object.__new__(cls)
-    if not link:
-        setattr(server, UNLINKED, True)
-    mark = kernel.receive_mark()
-    # Nothing runs between the spawn and the first message, the start call: nobody can get in first.
-    pid = kernel.spawn_callback(server, link=link, name=name, **(options or {}))
+    watched = None if debug is None else prepare(debug)
+    try:
+        proc_lib.claim_name(name)
+        server = object.__new__(cls)
+        if not link:
+            setattr(server, UNLINKED, True)
+        mark = kernel.receive_mark()
+        # Nothing runs between the spawn and the first message, the start call: nobody can get in first.
+        pid = kernel.spawn_callback(server, link=link, name=name, **(options or {}))
+    except BaseException:
+        if watched is not None:
+            watched.close()
+        raise
     pid.control = control = _Control()
     control.start = args
+    control.debug = watched
     value = proc_lib.await_start(pid, mark, timeout, link=link, refs=refs)
     return None if value.__class__ is Ignore else pid
 
 
 def _begin(server: GenServer, process: Process, call: Call) -> None:
     """The first message: run init and tell the starter."""
-    args = process.control.start
-    process.control = None
+    control = process.control
+    args, control.start = control.start, None
+    control.tidy(process)
     try:
         result = server.init(*args)
     except BaseException as error:

@@ -48,7 +48,7 @@ Source: OTP gen_statem; gen_statem_SUITE.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, ClassVar, Literal, NoReturn
 
 from runtime import kernel
@@ -86,6 +86,7 @@ from .state_machine_record import Due, Engine
 from .state_machine_report import fields, report_unhandled, set_fields, status_of
 from .sys import SystemRequest
 from .sys_debug import Debug
+from .sys_start import DebugOption, prepare
 
 __all__ = [
     "Action", "BadActionFromStateFunction", "BadReplyAction", "BadReturnFromStateFunction", "BadStateEnterAction",
@@ -134,33 +135,34 @@ class GenStateMachine:
     @classmethod
     def start_link(
         cls, *args: Any, name: Name | None = None, timeout: float | None = None,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None, debug: Iterable[DebugOption] | None = None,
     ) -> Process | None:  # fmt: skip
         """Start a machine linked to the caller, its parent; wait until `init(*args)` has run.
 
         The first state's enter call comes after that. Blocks at most `timeout` seconds (None: for ever). Returns the
-        pid, or None when init returned Ignore(). `options`: further ones of spawn (priority, watermarks, label).
+        pid, or None when init returned Ignore(). `options`: further ones of spawn (priority, watermarks, label). `debug`:
+        what of it to trace, log, count from the first message on (see sys_start).
 
         Raises StartError or AlreadyStarted: as GenServer.start_link. Source: OTP gen_statem:start_link/4.
         """
-        return _start(cls, args, name, timeout, options, link=True)
+        return _start(cls, args, name, timeout, options, debug, link=True)
 
     @classmethod
     def start(
         cls, *args: Any, name: Name | None = None, timeout: float | None = None,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None, debug: Iterable[DebugOption] | None = None,
     ) -> Process | None:  # fmt: skip
         """As start_link, without link or parent."""
-        return _start(cls, args, name, timeout, options, link=False)
+        return _start(cls, args, name, timeout, options, debug, link=False)
 
     @classmethod
     def start_monitor(
         cls, *args: Any, name: Name | None = None, timeout: float | None = None,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None, debug: Iterable[DebugOption] | None = None,
     ) -> tuple[Process, Ref] | None:  # fmt: skip
         """As start, and monitor the machine: returns (pid, ref), or None when ignored."""
         refs: list[Ref] = []
-        pid = _start(cls, args, name, timeout, options, link=False, refs=refs)
+        pid = _start(cls, args, name, timeout, options, debug, link=False, refs=refs)
         return None if pid is None else (pid, refs[0])
 
     # ----------------------------------------------------------------------------------------------- callbacks
@@ -350,13 +352,20 @@ def enter_loop(
 
 def _start(
     cls: type[GenStateMachine], args: tuple[Any, ...], name: Name | None, timeout: float | None,
-    options: Mapping[str, Any] | None, *, link: bool, refs: list[Ref] | None = None,
+    options: Mapping[str, Any] | None, debug: Iterable[DebugOption] | None, *, link: bool, refs: list[Ref] | None = None,
 ) -> Process | None:  # fmt: skip
-    proc_lib.claim_name(name)
-    machine = object.__new__(cls)
-    mark = kernel.receive_mark()
-    # Nothing runs between the spawn and the first message, the start call: nobody can get in first.
-    pid = kernel.spawn_callback(machine, link=link, name=name, **(options or {}))
-    pid.control = Engine(linked=link, start=args)
+    watched = None if debug is None else prepare(debug)
+    try:
+        proc_lib.claim_name(name)
+        machine = object.__new__(cls)
+        mark = kernel.receive_mark()
+        # Nothing runs between the spawn and the first message, the start call: nobody can get in first.
+        pid = kernel.spawn_callback(machine, link=link, name=name, **(options or {}))
+    except BaseException:
+        if watched is not None:
+            watched.close()
+        raise
+    pid.control = engine = Engine(linked=link, start=args)
+    engine.debug = watched
     value = proc_lib.await_start(pid, mark, timeout, link=link, refs=refs)
     return None if value.__class__ is Ignore else pid

@@ -214,8 +214,11 @@ def install(
     """Have `function(its state, event, the process's state)` called in the process at each event; it returns its new state.
 
     It is removed when it returns DONE or raises, and by `remove`. `id`: the function itself if not given. An id that is
-    there already stays what it is.
+    there already stays what it is. Raises TypeError, before anything is sent, for what is no function.
     """
+    if not callable(function):
+        raise TypeError(f"install: {function!r} is no function")
+    hash(id)
     _ask(dest, timeout, "install", function if id is None else id, function, state)
 
 
@@ -381,8 +384,6 @@ def _log_to_file(debug: Debug, path: str | None) -> None:
 
 
 def _install(debug: Debug, id: Hashable, function: DebugFunction, state: Any) -> None:
-    if not callable(function):
-        raise TypeError(f"install: {function!r} is no function")
     debug.functions.setdefault(id, [function, state])
 
 

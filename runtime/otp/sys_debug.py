@@ -98,13 +98,15 @@ class Statistics:
 class LogFile:
     """A file of lines. Opened and written on the thread pool; closed at once, or by a write that is just under way.
 
-    Without that rule a write could hit another file that has got the same descriptor meanwhile.
+    Without that rule a write could hit another file that has got the same descriptor meanwhile. Also closed when nobody
+    has it any more: the process may have been killed while the thread opened it.
     """
 
     __slots__ = ("_closing", "_lock", "_writing", "fd", "path")
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.fd = -1
         self._lock = Lock()  # held for an assignment or two, so it may be taken in the hub too
         self._writing = self._closing = False
         self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -124,15 +126,19 @@ class LogFile:
                 self._writing = False
                 self._end()
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
-        """Does not block. Once."""
+        """Does not block. Again: nothing."""
         with self._lock:
             self._closing = True
             self._end()
 
     def _end(self) -> None:
-        if self._closing and not self._writing:
-            os.close(self.fd)
+        if self._closing and not self._writing and self.fd >= 0:
+            fd, self.fd = self.fd, -1
+            os.close(fd)
 
 
 class Debug:

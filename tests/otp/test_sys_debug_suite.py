@@ -13,12 +13,12 @@ from runtime.kernel import (
     NORMAL, CallError, Exit, ProcessExit, call, cast, is_alive, receive, reply, self_, send, sleep, spawn, trap_exit,
 )  # fmt: skip
 from runtime.otp import (
-    ChildSpec, DynamicSupervisor, GenServer, NoReply, Stop, Supervisor, SupFlags, application, event_manager, proc_lib,
+    AlreadyStarted, ChildSpec, DynamicSupervisor, GenServer, NoReply, StartError, Stop, Supervisor, SupFlags, application, event_manager, proc_lib,
     send_request, start_child, state_machine, sys, sys_debug, wait_response, which_children,
 )  # fmt: skip
 from runtime.otp.gen_server import enter_loop
 from runtime.otp.sys import In, NewState, Out
-from runtime.testing import settle
+from runtime.testing import settle, until
 from tests.support.servers import LeakyVault, Puppet, Vault, running
 
 assert application  # every behaviour is loaded
@@ -342,8 +342,10 @@ def test_install_is_removed(how, caplog):
 def test_install_what_is_no_function():
     """Ours: refused, nothing changes."""
     with running(Adder) as pid:
-        with pytest.raises(sys.CallbackFailed, match="no function"):
+        with pytest.raises(TypeError, match="no function"):
             sys.install(pid, "print")
+        with pytest.raises(TypeError):
+            sys.install(pid, print, id=[])
         assert pid.control is None
 
 
@@ -671,3 +673,126 @@ def test_none_wakes_a_hibernated_server():
         send(pid, None)
         assert call(pid, "seen") == [("info", None)]
         assert pid.control is None
+
+
+# ------------------------------------------------------------------------------------------- options at the start
+
+
+def _open_files(path):
+    held = []
+    for fd in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            held.append(fd.readlink())
+    return held.count(path)
+
+
+class Bulb(state_machine.GenStateMachine):
+    """As Adder, for what is tested here: a call of 1 is answered by 1."""
+
+    def init(self, _total=0):
+        return state_machine.NextState("on")
+
+    def on(self, kind, content):
+        return state_machine.Keep(state_machine.Reply(kind, content))
+
+
+@pytest.mark.parametrize("cls", [Adder, Bulb])
+def test_debug_options_at_the_start(cls, lines, tmp_path):
+    """OTP gen_server:start {debug, Dbgs}: trace, log, {log, N}, statistics, {log_to_file, F}, {install, F}."""
+    seen, path = [], tmp_path / "events.log"
+
+    def watch(count, event, _state):
+        seen.append((count, event))
+        return count + 1
+
+    debug = [
+        "trace", ("log", 3), "statistics", ("log_to_file", path), ("install", watch, 0),
+        ("install", lambda *_: sys.DONE, None, "mine"),
+    ]  # fmt: skip
+    pid = cls.start_link(0, debug=debug)
+    assert seen == []
+    assert set(sys.get_status(pid).debug) == {"trace", "log", "log_to_file", "statistics", "install"}
+    assert sys.get_status(pid).debug["install"] == (watch, "mine")
+    assert call(pid, 1) == 1
+    assert call(pid, 1) == (2 if cls is Adder else 1)
+    assert [event.__class__ for event in sys.get_log(pid)] == [Out, In, Out]
+    assert [count for count, _ in seen] == [0, 1, 2, 3]
+    assert seen[0][1] == In("call", 1, self_())
+    assert sys.get_statistics(pid).messages_in == 2
+    assert len(lines) == 4
+    assert path.read_text().splitlines() == lines
+    assert sys.get_status(pid).debug["install"] == (watch,)
+    sys.no_debug(pid)
+    assert sys.get_status(pid).debug == {}
+    assert call(pid, 1)
+    assert len(seen) == 4
+    assert _open_files(path) == 0
+    proc_lib.stop(pid)
+
+
+@pytest.mark.parametrize("start", ["start", "start_monitor"])
+def test_log_at_the_start_keeps_ten(start):
+    """OTP sys: log is {log, 10}; every start form takes debug options."""
+    pid = getattr(Adder, start)(0, debug=["log"])
+    pid = pid[0] if start == "start_monitor" else pid
+    for _ in range(20):
+        call(pid, 1)
+    assert len(sys.get_log(pid)) == 10
+    proc_lib.stop(pid)
+    settle()
+    while receive(0) is not kernel.TIMEOUT:
+        pass
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["loud", ("log", 0), ("log", True), ("log", "x"), ("install", 7), ("install",), ("log_to_file", 7), ("trace", 1), None, 7],
+)  # fmt: skip
+def test_a_wrong_debug_option_starts_nothing(wrong, tmp_path):
+    """Ours (OTP leaves it out): the starter's error, before there is a process or an open file."""
+    path, before = tmp_path / "events.log", set(kernel.processes())
+    with pytest.raises(ValueError, match="is no debug option"):
+        Adder.start(0, name="adder", debug=[("log_to_file", path), wrong])
+    with pytest.raises(OSError, match="No such file"):
+        Bulb.start(0, name="adder", debug=[("log_to_file", tmp_path / "nowhere" / "events.log")])
+    assert set(kernel.processes()) == before
+    assert kernel.whereis("adder") is None
+    assert _open_files(path) == 0
+
+
+def test_a_start_that_fails_leaves_no_file_open(tmp_path, crashes):
+    """Ours: neither when the name is taken nor when init fails."""
+    path = tmp_path / "events.log"
+
+    class Broken(GenServer):
+        def init(self):
+            raise ValueError("no")
+
+    trap_exit(True)
+    for _ in range(2):
+        with pytest.raises(StartError):
+            Broken.start(debug=[("log_to_file", path)])
+    with running(Adder, name="adder"), pytest.raises(AlreadyStarted):
+        Adder.start(name="adder", debug=[("log_to_file", path)])
+    settle()
+    assert path.exists()
+    assert _open_files(path) == 0
+
+
+def test_killed_while_the_file_is_opened(tmp_path):
+    """Ours: a file that is open only after the process is dead is closed again."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+
+    def ask(pid):
+        with suppress(CallError):
+            sys.log_to_file(pid, path)
+
+    with running(Adder) as pid:
+        spawn(ask, pid)
+        settle()
+        kernel.exit(pid, "kill")
+        settle()
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # lets the opening go on
+        until(lambda: _open_files(path) == 1)
+        os.close(reader)
