@@ -19,6 +19,13 @@ class Mutant(NamedTuple):
 
 KERNEL = "runtime/kernel/"
 OTP = "runtime/otp/"
+OBSERVE = "runtime/observe/"
+REGISTRY = "tests/otp/test_registry.py::"
+DEBUG = "tests/otp/test_sys_debug_suite.py::"
+APPLICATION = "tests/otp/test_application.py::"
+ALARMS = "tests/observe/test_alarm_handler_suite.py::"
+SYSMON = "tests/observe/test_sysmon.py::"
+LOG = "tests/observe/test_logger_std_h_suite.py::"
 RESTARTS = "tests/otp/test_supervisor_suite_restarts.py::"
 STATEM = "tests/otp/test_gen_statem_suite.py::"
 
@@ -243,5 +250,147 @@ MUTANTS += [
         "self._signature.bind(None, *args, **options)",
         "pass",
         "tests/otp/test_typed_edges.py::test_arguments_that_do_not_fit_are_the_callers_mistake",
+    ),
+    # ------------------------------------------- registry, pg, sys, alarms, the monitor, the log, applications
+    Mutant(
+        "registry: hold a key before it is known to be one",
+        OTP + "registry_table.py",
+        "        held = part.get(key)  # first: a key that cannot be one fails here, and nothing is held under it\n"
+        "        self.hold(pid, key)\n",
+        "        self.hold(pid, key)\n        held = part.get(key)\n",
+        REGISTRY + "test_a_key_that_cannot_be_one_leaves_nothing_behind",
+    ),
+    Mutant(
+        "registry: keep the lock of a holder that died",
+        OTP + "registry_lock.py",
+        "            if held.ref is ref:",
+        "            if False:",
+        REGISTRY + "test_lock_of_one_that_dies_is_passed_on",
+    ),
+    Mutant(
+        "registry: give a lock to one that has gone",
+        OTP + "registry_lock.py",
+        "            if call.process is not None:  # else",
+        "            if True:  # else",
+        REGISTRY + "test_lock_of_one_that_dies_is_passed_on",
+    ),
+    Mutant(
+        "registry: forget the entries of the dead at the next look only",
+        OTP + "registry_table.py",
+        "        for key in holding.keys:\n            self.remove(key, pid)\n        if self.listeners:",
+        "        if self.listeners:",
+        REGISTRY + "test_entries_are_gone_before_the_death_is_heard_of",
+    ),
+    Mutant(
+        "pg: count a member once, however often it joins",
+        OTP + "pg_table.py",
+        "        self[pid] = self.get(pid, 0) + 1\n        self.size += 1",
+        "        self[pid] = 1\n        self.size = len(self)",
+        "tests/otp/test_pg_suite.py::test_single",
+    ),
+    Mutant(
+        "pg: keep empty groups",
+        OTP + "pg_table.py",
+        "        if not group.local and not group.remote:",
+        "        if False:",
+        "tests/otp/test_pg_suite.py::test_single",
+    ),
+    Mutant(
+        "sys: let a debug function that fails end its process",
+        OTP + "sys_debug.py",
+        "                new = DONE\n            if new is DONE:",
+        "                raise\n            if new is DONE:",
+        DEBUG + "test_install_is_removed",
+    ),
+    Mutant(
+        "sys: forget the start's debug options at the first message",
+        OTP + "gen_server.py",
+        "    control.debug = watched\n",
+        "",
+        DEBUG + "test_debug_options_at_the_start",
+    ),
+    Mutant(
+        "sys: keep a file open that was opened for the dead",
+        OTP + "sys_debug.py",
+        "    def __del__(self) -> None:\n        self.close()\n",
+        "",
+        DEBUG + "test_killed_while_the_file_is_opened",
+    ),
+    Mutant(
+        "alarms: forget all of them in a crash",
+        OBSERVE + "alarms.py",
+        "previous if isinstance(previous, dict) else _kept.alarms",
+        "previous if isinstance(previous, dict) else {}",
+        ALARMS + "test_alarms_and_subscribers_outlive_a_crash",
+    ),
+    Mutant(
+        "alarms: do not tell the end of one cleared while its list was on the way",
+        OBSERVE + "alarms.py",
+        "            if id_ in (self.early or ()):",
+        "            if False:",
+        ALARMS + "test_what_is_cleared_between_list_and_subscription_is_told",
+    ),
+    Mutant(
+        "sysmon: clear an alarm at the first good figure",
+        OBSERVE + "sysmon.py",
+        "            if value <= low:\n",
+        "            if value < high:\n",
+        SYSMON + "test_hysteresis_and_hold",
+    ),
+    Mutant(
+        "sysmon: lose what the last monitor raised for others",
+        OBSERVE + "sysmon.py",
+        ' or name == "net" or name.startswith("store_")):',
+        "):",
+        SYSMON + "test_alarms_of_sources_are_still_theirs_after_a_crash_of_the_monitor",
+    ),
+    Mutant(
+        "sysmon: say nothing again to new alarms",
+        OBSERVE + "sysmon.py",
+        "        if self.keeper is None:\n            self._tell_again()\n",
+        "",
+        SYSMON + "test_what_changes_while_the_alarms_are_down_is_told_when_they_are_back",
+    ),
+    Mutant(
+        "log: drop without counting",
+        OBSERVE + "log_handler.py",
+        "            self._dropped += 1\n            return\n",
+        "            return\n",
+        LOG + "test_op_switch_to_drop",
+    ),
+    Mutant(
+        "log: count what is written as waiting for ever",
+        OBSERVE + "log_handler.py",
+        "            self._bytes_out += sum(map(len, lines))\n",
+        "",
+        LOG + "test_what_waited_does_not_count_once_it_is_written",
+    ),
+    Mutant(
+        "log: show a record whose filter failed",
+        OBSERVE + "log_handler.py",
+        '            kept = _notice(record, f"is withheld: a filter failed: {type(error).__name__}")',
+        "            kept = error is not None",
+        LOG + "test_filter_fail",
+    ),
+    Mutant(
+        "application: take a kill at the start's end for a crash",
+        OTP + "application_controller.py",
+        '            entry.status = "stopping"\n            self._kill(entry)',
+        "            self._kill(entry)",
+        APPLICATION + "test_stop_while_the_start_is_just_done_never_ends_the_node",
+    ),
+    Mutant(
+        "application: let a transient one end by shutdown without a word to the node",
+        OTP + "application_controller.py",
+        '(start_type == "transient" and inner != NORMAL)',
+        '(start_type == "transient" and inner not in (NORMAL, "shutdown"))',
+        APPLICATION + "test_end_of_an_application_by_its_start_type",
+    ),
+    Mutant(
+        "application: let each that hangs take its time",
+        OTP + "application.py",
+        "_ask(Stop(info.name, allowed - grace, grace))",
+        "_ask(Stop(info.name, allowed))",
+        APPLICATION + "test_stop_all_keeps_to_its_limit_with_callbacks_that_hang",
     ),
 ]
