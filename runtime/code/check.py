@@ -84,11 +84,13 @@ class Checker:
         changed: Sequence[str],
         *,
         limit: float | None = None,
+        disk: bool = True,
     ) -> CheckResult:
         """Import `modules` in this order, cold, and run `__selfcheck__()` of the `changed` ones.
 
-        `sources`: the text of every managed module by relative path, as it will be; None: deleted. The order should be
-        that of a cold start, for a cycle of imports fails or not according to where one enters it. Blocks the calling
+        `sources`: the text of every managed module by relative path, as it will be; None: deleted. What is not among them
+        is taken from the disk when it is asked for (watch mode), or with `disk=False` not found (push mode). The order of
+        `modules` should be that of a cold start, for a cycle of imports fails or not by where one enters it. Blocks the calling
         process, up to `limit` seconds (the checker's own when None) and, at first, a second for the child.
 
         Raises Refused: "syntax", "import", "selfcheck", "blocking" (it waits, hangs, or starts threads), or "check" when
@@ -96,7 +98,7 @@ class Checker:
         """
         self.start()
         seconds = self.limit if limit is None else limit
-        request = Request(dict(sources), list(modules), list(changed), seconds)
+        request = Request(dict(sources), list(modules), list(changed), seconds, disk)
         begun = clock.now()
         try:
             answer = kernel.call(self._port, request, timeout=None)

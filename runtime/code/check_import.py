@@ -25,7 +25,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any, Final, NoReturn
@@ -51,11 +51,17 @@ _LINE: Final = 2000  # characters of an error's text
 class Cold(MetaPathFinder, Loader):
     """Finds and executes managed modules out of `sources`; a module that is there as None is deleted.
 
-    What lies in a managed folder on disk but not in `sources` is left to the ordinary finders.
+    What lies in a managed folder but not in `sources` is left to the ordinary finders when `disk` says so, else not found.
     """
 
     def __init__(
-        self, roots: Roots, sources: Mapping[str, str | None], codes: Codes, begin: Callable[[str], None]
+        self,
+        roots: Roots,
+        sources: Mapping[str, str | None],
+        codes: Codes,
+        begin: Callable[[str], None],
+        *,
+        disk: bool = True,
     ) -> None:
         self.roots = roots
         self.files: dict[str, str] = {}  # module name: relative path
@@ -63,6 +69,7 @@ class Cold(MetaPathFinder, Loader):
         self.folders: set[str] = set()  # names of packages, also of those without an __init__
         self.sources = sources
         self.codes = codes
+        self.disk = disk
         self.compiled: dict[str, CodeType] = {}
         self.seconds: dict[str, float] = {}
         self.stack: list[str] = []  # modules whose top level runs now, innermost last
@@ -105,6 +112,10 @@ class Cold(MetaPathFinder, Loader):
                 spec = ModuleSpec(fullname, None, is_package=True)
                 spec.submodule_search_locations = [str(folder)]
                 return spec
+        if not self.disk:
+            spec = PathFinder.find_spec(fullname, path)  # type: ignore[assignment]
+            if spec is not None and spec.origin and self.roots.owns(spec.origin):
+                raise ModuleNotFoundError(f"No module named {fullname!r} in this release", name=fullname)
         return None
 
     def create_module(self, spec: ModuleSpec) -> None:
@@ -154,7 +165,7 @@ class _Run:
         self.check = check
         self.report = report
         self.roots = Roots(settings.base, settings.folders)
-        self.cold = Cold(self.roots, check.sources, codes, self._begin)
+        self.cold = Cold(self.roots, check.sources, codes, self._begin, disk=check.disk)
         self.guard = Guard(self.cold.stack, lambda name: self.cold.relative(name) is not None, self._offence)
         self.before = set(sys.modules)
         self.selfchecks: dict[str, float] = {}

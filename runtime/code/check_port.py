@@ -43,6 +43,7 @@ class Request:
     modules: list[str]
     changed: list[str]
     limit: float
+    disk: bool
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,11 @@ class Port:
         self._number += 1
         self._tries += 1
         self._within(request.limit + _GRACE)
-        self._send(Check(self._number, request.sources, request.modules, request.changed, request.limit))
+        self._send(
+            Check(
+                self._number, request.sources, request.modules, request.changed, request.limit, request.disk
+            )
+        )
 
     def _heard(self, frame: bytes | None) -> None:
         if frame is None:

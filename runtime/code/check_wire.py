@@ -59,7 +59,7 @@ class Ready(msgspec.Struct, tag=True):
 class Check(msgspec.Struct):
     """Import `modules` in this order out of `sources` (relative path: text, None: deleted); then the self-checks.
 
-    `limit`: seconds for all of it.
+    `limit`: seconds for all of it. `disk`: whether managed modules that are not in `sources` are taken from the disk.
     """
 
     number: int
@@ -67,6 +67,7 @@ class Check(msgspec.Struct):
     modules: list[str]
     changed: list[str]
     limit: float
+    disk: bool
 
 
 class Passed(msgspec.Struct, tag=True):

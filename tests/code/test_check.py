@@ -41,13 +41,13 @@ class Project:
         for name, text in modules.items():
             self.sources[f"app/{name}.py"] = None if text is None else textwrap.dedent(text)
 
-    def check(self, changed=("app.users",), modules=None, limit=None):
+    def check(self, changed=("app.users",), modules=None, limit=None, disk=True):
         names = [
             self.checker.roots.module_of(path)
             for path, text in sorted(self.sources.items())
             if text is not None
         ]
-        return self.checker.check(self.sources, modules or names, list(changed), limit=limit)
+        return self.checker.check(self.sources, modules or names, list(changed), limit=limit, disk=disk)
 
     def refused(self, kind, **options):
         with pytest.raises(Refused) as caught:
@@ -117,6 +117,20 @@ def test_the_staged_text_counts_and_not_what_lies_on_disk(app, base):
         (base / "app" / "users.py").unlink()
 
 
+@pytest.mark.parametrize("disk", [True, False])
+def test_what_is_not_in_the_sources_is_taken_from_disk_only_in_watch_mode(app, base, disk):
+    (base / "app").mkdir(exist_ok=True)
+    (base / "app" / "extra.py").write_text("NUMBER = 1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(base))
+        app.edit(users=USERS + "\n    from app.extra import NUMBER\n")
+        if disk:
+            app.check()
+        else:
+            assert "in this release" in app.refused("import", disk=False).reason
+    (base / "app" / "extra.py").unlink()
+
+
 def test_each_check_starts_cold(app):
     app.edit(users="import sys\nassert not hasattr(sys, 'seen')\nsys.seen = True\ndef login(name): ...")
     app.check()
@@ -164,6 +178,14 @@ def test_a_selfcheck_may_start_processes_and_wait_for_them(app):
 def test_what_modules_print_is_told(app):
     app.edit(users=USERS + "\n    print('hello from users')\n")
     assert app.check().output == "hello from users\n"
+
+
+@pytest.mark.slow
+def test_the_chat_passes():
+    roots = Roots(Path(__file__).resolve().parents[2], ["apps"])
+    sources = {path: roots.path_of(path).read_text() for path in roots.files()}
+    modules = [roots.module_of(path) for path in sources if not path.endswith("__main__.py")]
+    assert set(Checker(roots).check(sources, modules, modules).imports) == set(modules)
 
 
 # What is found
