@@ -126,8 +126,6 @@ class _Child:
             signal.signal(number, signal.SIG_DFL)
         _die_with(child)
         self._sock.close()
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
         run(self.settings, check, self.codes, report)
