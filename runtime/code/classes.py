@@ -1,0 +1,297 @@
+"""A changed class statement, applied to the living class: only what differs of its body runs, or, when the class is made
+from its body (a dataclass, an enumeration, other bases), all of it, and the result is merged into the living class.
+
+To run some statements of a class body as they would run in it (private names, `super()`, the class's own scope, its
+qualified name), they are put into a class statement of the same name whose metaclass makes no class, but catches the
+namespace.
+"""
+
+from __future__ import annotations
+
+import ast
+import types
+from typing import TYPE_CHECKING, Any
+
+from . import syntax
+from .errors import Refused
+from .journal import MISSING
+from .merge import become, merge_class, renew_abstract, set_member
+from .plan import ClassPlan, Step, Verdict
+from .spread import propagate
+from .statements import CONTAINERS, compile_statement, dependencies
+from .version import ModuleVersion
+
+if TYPE_CHECKING:
+    from .commit import Commit
+
+__all__ = ["change_class"]
+
+_CATCHER = "__live_code_catcher__"
+_HARMLESS = frozenset({"dataclass", "final", "runtime_checkable", "total_ordering", "unique", "verify"})
+"""Decorators that keep no reference to the class."""
+_OF_THE_BODY = frozenset(
+    {"__module__", "__qualname__", "__classcell__", "__firstlineno__", "__static_attributes__"}
+)
+
+
+def change_class(
+    commit: Commit, version: ModuleVersion, plan: ClassPlan, cls: type, namespace: dict[str, Any], path: tuple[type, ...] = ()
+) -> None:  # fmt: skip
+    """Make `cls` what the new class statement says. `path`: the classes that it is nested in, outermost first."""
+    if plan.rebuild or _is_rebased(commit, version.name, plan.node):
+        if path:
+            raise Refused(
+                f"{plan.qualname}: a nested class cannot be given other bases by a change elsewhere",
+                kind="layout", module=version.name, line=plan.node.lineno, hint="move it to the top level",
+            )  # fmt: skip
+        _rebuild(commit, version, plan, cls, namespace)
+        return
+    chosen = _choose(commit, version, plan, cls, namespace, path)
+    if chosen:
+        _run_members(commit, version, plan, cls, chosen, namespace, path)
+    _delete(commit, version, plan, cls)
+    _set_doc(commit, plan, cls)
+    renew_abstract(commit, cls)
+
+
+# Internals
+
+
+def _is_rebased(commit: Commit, module: str, node: ast.ClassDef) -> bool:
+    """Tell whether a base or decorator was replaced by another object."""
+    replaced = commit.replaced.get(module)
+    if not replaced:
+        return False
+    header = [*node.bases, *node.keywords, *node.decorator_list]
+    return any(not replaced.isdisjoint(syntax.loads(part)) for part in header)
+
+
+def _choose(
+    commit: Commit, version: ModuleVersion, plan: ClassPlan, cls: type, namespace: dict[str, Any], path: tuple[type, ...]
+) -> list[ast.stmt]:  # fmt: skip
+    """Return the statements of the body that run: the changed, and those that are made from something that changed."""
+    chosen: list[ast.stmt] = []
+    moved: set[str] = set()
+    for step in plan.steps:
+        unit = step.unit
+        if step.class_plan is not None:
+            inner = cls.__dict__.get(unit.name)
+            if isinstance(inner, type):
+                change_class(commit, version, step.class_plan, inner, namespace, (*path, cls))
+                continue
+        if unit.is_text:
+            continue
+        if step.verdict is Verdict.ANNOTATE:
+            chosen.append(_bare(unit.node))
+        elif step.verdict in (Verdict.EXECUTE, Verdict.CLASS) or not plan.together.isdisjoint(unit.names):
+            chosen.append(unit.node)
+            moved.update(unit.names)
+        elif _follows(commit, version, step, namespace, moved, f"{plan.qualname}."):
+            chosen.append(unit.node)
+            moved.update(unit.names)
+    return chosen
+
+
+def _follows(
+    commit: Commit,
+    version: ModuleVersion,
+    step: Step,
+    namespace: dict[str, Any],
+    moved: set[str],
+    prefix: str,
+) -> bool:
+    unit = step.unit
+    depends, replaced = dependencies(commit, version.name, unit, namespace)
+    if not depends and moved.isdisjoint(unit.value_loads):
+        return False
+    if unit.is_function or unit.is_class:
+        return True
+    if unit.is_assignment and (replaced or syntax.is_pure(unit.node)):
+        return True
+    commit.keep(version.name, prefix + (unit.name or unit.kind.lower()), unit)
+    return False
+
+
+def _bare(node: ast.stmt) -> ast.stmt:
+    assert isinstance(node, ast.AnnAssign)
+    return ast.copy_location(ast.AnnAssign(node.target, node.annotation, None, node.simple), node)
+
+
+class _ClassScope(dict[str, Any]):
+    """The namespace of a class body that runs in part: what the body does not bind is found in the living class."""
+
+    def __init__(self, living: type) -> None:
+        super().__init__()
+        self.living = living
+
+    def __missing__(self, name: str) -> Any:
+        if name.startswith("__") or name not in self.living.__dict__:
+            raise KeyError(name)
+        return self.living.__dict__[name]
+
+
+def _run_members(
+    commit: Commit, version: ModuleVersion, plan: ClassPlan, cls: type, statements: list[ast.stmt],
+    namespace: dict[str, Any], path: tuple[type, ...],
+) -> None:  # fmt: skip
+    caught = _catch(commit, version, plan.node, statements, (*path, cls), namespace)
+    for name, value in caught.items():
+        if name in _OF_THE_BODY:
+            continue
+        if name == "__annotations__":
+            value = {**cls.__dict__.get("__annotations__", {}), **value}
+            commit.journal.class_attribute(cls, name, value)
+        elif name != "__doc__":
+            set_member(commit, cls, name, value)
+            commit.note(version.name, "member", f"{cls.__qualname__}.{name}")
+
+
+def _catch(
+    commit: Commit, version: ModuleVersion, node: ast.ClassDef, statements: list[ast.stmt], path: tuple[type, ...],
+    namespace: dict[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """Run statements as the body of the innermost class of `path`, and return what they bind."""
+    living = iter(path)
+    outcome: list[dict[str, Any]] = []
+    cells: list[tuple[types.CellType, type]] = []
+
+    class Catcher(type):
+        @classmethod
+        def __prepare__(metacls, name: str, bases: tuple[type, ...], /, **kwds: Any) -> _ClassScope:
+            return _ClassScope(next(living))
+
+        def __new__(
+            metacls, name: str, bases: tuple[type, ...], scope: dict[str, Any], /, **kwds: Any
+        ) -> Any:
+            # A plain class is made of it all the same: `type` wraps __new__, __init_subclass__, __class_getitem__.
+            made = type.__new__(type, name, (), dict(scope))
+            if "__classcell__" in scope:
+                cells.append((scope["__classcell__"], scope.living))  # type: ignore[attr-defined]
+            outcome.append({k: made.__dict__.get(k, v) for k, v in scope.items()})
+            return made
+
+    body = statements
+    for cls in reversed(path):
+        keyword = ast.keyword(arg="metaclass", value=ast.Name(id=_CATCHER, ctx=ast.Load()))
+        made = ast.ClassDef(name=cls.__name__, bases=[], keywords=[keyword], body=body, decorator_list=[])
+        ast.copy_location(made, node)
+        made.end_lineno, made.end_col_offset = node.end_lineno, node.end_col_offset
+        body = [made]
+    ast.fix_missing_locations(body[0])
+    commit.journal.namespace(namespace)
+    for statement in statements:
+        for name in syntax.loads(statement):
+            value = namespace.get(name)
+            if type(value) in CONTAINERS:
+                commit.journal.container(value)
+    outer = path[0].__name__
+    had = namespace.get(outer, MISSING)
+    namespace[_CATCHER] = Catcher
+    try:
+        exec(compile_statement(version, body[0]), namespace)
+    finally:
+        del namespace[_CATCHER]
+        if had is MISSING:
+            namespace.pop(outer, None)
+        else:
+            namespace[outer] = had
+    for cell, cls in cells:  # now: __build_class__ wants to find there what it has made
+        cell.cell_contents = cls
+    return outcome[0]  # the innermost is finished first
+
+
+def _rebuild(
+    commit: Commit, version: ModuleVersion, plan: ClassPlan, cls: type, namespace: dict[str, Any]
+) -> None:
+    """Run the whole class statement and merge what it makes into the living class."""
+    name = plan.node.name
+    keep = {
+        n
+        for step in plan.steps
+        if step.verdict is Verdict.KEEP and step.unit.is_assignment and not dependencies(commit, version.name, step.unit, namespace)[0]
+        for n in step.unit.names
+        if n in cls.__dict__ and type(cls.__dict__[n]) is not types.MemberDescriptorType
+    }  # fmt: skip
+    before = commit.journal.namespace(namespace)
+    for loaded in syntax.loads(plan.node):
+        if type(namespace.get(loaded)) in CONTAINERS:
+            commit.journal.container(namespace[loaded])
+    exec(compile_statement(version, plan.node), namespace)
+    new = namespace[name]
+    if new is cls:
+        return
+    if not isinstance(new, type):  # a decorator made something else of it
+        commit.mark(version.name, name)
+        propagate(commit, version.name, name, before.get(name), new)
+        return
+    if not merge_class(commit, version.name, cls, new, keep=_kept(keep, cls, new), gone=_gone(plan, cls)):
+        commit.mark(version.name, name, replaced=True)
+        propagate(commit, version.name, name, cls, new)
+        return
+    namespace[name] = cls
+    if _may_leak(plan.node, new):
+        become(commit, new, cls)
+    _step_down(new)
+    commit.note(version.name, "class", cls.__qualname__)
+
+
+def _kept(names: set[str], old: type, new: type) -> set[str]:
+    """State in class variables stays; what a decorator makes of a field (its default) is taken from the new class."""
+    fields = getattr(new, "__dataclass_fields__", {})
+    return {n for n in names if n not in fields and n not in getattr(new, "_member_map_", ())}
+
+
+def _gone(plan: ClassPlan, cls: type) -> set[str]:
+    still = {name for step in plan.steps for name in step.unit.names}
+    return {_mangle(cls, n) for unit in plan.removed for n in unit.names if n not in still}
+
+
+def _delete(commit: Commit, version: ModuleVersion, plan: ClassPlan, cls: type) -> None:
+    annotations = cls.__dict__.get("__annotations__")
+    for name in _gone(plan, cls):
+        if annotations and name in annotations:
+            commit.journal.container(annotations)
+            del annotations[name]
+        if name in cls.__dict__:
+            commit.journal.class_attribute(cls, name, MISSING)
+            commit.class_attributes.add((cls, name))
+            commit.note(version.name, "delete", f"{cls.__qualname__}.{name}")
+
+
+def _set_doc(commit: Commit, plan: ClassPlan, cls: type) -> None:
+    texts = [unit for unit in plan.removed if unit.is_text]
+    changed = any(step.unit.is_text and step.verdict is not Verdict.KEEP for step in plan.steps)
+    if texts or changed:
+        doc = ast.get_docstring(plan.node, clean=False)
+        if cls.__dict__.get("__doc__") != doc:
+            commit.journal.class_attribute(cls, "__doc__", doc)
+
+
+def _mangle(cls: type, name: str) -> str:
+    if name.startswith("__") and not name.endswith("__"):
+        return f"_{cls.__name__.lstrip('_')}{name}"
+    return name
+
+
+def _may_leak(node: ast.ClassDef, new: type) -> bool:
+    """Tell whether making the class may have put it into some registry, so that a walk over all holders is due."""
+    for decorator in node.decorator_list:
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+        if name not in _HARMLESS:
+            return True
+    if type(new).__module__ not in ("abc", "builtins", "enum", "typing"):
+        return True
+    own = getattr(new.__init_subclass__, "__func__", None)
+    return own is not None and own.__module__ not in ("enum", "typing")
+
+
+class _Nobody:
+    """Where the bases of a throw-away class lead, so that no base lists it among its subclasses."""
+
+
+def _step_down(new: type) -> None:
+    try:
+        new.__bases__ = (_Nobody,)
+    except TypeError:  # another layout than a plain object's: it goes with the next collection
+        return

@@ -1,0 +1,407 @@
+"""The step: a planned release becomes live, all of it or nothing.
+
+It runs in one callback of the loop, where no process runs and nothing can wait: gevent itself raises when something
+tries to block there. Order:
+
+    1. on the way down, process states are migrated first: the newer code knows how
+    2. functions of which only the body or the lines differ get their new code, in all modules
+    3. module by module, in the order of imports: changed statements run, classes are merged, what is derived follows
+    4. modules that import something that changed: what is derived there follows, until nothing more does
+    5. deleted modules leave; `__reload__` of instances and `__selfcheck__` of modules run
+    6. on the way up, process states are migrated
+
+Whatever fails, the journal takes everything back, within the same callback.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections.abc import Mapping
+from types import CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from runtime import kernel
+
+from . import syntax
+from .classes import change_class
+from .errors import Refused
+from .functions import FORWARD, swap, update_docs
+from .heap import Heap
+from .importer import Importer, show_source
+from .journal import MISSING, Journal
+from .plan import Change, ModulePlan, Plan, Step, Verdict
+from .spread import namespace_of, spread
+from .statements import annotate, dependencies, run_statement, undo_statement
+from .version import ModuleVersion
+
+if TYPE_CHECKING:
+    from .units import Unit
+
+__all__ = ["Commit", "Kept", "Migration"]
+
+_OF_THE_MODULE = frozenset(
+    {"__annotations__", "__builtins__", "__cached__", "__doc__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__"}
+)  # fmt: skip
+_ROUNDS = 20
+"""Times that changes may travel round a circle of imports."""
+
+
+class Kept(NamedTuple):
+    """A value that was made from something that changed, and was not made again: making it may have effects."""
+
+    module: str
+    name: str
+    line: int
+    because: str
+
+
+class Migration(Protocol):
+    """The processes whose states change their shape; see `processes`."""
+
+    def migrate(self, journal: Journal, direction: str, extra: Any) -> int:
+        """Bring all states into their new form, or raise; return how many."""
+
+
+class Commit:
+    """One release on its way into the living program. Used once."""
+
+    def __init__(self, importer: Importer, plan: Plan, heap: Heap) -> None:
+        self.journal = Journal()
+        self.importer = importer
+        self.plan = plan
+        self.heap = heap
+        self.changed: dict[str, set[str]] = {}
+        """Names that mean another object now, by module."""
+        self.replaced: dict[str, set[str]] = {}
+        """Those of them that are classes whose instances stay with the old one."""
+        self.added: dict[str, set[str]] = {}
+        self.removed: dict[str, dict[str, Any]] = {}
+        self.class_attributes: set[tuple[type, str]] = set()
+        self.changes: list[Change] = []
+        self.kept: dict[tuple[str, str], Kept] = {}
+        self.warnings: list[str] = []
+        self.retired: list[tuple[CodeType, str, str]] = []
+        """Code that is old now: (code, module, version's sha)."""
+        self.migrated = 0
+        self._edited: set[int] = set()
+        self.importers = _importers(
+            {**importer.modules, **{n: m.new for n, m in plan.modules.items()}, **plan.added}
+        )
+
+    # ------------------------------------------------------------------------------------------------- the step
+
+    def run(self, migration: Migration | None = None, extra: Any = None) -> None:
+        """Do it. Runs in the hub. Raises Refused, with nothing changed."""
+        before, loaded = dict(self.importer.modules), set(sys.modules)
+        self.journal.undo(self.importer.modules.update, before)
+        self.journal.undo(self.importer.modules.clear)
+        self.importer.stage(self.plan.sources)
+        try:
+            self._run(migration, extra)
+        except BaseException as error:
+            self.journal.roll_back()
+            self._forget_imports(loaded)
+            if isinstance(error, Refused) or not isinstance(error, Exception):
+                raise
+            raise self._refusal(error) from error
+        finally:
+            self.importer.stage({})
+            self.heap.functions.clear()
+        for plan in self.plan.modules.values():
+            show_source(plan.new)
+        for version in self.plan.deleted.values():
+            linecache.cache.pop(version.path, None)
+
+    def _run(self, migration: Migration | None, extra: Any) -> None:
+        plan = self.plan
+        self.heap.look_again()
+        if migration is not None and plan.direction == "down":
+            self.migrated = migration.migrate(self.journal, "down", extra)
+        for module in plan.modules.values():
+            self._swap(module)
+        seen: dict[str, tuple[int, int]] = {}
+        for module in plan.modules.values():
+            self._apply(module)
+            spread(self, module.name)
+            self.importer.modules[module.name] = module.new
+            seen[module.name] = self._state(module.name)
+        self._follow(seen)
+        for name in plan.deleted:
+            self._delete_module(name)
+        self._clear_caches()
+        self._reload_instances()
+        for name in plan.modules:
+            self._check(name)
+        if migration is not None and plan.direction == "up":
+            self.migrated = migration.migrate(self.journal, "up", extra)
+
+    # ------------------------------------------------------------------------------------------------- notes
+
+    def mark(self, module: str, name: str, *, replaced: bool = False) -> None:
+        """Note that a name means another object from now on."""
+        self.changed.setdefault(module, set()).add(name)
+        if replaced:
+            self.replaced.setdefault(module, set()).add(name)
+
+    def note(self, module: str, kind: str, name: str, line: int | None = None) -> None:
+        self.changes.append(Change(module, kind, name, line))
+
+    def keep(self, module: str, name: str, unit: Unit) -> None:
+        """Note that a derived value is kept."""
+        because = (
+            ", ".join(sorted(self.changed.get(module, set()) & unit.value_loads)) or "what it is made from"
+        )
+        self.kept[module, name] = Kept(module, name, unit.node.lineno, because)
+
+    def warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def retire(self, code: CodeType, fn: FunctionType) -> None:
+        """Note that `code` is old: frames that began with it may linger."""
+        self._edited.add(id(fn))
+        if code.co_filename == FORWARD:
+            return
+        module = fn.__globals__.get("__name__", "")
+        plan = self.plan.modules.get(module)
+        version = plan.old if plan is not None else self.importer.modules.get(module)
+        if version is not None:
+            self.retired.append((code, module, version.sha))
+
+    # ------------------------------------------------------------------------------------------------- parts
+
+    def _swap(self, module: ModulePlan) -> None:
+        for old, new in module.swaps:
+            for fn in self.heap.functions.get(id(old), ()):
+                if fn.__code__ is old:
+                    doc = fn.__doc__
+                    swap(self, fn, old, new)
+                    if fn.__doc__ != doc:
+                        update_docs(self, _named(module.name, fn.__qualname__), fn, doc)
+
+    def _apply(self, module: ModulePlan) -> None:
+        """Bring one module of the release up to date."""
+        living = sys.modules[module.name]
+        namespace = living.__dict__
+        self.journal.namespace(namespace)
+        for name in module.reshaped:
+            self.mark(module.name, name)
+        for step in module.steps:
+            self._take(module.new, step, namespace, module.together)
+        still = {name for step in module.steps for name in step.unit.names}
+        for unit in module.removed:
+            for name in unit.names:
+                if name not in still and name in namespace and name not in _OF_THE_MODULE:
+                    self.removed.setdefault(module.name, {})[name] = namespace.pop(name)
+                    self.note(module.name, "delete", name)
+            undo_statement(self, unit, namespace)
+        self._tidy(module, namespace)
+
+    def _take(
+        self, version: ModuleVersion, step: Step, namespace: dict[str, Any], together: frozenset[str]
+    ) -> None:
+        unit = step.unit
+        if step.class_plan is not None:
+            cls: Any = namespace.get(unit.name)
+            if isinstance(cls, type) and cls is self.journal.namespace(namespace).get(unit.name):
+                change_class(self, version, step.class_plan, cls, namespace)
+            else:
+                run_statement(self, version, unit, namespace)
+        elif step.verdict is Verdict.ANNOTATE:
+            annotate(self, version, unit, namespace)
+        elif step.verdict is Verdict.EXECUTE:
+            run_statement(self, version, unit, namespace)
+            self.note(version.name, "define" if unit.is_function or unit.is_class else "execute", unit.name or unit.kind, unit.node.lineno)  # fmt: skip
+        elif version.keep and version.keep.issuperset(unit.names) and unit.names:
+            return
+        elif not together.isdisjoint(unit.names):
+            run_statement(self, version, unit, namespace)
+        else:
+            self._follow_unit(version, unit, namespace)
+
+    def _follow_unit(self, version: ModuleVersion, unit: Unit, namespace: dict[str, Any]) -> None:
+        """A statement that stands as it was: run it again if it is made from something that changed and may run."""
+        depends, replaced = dependencies(self, version.name, unit, namespace)
+        if not depends:
+            return
+        if version.keep and version.keep.issuperset(unit.names) and unit.names:
+            return
+        if unit.is_assignment:
+            value = unit.node.value  # type: ignore[attr-defined]
+            if not replaced and value is not None and not syntax.is_pure(value):
+                self.keep(version.name, unit.name, unit)
+                return
+        elif not (unit.is_function or unit.is_class):
+            if not unit.kind.startswith("Import"):
+                self.keep(version.name, unit.name or unit.kind.lower(), unit)
+            return
+        run_statement(self, version, unit, namespace)
+        self.note(version.name, "follow", unit.name, unit.node.lineno)
+
+    def _follow(self, seen: dict[str, tuple[int, int]]) -> None:
+        """Let modules follow what changed in those that they import, until nothing does any more."""
+        for _ in range(_ROUNDS):
+            behind = [
+                name
+                for name in list(self.changed)
+                if name in self.importer.modules and self._state(name) != seen.get(name, (0, 0))
+            ]
+            if not behind:
+                return
+            for name in behind:
+                namespace = namespace_of(name)
+                seen[name] = self._state(name)
+                if namespace is None:
+                    continue
+                version = self.importer.modules[name]
+                self.journal.namespace(namespace)
+                self._keep_codes(version)
+                for unit in version.units:
+                    self._follow_unit(version, unit, namespace)
+                spread(self, name)
+
+    def _keep_codes(self, version: ModuleVersion) -> None:
+        """A statement that runs again replaces code objects in the version's index: take that back on failure."""
+        self.journal.undo(setattr, version, "_replaced", dict(version._replaced))
+
+    def _state(self, name: str) -> tuple[int, int]:
+        return len(self.changed.get(name, ())), len(self.replaced.get(name, ()))
+
+    def _tidy(self, module: ModulePlan, namespace: dict[str, Any]) -> None:
+        """What a module says about itself: its doc, and the annotations of variables that are gone."""
+        first = module.new.units[0].node if module.new.units else None
+        doc = _docstring(first)
+        if doc != _docstring(module.old.units[0].node if module.old.units else None):
+            namespace["__doc__"] = doc
+        annotations = namespace.get("__annotations__")
+        if annotations:
+            annotated = {n for s in module.steps for n in s.unit.names if s.unit.kind != "Assign"}
+            gone = [n for u in module.removed for n in u.names if n in annotations and n not in annotated]
+            gone += [
+                n for s in module.steps if s.old is not None and s.old.kind == "AnnAssign" and s.unit.kind == "Assign"
+                for n in s.unit.names if n in annotations
+            ]  # fmt: skip
+            if gone:
+                self.journal.container(annotations)
+                for name in gone:
+                    annotations.pop(name, None)
+
+    def _delete_module(self, name: str) -> None:
+        module = sys.modules.pop(name, None)
+        self.importer.modules.pop(name, None)
+        if module is None:
+            return
+        self.journal.undo(sys.modules.__setitem__, name, module)
+        parent, _, leaf = name.rpartition(".")
+        namespace = namespace_of(parent)
+        if namespace is not None and namespace.get(leaf) is module:
+            self.journal.item(namespace, leaf, MISSING)
+
+    def _clear_caches(self) -> None:
+        """What functools caches keep of a function that changed is stale."""
+        for cache in self.heap.caches:
+            if id(getattr(cache, "__wrapped__", None)) in self._edited:
+                cache.cache_clear()
+        self.heap.caches.clear()
+
+    def _reload_instances(self) -> None:
+        """Instances of a changed class that wants to know: `__reload__(self, old_vsn)`."""
+        for module in self.plan.modules.values():
+            namespace = namespace_of(module.name) or {}
+            for step in module.steps:
+                cls = namespace.get(step.unit.name)
+                if step.class_plan is None or not isinstance(cls, type) or "__reload__" not in cls.__dict__:
+                    continue
+                for instance in self.heap.instances(cls):
+                    if hasattr(instance, "__dict__"):
+                        self.journal.container(instance.__dict__)
+                    instance.__reload__(module.old.vsn)
+
+    def _check(self, name: str) -> None:
+        check = sys.modules[name].__dict__.get("__selfcheck__")
+        if check is None:
+            return
+        try:
+            check()
+        except Exception as error:
+            raise Refused(
+                f"its self-check failed: {type(error).__name__}: {error}", kind="selfcheck", module=name,
+                path=self.plan.modules[name].new.relative, line=_line_in(error, self.plan.modules[name].new.path),
+            ) from error  # fmt: skip
+
+    # ------------------------------------------------------------------------------------------------- failure
+
+    def _forget_imports(self, loaded: set[str]) -> None:
+        """Modules that the failed release has imported are not there."""
+        for name in set(sys.modules) - loaded:
+            path = getattr(sys.modules[name], "__file__", None)
+            if path and self.importer.roots.owns(path):
+                module = sys.modules.pop(name)
+                parent, _, leaf = name.rpartition(".")
+                namespace = namespace_of(parent)
+                if namespace is not None and namespace.get(leaf) is module:
+                    del namespace[leaf]
+
+    def _refusal(self, error: Exception) -> Refused:
+        version: ModuleVersion | None = None
+        line: int | None = None
+        for candidate in [*(m.new for m in self.plan.modules.values()), *self.plan.added.values()]:
+            line = _line_in(error, candidate.path)
+            if line is not None:
+                version = candidate
+                break
+        blocking = isinstance(error, kernel.BLOCKED)
+        kind = "blocking" if blocking else "import" if isinstance(error, ImportError) else "error"
+        reason = f"{type(error).__name__}: {error}"
+        hint = ""
+        if blocking:
+            reason = f"its top level tries to wait ({reason})"
+            hint = "a module must not block while it is loaded: do that in a process, when it starts"
+        excerpt = ""
+        if version is not None and line is not None and line <= len(version.lines):
+            excerpt = "    " + version.lines[line - 1].decode("utf-8", "replace").strip()
+        return Refused(
+            reason, kind=kind, module=version.name if version else None, path=version.relative if version else None,
+            line=line, hint=hint, excerpt=excerpt,
+        )  # fmt: skip
+
+
+# Internals
+
+
+def _importers(versions: Mapping[str, ModuleVersion]) -> dict[str, list[tuple[str, str, str]]]:
+    """Who has names of a module: module -> (importer, name there, name here)."""
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for name, version in versions.items():
+        for base, original, local in version.bindings:
+            found.setdefault(base, []).append((name, original, local))
+    return found
+
+
+def _docstring(node: Any) -> str | None:
+    value = getattr(getattr(node, "value", None), "value", None)
+    return value if isinstance(value, str) and type(node).__name__ == "Expr" else None
+
+
+def _named(module: str, qualname: str) -> Any:
+    """Return what stands under a function's qualified name now: itself, or a wrapper around it."""
+    found: Any = sys.modules.get(module)
+    for part in qualname.split("."):
+        if isinstance(found, (ModuleType, type)):
+            found = found.__dict__.get(part)
+        else:
+            return None
+        if isinstance(found, (staticmethod, classmethod)):
+            found = found.__func__
+    return found
+
+
+def _line_in(error: BaseException, path: str) -> int | None:
+    """Return the deepest line of a file that the exception passed through."""
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == path:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

@@ -1,0 +1,215 @@
+"""The engine of live code: plan a release, find what it touches, wait for the processes it concerns, and take the step.
+
+Theory of operation. A release is worked out in slices while everything else runs (`plan`). Then the processes whose
+states change their shape stop taking messages (`processes`), the heap is walked in slices for functions and instances
+(`heap`), and in one callback of the loop the release becomes live or is undone (`commit`). Nobody ever sees half of it.
+
+The engine knows nothing of files, keys, logs or probation: it turns texts into running code. Not to be called twice at
+once; the code server sees to that.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import monotonic, perf_counter
+from typing import Any
+
+from runtime import kernel
+
+from .commit import Commit, Kept
+from .errors import Refused
+from .heap import Heap
+from .importer import Importer
+from .lingering import Retired
+from .merge import LayoutChanged
+from .plan import Change, Direction, Plan, Sources, make_plan
+from .processes import quiesce
+from .roots import Roots
+from .version import ModuleVersion
+
+__all__ = ["Engine", "Report"]
+
+_RETRY = 0.002
+"""Seconds between two looks at whether the step can be taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a release did."""
+
+    modules: list[str]
+    added: list[str]
+    deleted: list[str]
+    changes: list[Change]
+    kept: list[Kept]
+    """Values made from something that changed, which were not made again because making them may have effects."""
+    warnings: list[str]
+    migrated: int = 0
+    """Processes whose states were brought into a new form."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """plan, quiesce, look (the walk over the heap, in slices), step (all stood still for so long), total."""
+
+
+class Engine:
+    """Live code for the modules under `roots`. `quiesce`: seconds that a push waits for processes in the middle of
+    something, and for jobs of the thread pool.
+    """
+
+    def __init__(self, roots: Roots, *, quiesce: float = 5.0) -> None:
+        self.roots = roots
+        self.quiesce = quiesce
+        self.importer = Importer(roots)
+        self.retired = Retired()
+
+    # API
+
+    @property
+    def modules(self) -> dict[str, ModuleVersion]:
+        """What runs now, by module name."""
+        return self.importer.modules
+
+    def install(self, sources: Mapping[str, str] | None = None) -> None:
+        """Take part in imports: call it before any managed module is imported.
+
+        With `sources` (relative path -> text) these are the code, and the files on disk play no part.
+        """
+        self.importer.install(sources)
+
+    def uninstall(self) -> None:
+        self.importer.uninstall()
+
+    def running(self) -> dict[str, str]:
+        """Return the sha256 of each managed module that is loaded, by relative path."""
+        return {version.relative: version.sha for version in self.modules.values()}
+
+    def plan(self, sources: Sources, *, direction: Direction = "up") -> Plan:
+        """Work out what `sources` would change. Touches nothing; gives way between slices. Raises Refused."""
+        return make_plan(self.importer, sources, direction, _give_way)
+
+    def apply(self, plan: Plan, *, extra: Any = None) -> Report:
+        """Make a plan live. Blocks until it is, or nothing of it is and Refused says why.
+
+        `extra` is handed to every `code_change`.
+        """
+        began = perf_counter()
+        seconds = {"quiesce": 0.0, "look": 0.0, "step": 0.0}
+        changed = plan.vsn_changes
+        until = monotonic() + self.quiesce
+        held = quiesce(changed, self.quiesce) if changed else None
+        seconds["quiesce"] = perf_counter() - began
+        try:
+            while True:
+                commit = self._attempt(plan, held, extra, until, seconds)
+                if commit is not None:
+                    break
+        finally:
+            if held is not None:
+                held.release()
+        self._settle(plan, commit)
+        seconds["total"] = perf_counter() - began
+        return Report(
+            modules=list(plan.modules), added=sorted(plan.added), deleted=sorted(plan.deleted), changes=_told(plan, commit),
+            kept=list(commit.kept.values()), warnings=commit.warnings, migrated=commit.migrated, seconds=seconds,
+        )  # fmt: skip
+
+    def push(self, sources: Sources, *, direction: Direction = "up", extra: Any = None) -> Report:
+        """Plan and apply. Rolling back is a push of the sources before, with direction "down"."""
+        began = perf_counter()
+        plan = self.plan(sources, direction=direction)
+        planned = perf_counter() - began
+        report = self.apply(plan, extra=extra)
+        report.seconds["plan"] = planned
+        report.seconds["total"] += planned
+        return report
+
+    # Internals
+
+    def _attempt(
+        self, plan: Plan, held: Any, extra: Any, until: float, seconds: dict[str, float]
+    ) -> Commit | None:
+        """Walk the heap and take the step. None: not yet, somebody was in the middle of something."""
+        began = perf_counter()
+        heap = Heap(
+            [id(old) for module in plan.modules.values() for old, _ in module.swaps], _classes_of(plan)
+        )
+        was_on = gc.isenabled()
+        gc.disable()  # until the step is over: what is born meanwhile stays in the youngest generation
+        try:
+            heap.look(_give_way)
+            seconds["look"] += perf_counter() - began
+            commit = Commit(self.importer, plan, heap)
+
+            def run() -> float | None:
+                if kernel.busy_threads():
+                    return None
+                start = perf_counter()
+                commit.run(held, extra)
+                return perf_counter() - start
+
+            try:
+                while (taken := kernel.step(run) if held is None else held.step(run)) is None:
+                    self._wait_for_threads(until)
+            except LayoutChanged:
+                if monotonic() > until:
+                    raise
+                kernel.pause(_RETRY)
+                return None
+        finally:
+            if was_on:
+                gc.enable()
+        seconds["step"] = taken
+        return commit
+
+    def _wait_for_threads(self, until: float) -> None:
+        if monotonic() > until:
+            count = kernel.busy_threads()
+            raise Refused(
+                f"{count} job{'s' * (count != 1)} of the thread pool did not finish within {self.quiesce:g} s", kind="busy",
+                hint="push again when they have, or allow more time with code.quiesce",
+            )  # fmt: skip
+        kernel.pause(_RETRY)
+
+    def _settle(self, plan: Plan, commit: Commit) -> None:
+        """The release is live: take it into the books."""
+        release = self.importer.release
+        if release is not None:
+            for relative, text in plan.sources.items():
+                if text is None:
+                    release.pop(relative, None)
+                else:
+                    release[relative] = text
+        for code, module, sha in commit.retired:
+            self.retired.add(code, module, sha)
+        for name in commit.changed.keys() | plan.modules.keys():
+            version = self.modules.get(name)
+            if version is not None:
+                version.forget_syntax()
+
+
+def _give_way() -> None:
+    kernel.step(_nothing)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _classes_of(plan: Plan) -> list[type]:
+    """The living classes whose instances may be needed."""
+    found = []
+    for module in plan.modules.values():
+        living = sys.modules.get(module.name)
+        for step in module.steps:
+            cls = getattr(living, step.unit.name, None)
+            if step.class_plan is not None and isinstance(cls, type):
+                found.append(cls)
+    return found
+
+
+def _told(plan: Plan, commit: Commit) -> list[Change]:
+    """What to tell people: the plan, and what followed from it."""
+    planned = {(change.module, change.name) for change in plan.changes}
+    return [*plan.changes, *(c for c in commit.changes if (c.module, c.name) not in planned)]

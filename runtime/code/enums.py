@@ -1,0 +1,110 @@
+"""Enumerations in place: members keep their identity, take new values, and new ones join them."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .errors import Refused
+from .functions import inner_functions
+from .journal import MISSING
+
+if TYPE_CHECKING:
+    from .commit import Commit
+
+__all__ = ["merge_enum"]
+
+_OF_THE_ENUM = frozenset(
+    {
+        "__dict__", "__firstlineno__", "__module__", "__new__", "__qualname__", "__weakref__", "_hashable_values_",
+        "_member_map_", "_member_names_", "_new_member_", "_unhashable_values_", "_unhashable_values_map_",
+        "_value2member_map_",
+    }
+)  # fmt: skip
+
+
+def merge_enum(
+    commit: Commit, module: str, old: type[enum.Enum], new: type[enum.Enum],
+    set_member: Callable[[Commit, type, str, Any], None],
+) -> None:  # fmt: skip
+    """Make the living enumeration `old` what `new` is. A member that is gone stays what it is for whoever holds it.
+
+    Raises Refused when the bases differ: members would be of another type.
+    """
+    if old.__bases__ != new.__bases__:
+        raise Refused(
+            f"the bases of the enumeration {old.__qualname__} change, and with them the type of its members",
+            kind="layout", module=module, hint="make a new enumeration beside it, or restart the node",
+        )  # fmt: skip
+    members, newer = old._member_map_, new._member_map_
+    _remember(commit, old, newer)
+    merged: dict[str, Any] = {}
+    taken: dict[int, Any] = {}  # id of a new member -> what stands for it: an alias is the same member twice
+    for name, member in newer.items():
+        mine = taken.get(id(member))
+        if mine is None:
+            mine = members.get(name)
+            if mine is None or mine in merged.values() or mine.name != name:
+                mine = member
+                mine.__class__ = old
+                mine.__dict__["__objclass__"] = old
+            else:
+                for attribute, value in member.__dict__.items():
+                    if attribute != "__objclass__":
+                        mine.__dict__[attribute] = value
+            taken[id(member)] = mine
+        merged[name] = mine
+    for name in members.keys() - merged.keys():
+        if name in old.__dict__:
+            commit.journal.class_attribute(old, name, MISSING)
+    for value in list(new.__dict__.values()):
+        for _, fn in inner_functions(value):
+            for free, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=False):
+                if free == "__class__":
+                    cell.cell_contents = old
+    for name, value in list(new.__dict__.items()):
+        if name in _OF_THE_ENUM:
+            continue
+        if name in newer:
+            _set_member_attribute(commit, old, name, value, merged)
+        else:
+            set_member(commit, old, name, value)
+    by_value: dict[Any, Any] = {}
+    for mine in merged.values():
+        try:
+            by_value.setdefault(mine._value_, mine)
+        except TypeError:  # an unhashable value is found by walking through the members
+            continue
+    members.clear()
+    members.update(merged)
+    old._value2member_map_.clear()
+    old._value2member_map_.update(by_value)
+    old._member_names_[:] = new._member_names_
+
+
+def _set_member_attribute(
+    commit: Commit, old: type[enum.Enum], name: str, value: Any, merged: dict[str, Any]
+) -> None:
+    current = old.__dict__.get(name, MISSING)
+    wanted = merged[name] if isinstance(value, enum.Enum) else value
+    if current is wanted:
+        return
+    if current is MISSING or isinstance(current, enum.Enum):
+        commit.journal.class_attribute(old, name, wanted)
+
+
+def _remember(commit: Commit, old: type[enum.Enum], newer: dict[str, Any]) -> None:
+    journal = commit.journal
+    journal.container(old._member_map_)
+    journal.container(old._value2member_map_)
+    journal.container(old._member_names_)
+    for member in old._member_map_.values():
+        journal.container(member.__dict__)
+    for name in newer.keys() - old._member_map_.keys():
+        journal.undo(_drop, old, name)
+
+
+def _drop(cls: type, name: str) -> None:
+    if name in cls.__dict__:
+        type.__delattr__(cls, name)

@@ -1,0 +1,218 @@
+"""Functions in place: an old function object runs new code, or hands its calls on to what has taken its place.
+
+Three ways, from the least to the most that changes:
+
+    swap     only the body differs: the function gets the new code object, nothing else.
+    patch    the definition ran again and made a new function: code, defaults, annotations, doc and attributes move over
+             into the old one, which stays. Needs the same cells: a function's closure cannot be exchanged.
+    forward  the new thing has another shape (other cells, another decorator, a class): the old function's code becomes
+             a trampoline that calls it. Whoever holds the old function reaches the new one.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Iterator
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
+
+from . import codes
+
+if TYPE_CHECKING:
+    from .commit import Commit
+
+__all__ = [
+    "FORWARD", "copy_appearance", "forward", "inner_functions", "patch", "patch_wrapper", "redecorated", "swap",
+    "update_docs",
+]  # fmt: skip
+
+FORWARD = "<live code: forwards to a newer definition>"
+"""The file name of trampolines."""
+
+_ATOMS = (int, str, float, bool, bytes, type(None), tuple, frozenset)
+_TARGET = "the target"  # stands in the template's constants
+
+
+def swap(commit: Commit, fn: FunctionType, old: CodeType, new: CodeType) -> None:
+    """Let `fn` run `new` instead of `old`, which it does now."""
+    if len(new.co_freevars) != len(fn.__closure__ or ()):
+        return
+    docs = _doc_of(old), _doc_of(new)
+    commit.journal.undo(setattr, fn, "__code__", old)
+    fn.__code__ = new
+    if docs[0] != docs[1] and fn.__doc__ == docs[0]:
+        commit.journal.attribute(fn, "__doc__", docs[1])
+    if not codes.same_code(old, new):
+        commit.retire(old, fn)
+
+
+def patch(commit: Commit, old: FunctionType, new: FunctionType) -> bool:
+    """Make `old` what `new` is, and return True; False when their closures do not allow it."""
+    before, after = old.__code__.co_freevars, new.__code__.co_freevars
+    if old is new:
+        return True
+    if before != after or len(old.__closure__ or ()) != len(new.__closure__ or ()):
+        return False
+    for name, a, b in zip(after, old.__closure__ or (), new.__closure__ or (), strict=True):
+        if name != "__class__" and not _same_cell(a, b):
+            return False
+    _remember(commit, old)
+    commit.retire(old.__code__, old)
+    old.__code__ = new.__code__
+    old.__defaults__, old.__kwdefaults__ = new.__defaults__, new.__kwdefaults__
+    copy_appearance(old, new)
+    return True
+
+
+def forward(commit: Commit, old: FunctionType, target: Any) -> None:
+    """Let whoever calls `old` call `target`."""
+    if old is target:
+        return
+    _remember(commit, old)
+    commit.retire(old.__code__, old)
+    old.__code__ = _trampoline(old.__code__, target)
+    old.__defaults__ = old.__kwdefaults__ = None
+
+
+def redecorated(commit: Commit, old: FunctionType, new: FunctionType, namespace: dict[str, Any]) -> bool:
+    """Bring the wrapper `old` up to date, if `new` is the same decorator's around a newer function.
+
+    The wrapper stays, with whatever it has counted or cached in its cells, and the function inside becomes the new one.
+    """
+    if old.__code__ is not new.__code__ or not old.__closure__ or not new.__closure__:
+        return False
+    for a, b in zip(old.__closure__, new.__closure__, strict=True):
+        try:
+            x, y = a.cell_contents, b.cell_contents
+        except ValueError:
+            return False
+        if x is y or (type(x) is type(y) and isinstance(x, _ATOMS) and x == y):
+            continue
+        if not (_owned(x, namespace) and _owned(y, namespace) and x.__qualname__ == y.__qualname__):
+            return False
+    inside, newer = _inside(old, namespace), _inside(new, namespace)
+    if inside is None or newer is None:
+        return False
+    if not patch(commit, inside, newer):
+        forward(commit, inside, newer)
+    patch_wrapper(commit, old, new)
+    return True
+
+
+def patch_wrapper(commit: Commit, old: FunctionType, new: FunctionType) -> None:
+    """Copy what a wrapper shows of the function inside, but for the function."""
+    _remember(commit, old)
+    old.__defaults__, old.__kwdefaults__ = new.__defaults__, new.__kwdefaults__
+    wrapped = old.__dict__.get("__wrapped__")
+    copy_appearance(old, new)
+    if wrapped is not None:
+        old.__dict__["__wrapped__"] = wrapped
+
+
+def copy_appearance(old: FunctionType, new: FunctionType) -> None:
+    """Copy doc, annotations, type parameters and attributes. Attributes that only `old` has were set at run time: they stay."""
+    old.__doc__, old.__annotations__ = new.__doc__, new.__annotations__
+    old.__dict__.update(new.__dict__)
+
+
+def update_docs(commit: Commit, shown: Any, fn: FunctionType, before: str | None) -> None:
+    """`functools.wraps` has copied a docstring outwards: let it follow. `shown` is what stands under the name."""
+    for _ in range(8):
+        inside = getattr(shown, "__wrapped__", None)
+        if inside is None:
+            return
+        if getattr(shown, "__doc__", None) == before != fn.__doc__:
+            commit.journal.attribute(shown, "__doc__", fn.__doc__)
+        shown = inside
+
+
+def inner_functions(member: Any) -> Iterator[tuple[str, FunctionType]]:
+    """Yield the plain functions that a class member is made of, each with what part of it that is."""
+    if isinstance(member, FunctionType):
+        yield "function", member
+    elif isinstance(member, (staticmethod, classmethod)):
+        if isinstance(member.__func__, FunctionType):
+            yield "function", member.__func__
+    elif isinstance(member, property):
+        for part in ("fget", "fset", "fdel"):
+            if isinstance(getattr(member, part), FunctionType):
+                yield part, getattr(member, part)
+    elif isinstance(member, (functools.cached_property, functools.partialmethod)):
+        if isinstance(member.func, FunctionType):
+            yield "function", member.func
+
+
+# Internals
+
+
+def _remember(commit: Commit, fn: FunctionType) -> None:
+    kept = (
+        fn.__code__,
+        fn.__defaults__,
+        fn.__kwdefaults__,
+        fn.__doc__,
+        dict(fn.__annotations__),
+        dict(fn.__dict__),
+    )
+    commit.journal.undo(_restore, fn, kept)
+
+
+def _restore(fn: FunctionType, kept: tuple[Any, ...]) -> None:
+    fn.__code__, fn.__defaults__, fn.__kwdefaults__, fn.__doc__, fn.__annotations__ = kept[:5]
+    fn.__dict__.clear()
+    fn.__dict__.update(kept[5])
+
+
+def _doc_of(code: CodeType) -> str | None:
+    # The compiler puts a docstring first among the constants, or None in its place. A lambda has neither.
+    if code.co_name == "<lambda>" or not code.co_consts or not isinstance(code.co_consts[0], str):
+        return None
+    return code.co_consts[0]
+
+
+def _same_cell(a: Any, b: Any) -> bool:
+    try:
+        return a.cell_contents is b.cell_contents
+    except ValueError:
+        return False
+
+
+def _owned(value: Any, namespace: dict[str, Any]) -> bool:
+    return isinstance(value, FunctionType) and value.__globals__ is namespace
+
+
+def _inside(wrapper: FunctionType, namespace: dict[str, Any]) -> FunctionType | None:
+    for cell in wrapper.__closure__ or ():
+        try:
+            content = cell.cell_contents
+        except ValueError:
+            continue
+        if _owned(content, namespace):
+            return content  # type: ignore[no-any-return]
+    return None
+
+
+_templates: dict[int, CodeType] = {}
+
+
+def _trampoline(old: CodeType, target: Any) -> CodeType:
+    """Make code that calls `target` with all arguments, for a function with as many cells as `old` has.
+
+    The target stands among the constants: a trampoline has no globals of its own to find it in.
+    """
+    cells = len(old.co_freevars)
+    if cells not in _templates:
+        names = ", ".join(f"c{i}" for i in range(cells))
+        source = (
+            f"def outer({names}):\n def inner(*args, **kwargs):\n  if 0: ({names})\n"
+            f"  return {_TARGET!r}(*args, **kwargs)\n return inner\n"
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # a string is not callable
+            module = compile(source, FORWARD, "exec")
+        outer = next(c for c in module.co_consts if isinstance(c, CodeType))
+        _templates[cells] = next(c for c in outer.co_consts if isinstance(c, CodeType))
+    template = _templates[cells]
+    constants = tuple(target if constant == _TARGET else constant for constant in template.co_consts)
+    return template.replace(co_consts=constants, co_name=old.co_name, co_qualname=old.co_qualname)

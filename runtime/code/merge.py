@@ -1,0 +1,261 @@
+"""Making a living class what a newly made one is, in place: instances, subclasses and whoever holds the class notice nothing.
+
+Members move over one by one; methods that are held by bound methods or callbacks are patched, so that these run new
+code. What cannot be moved is the layout of instances: slots, the fields of a tuple or struct. With no instance alive the
+new class takes the name; otherwise the release is refused, with their number.
+
+CPython does not let the bases of a direct subclass of `object` be assigned. Such a class is replaced, and its instances
+are given the new class. Classes that derive from a base of the runtime's do not have that problem.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import gc
+import sys
+import types
+from abc import ABCMeta, update_abstractmethods
+from collections.abc import Callable, Collection, Iterable
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from .enums import merge_enum
+from .errors import Refused
+from .functions import forward, inner_functions, patch, redecorated
+from .journal import MISSING
+
+if TYPE_CHECKING:
+    from .commit import Commit
+
+__all__ = ["LayoutChanged", "become", "merge_class", "renew_abstract", "set_member"]
+
+_OF_THE_TYPE = frozenset(
+    {"__dict__", "__weakref__", "_abc_impl", "__slots__", "__module__", "__qualname__", "__firstlineno__"}
+)
+
+
+class LayoutChanged(Refused):
+    """Instances of another layout are alive. They may go when the callbacks that hold them have finished."""
+
+    def __init__(self, module: str, cls: type, count: int) -> None:
+        super().__init__(
+            f"{cls.__qualname__}: the layout of its instances changes (slots, or the fields of a tuple or struct), and "
+            f"{count} of them {'is' if count == 1 else 'are'} alive",
+            kind="layout", module=module,
+            hint="let them go first, make a new class beside the old one, or restart the node",
+        )  # fmt: skip
+        self.cls = cls
+
+
+def merge_class(
+    commit: Commit, module: str, old: type, new: type, *,
+    keep: Collection[str] = (), gone: Collection[str] | None = None,
+) -> bool:  # fmt: skip
+    """Make `old` what `new` is. False: it cannot be, and `new` is to take its place.
+
+    `keep` names members that stay as they are, `gone` those that the new source does not have; None: find out.
+    Raises LayoutChanged.
+    """
+    if issubclass(old, enum.Enum) and issubclass(new, enum.Enum):
+        merge_enum(commit, module, old, new, set_member)
+        return True
+    if _layout(old) != _layout(new) or hasattr(new, "__struct_fields__"):
+        alive = len(commit.heap.instances(old))
+        if alive:
+            raise LayoutChanged(module, old, alive)
+        commit.note(module, "replace", old.__qualname__)
+        return False
+    if type(old) is not type(new):
+        commit.journal.attribute(old, "__class__", type(new))
+    if old.__bases__ != new.__bases__:
+        before = old.__bases__
+        try:
+            old.__bases__ = new.__bases__
+        except TypeError:
+            _replace(commit, module, old, new)
+            return False
+        commit.journal.undo(setattr, old, "__bases__", before)
+    _adopt_cells(new, old)
+    for name in _lost(old, new) if gone is None else [n for n in old.__dict__ if n in gone or _is_made(n)]:
+        if name not in new.__dict__ and name in old.__dict__ and name not in _OF_THE_TYPE:
+            commit.journal.class_attribute(old, name, MISSING)
+    fields = _new_fields(old, new)
+    for name, value in list(new.__dict__.items()):
+        if name in _OF_THE_TYPE or name in keep or type(value) is types.MemberDescriptorType:
+            continue
+        set_member(commit, old, name, value)
+    _fill_in(commit, old, fields)
+    return True
+
+
+def set_member(commit: Commit, cls: type, name: str, value: Any) -> None:
+    """Put one member into a living class; what it was before, and is held elsewhere, runs the new code."""
+    current = cls.__dict__.get(name, MISSING)
+    if current is value:
+        return
+    if isinstance(current, type) and isinstance(value, type):
+        if (current.__module__, current.__qualname__) == (value.__module__, value.__qualname__):
+            if merge_class(commit, cls.__module__, current, value):
+                return
+    elif type(current) is type(value):
+        if isinstance(current, FunctionType):
+            namespace = sys.modules[cls.__module__].__dict__ if cls.__module__ in sys.modules else {}
+            if patch(commit, current, value) or redecorated(commit, current, value, namespace):
+                return
+        if _settle_inside(commit, current, value):
+            return
+    commit.journal.class_attribute(cls, name, value)
+    if not callable(value) or isinstance(value, type):
+        commit.class_attributes.add((cls, name))
+    set_name = getattr(type(value), "__set_name__", None)
+    if set_name is not None and not isinstance(value, functools.cached_property):
+        set_name(value, cls, name)
+
+
+def become(commit: Commit, new: type, old: type) -> None:
+    """Registries that caught the throw-away class when it was made get the living one instead."""
+    for holder in gc.get_referrers(new):
+        if commit.journal.knows(holder):
+            continue
+        if type(holder) is list:
+            for i, item in enumerate(holder):
+                if item is new:
+                    commit.journal.item(holder, i, old)
+        elif type(holder) is dict and holder is not new.__dict__:
+            for key, item in list(holder.items()):
+                if item is new:
+                    commit.journal.item(holder, key, old)
+        elif type(holder) is set and new in holder:
+            commit.journal.container(holder)
+            holder.discard(new)
+            holder.add(old)
+
+
+def renew_abstract(commit: Commit, cls: type) -> None:
+    """Work out anew which methods of an abstract class and its subclasses are still to be defined."""
+    if not isinstance(cls, ABCMeta):
+        return
+    commit.journal.attribute(cls, "__abstractmethods__", cls.__abstractmethods__)
+    sub: type
+    update_abstractmethods(cls)  # type: ignore[arg-type]
+    for sub in cls.__subclasses__():
+        renew_abstract(commit, sub)
+
+
+# Internals
+
+
+def _layout(cls: type) -> tuple[Any, ...]:
+    slots = cls.__dict__.get("__slots__", ())
+    names = (slots,) if isinstance(slots, str) else tuple(sorted(slots))
+    fields = getattr(cls, "_fields", None) if issubclass(cls, tuple) else None
+    return cls.__basicsize__, cls.__itemsize__, cls.__dictoffset__, cls.__weakrefoffset__, names, fields
+
+
+def _is_made(name: str) -> bool:
+    """A special method is often made by a decorator (an ordering, `__match_args__`): without it, it goes."""
+    return name.startswith("__") and name.endswith("__")
+
+
+def _lost(old: type, new: type) -> list[str]:
+    """Members that the new class does not have, but for functions that others have put into the old one."""
+    namespace = sys.modules[old.__module__].__dict__ if old.__module__ in sys.modules else {}
+    return [
+        name
+        for name, value in old.__dict__.items()
+        if name not in new.__dict__
+        and not (
+            isinstance(value, FunctionType)
+            and value.__globals__ is not namespace
+            and value.__module__ != old.__module__
+        )
+    ]
+
+
+def _adopt_cells(new: type, old: type) -> None:
+    """`super()` and `__class__` in the new class's methods mean the living class."""
+    for value in list(new.__dict__.values()):
+        for _, fn in _with_wrapped(inner_functions(value)):
+            for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=False):
+                if name == "__class__":
+                    cell.cell_contents = old
+
+
+def _with_wrapped(functions: Iterable[tuple[str, FunctionType]]) -> Iterable[tuple[str, FunctionType]]:
+    for part, fn in functions:
+        yield part, fn
+        inside = fn.__dict__.get("__wrapped__")
+        for _ in range(8):
+            if not isinstance(inside, FunctionType):
+                break
+            yield part, inside
+            inside = inside.__dict__.get("__wrapped__")
+
+
+def _settle_inside(commit: Commit, current: Any, value: Any) -> bool:
+    """Two members of one kind made of functions. True: the current one is up to date and stays."""
+    before, after = dict(inner_functions(current)), dict(inner_functions(value))
+    if not before or before.keys() != after.keys():
+        return False
+    patched = [patch(commit, before[part], after[part]) for part in before]
+    for part, done in zip(before, patched, strict=True):
+        if not done:
+            forward(commit, before[part], after[part])
+    return all(patched) and isinstance(current, (staticmethod, classmethod))
+
+
+def _new_fields(old: type, new: type) -> list[dataclasses.Field[Any]]:
+    if not (dataclasses.is_dataclass(old) and dataclasses.is_dataclass(new)):
+        return []
+    had = {f.name for f in dataclasses.fields(old)}
+    return [
+        f
+        for f in dataclasses.fields(new)
+        if f.name not in had and f.default_factory is not dataclasses.MISSING
+    ]
+
+
+def _fill_in(commit: Commit, cls: type, fields: list[dataclasses.Field[Any]]) -> None:
+    """Living instances of a dataclass get a new field whose default is made for each."""
+    if not fields:
+        return
+    for instance in commit.heap.instances(cls):
+        attributes = getattr(instance, "__dict__", None)
+        if attributes is None:
+            continue
+        for f in fields:
+            if f.name not in attributes:
+                factory: Callable[[], Any] = f.default_factory  # type: ignore[assignment]
+                object.__setattr__(instance, f.name, factory())
+                commit.journal.undo(attributes.pop, f.name, None)
+
+
+def _replace(commit: Commit, module: str, old: type, new: type) -> None:
+    """Bases cannot be assigned: move the subclasses, the instances, and whoever holds the class in a table."""
+    sub: type
+    for sub in type.__subclasses__(old):
+        if sub is not new:
+            before = sub.__bases__
+            sub.__bases__ = tuple(new if base is old else base for base in before)
+            commit.journal.undo(setattr, sub, "__bases__", before)
+    for instance in commit.heap.instances(old):
+        if type(instance) is old:
+            object.__setattr__(instance, "__class__", new)
+            commit.journal.undo(object.__setattr__, instance, "__class__", old)
+    for holder in gc.get_referrers(old):
+        if commit.journal.knows(holder):
+            continue
+        if type(holder) is list:
+            keys: list[Any] = [i for i, item in enumerate(holder) if item is old]
+        elif type(holder) is dict:
+            keys = [key for key, item in holder.items() if item is old]
+        else:
+            continue
+        for key in keys:
+            commit.journal.item(holder, key, new)
+    commit.warn(
+        f"{module}: {old.__qualname__} was replaced: its bases cannot be changed in place. Instances moved over; classes "
+        f"that others hold in tuples or closures are the old one. Deriving it from a base class of yours avoids this."
+    )

@@ -1,0 +1,85 @@
+"""What a changed name means elsewhere: `from m import X` made a second name for the same thing, and it must follow.
+
+Functions and classes change in place, so their twins need nothing. A constant is another object afterwards: the twins
+are bound to it, however often it was passed on, and they count as changed in their modules, so that what is derived from
+them there is made again.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .commit import Commit
+
+__all__ = ["propagate", "spread"]
+
+_ATOMS = (int, str, float, bytes, tuple, frozenset, bool, type(None))
+_DEEPEST = 16
+"""Times a name may be passed on from module to module."""
+
+
+def propagate(commit: Commit, module: str, name: str, old: Any, new: Any, depth: int = 0) -> None:
+    """Bind `new` wherever `old` was imported as `name` from `module`."""
+    if depth > _DEEPEST:
+        return
+    replaced = name in commit.replaced.get(module, ())
+    for user, original, local in commit.importers.get(module, ()):
+        if original not in (name, "*") or user == module:
+            continue
+        here = name if original == "*" else local
+        namespace = namespace_of(user)
+        if namespace is None or not _is_same(namespace.get(here), old) or here not in namespace:
+            continue
+        commit.journal.namespace(namespace)
+        namespace[here] = new
+        commit.mark(user, here, replaced=replaced)
+        commit.note(user, "follow", here)
+        propagate(commit, user, here, old, new, depth + 1)
+
+
+def spread(commit: Commit, module: str) -> None:
+    """Mark the names that importers have for what changed in `module`; give star importers what it has more or less of."""
+    changed = commit.changed.get(module, set())
+    replaced = commit.replaced.get(module, set())
+    added, removed = commit.added.get(module, set()), commit.removed.get(module, {})
+    for user, original, local in commit.importers.get(module, ()):
+        if user == module:
+            continue
+        if original != "*":
+            if original in changed and local not in commit.changed.get(user, ()):
+                commit.mark(user, local, replaced=original in replaced)
+            continue
+        namespace, source = namespace_of(user), namespace_of(module)
+        if namespace is None or source is None:
+            continue
+        commit.journal.namespace(namespace)
+        for name in added:
+            if name not in namespace and _is_public(source, name):
+                namespace[name] = source[name]
+                commit.added.setdefault(user, set()).add(name)
+        for name, value in removed.items():
+            if name in namespace and namespace[name] is value:
+                del namespace[name]
+                commit.removed.setdefault(user, {})[name] = value
+        for name in changed:
+            if name in namespace and name not in commit.changed.get(user, ()):
+                commit.mark(user, name, replaced=name in replaced)
+
+
+def namespace_of(module: str) -> dict[str, Any] | None:
+    """Return the namespace of a module that is loaded."""
+    found = sys.modules.get(module)
+    return found.__dict__ if isinstance(found, ModuleType) else None
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    """Tell whether a twin still is what was imported. An equal constant may be another object after a roll-back."""
+    return a is b or (type(a) is type(b) and isinstance(a, _ATOMS) and a == b)
+
+
+def _is_public(namespace: dict[str, Any], name: str) -> bool:
+    exported = namespace.get("__all__")
+    return name in exported if exported is not None else not name.startswith("_")

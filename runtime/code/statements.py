@@ -1,0 +1,223 @@
+"""Running one statement of the new source in the living module, and merging what it binds into what was there.
+
+The statement is compiled alone, at its own lines, and executed in the module's own namespace: globals are right by
+birth. Then each name that it bound is settled: if the old thing can become the new one it stays, with all who hold it;
+if not, the new one takes the name, old functions forward to it, and those who imported the name get it too.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Sequence
+from types import CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from . import codes, syntax
+from .merge import merge_class
+from .functions import forward, patch, redecorated
+from .journal import MISSING
+from .spread import propagate
+from .units import Unit
+from .version import ModuleVersion
+
+if TYPE_CHECKING:
+    from .commit import Commit
+
+__all__ = ["annotate", "compile_statement", "dependencies", "run_statement", "settle", "undo_statement"]
+
+CONTAINERS = (dict, list, set)
+_ATOMS = (int, float, complex, str, bytes, bool, type(None))
+_LRU = type(functools.lru_cache(lambda: None))
+
+
+def compile_statement(version: ModuleVersion, node: ast.stmt) -> CodeType:
+    """Compile one statement so that its functions get the very code that they have when the whole file is compiled.
+
+    The compiler treats calls on names that are imported at the top differently, so the module's imports stand in front,
+    in a branch that is never taken.
+    """
+    dead = ast.If(test=ast.Constant(False), body=[*_imports(version), ast.Pass()], orelse=[])
+    tree = ast.Module(body=[ast.copy_location(dead, node), node], type_ignores=[])
+    for part in ast.walk(dead):
+        ast.copy_location(part, node)
+    ast.fix_missing_locations(tree)
+    code: CodeType = compile(
+        tree, version.path, "exec", flags=codes.flags_of(version.code), dont_inherit=True
+    )
+    version.replace_codes(code)
+    return code
+
+
+def run_statement(commit: Commit, version: ModuleVersion, unit: Unit, namespace: dict[str, Any]) -> None:
+    """Execute `unit` in the living module and settle what it binds."""
+    before = commit.journal.namespace(namespace)
+    _save_containers(commit, unit, namespace)
+    previous = {}
+    for name in unit.names:
+        value = namespace.get(name, MISSING)
+        previous[name] = before.get(name, MISSING) if value is MISSING else value
+    if "__annotations__" in namespace and isinstance(unit.node, ast.AnnAssign):
+        commit.journal.container(namespace["__annotations__"])
+    exec(compile_statement(version, unit.node), namespace)
+    for name, old in previous.items():
+        new = namespace.get(name, MISSING)
+        if new is MISSING or old is new:
+            continue
+        if old is MISSING:
+            commit.added.setdefault(version.name, set()).add(name)
+        else:
+            settle(commit, version, unit, name, old, new, namespace)
+
+
+def annotate(commit: Commit, version: ModuleVersion, unit: Unit, namespace: dict[str, Any]) -> None:
+    """Evaluate the annotation of a variable, and leave its value alone."""
+    assert isinstance(unit.node, ast.AnnAssign)
+    bare = ast.AnnAssign(unit.node.target, unit.node.annotation, None, unit.node.simple)
+    ast.copy_location(bare, unit.node)
+    commit.journal.namespace(namespace)
+    if "__annotations__" in namespace:
+        commit.journal.container(namespace["__annotations__"])
+    exec(compile_statement(version, bare), namespace)
+
+
+def undo_statement(commit: Commit, unit: Unit, namespace: dict[str, Any]) -> None:
+    """A statement is gone from the source: take back an item that it put into a table, which binds no name."""
+    node = unit.node
+    if not (
+        isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Subscript)
+    ):
+        return
+    target = node.targets[0]
+    if isinstance(target.value, ast.Name) and isinstance(target.slice, ast.Constant):
+        table = namespace.get(target.value.id)
+        if type(table) is dict and target.slice.value in table:
+            commit.journal.item(table, target.slice.value, MISSING)
+
+
+def dependencies(commit: Commit, module: str, unit: Unit, namespace: dict[str, Any]) -> tuple[bool, bool]:
+    """Tell whether the statement was made from something that has changed, and whether from a class that was replaced."""
+    changed = commit.changed.get(module)
+    replaced = commit.replaced.get(module)
+    if replaced and not replaced.isdisjoint(unit.value_loads):
+        return True, True
+    if changed and not changed.isdisjoint(unit.value_loads):
+        return True, False
+    if commit.changed or commit.class_attributes:
+        for name, attribute in unit.attribute_loads:
+            owner = namespace.get(name)
+            if isinstance(owner, ModuleType):
+                if attribute in commit.replaced.get(owner.__name__, ()):
+                    return True, True
+                if attribute in commit.changed.get(owner.__name__, ()):
+                    return True, False
+            elif isinstance(owner, type) and (owner, attribute) in commit.class_attributes:
+                return True, False
+    return False, False
+
+
+def settle(
+    commit: Commit, version: ModuleVersion, unit: Unit, name: str, old: Any, new: Any, namespace: dict[str, Any]
+) -> None:  # fmt: skip
+    """`name` meant `old`, and the statement has bound it to `new`: decide which of them stays, and tell who else has it."""
+    if _settle_function(commit, version.name, name, old, new, namespace):
+        return
+    if isinstance(old, type) and isinstance(new, type) and old.__qualname__ == new.__qualname__:
+        if old.__module__ == new.__module__ == version.name and (unit.is_assignment or unit.is_class):
+            if merge_class(commit, version.name, old, new):
+                namespace[name] = old
+            else:
+                commit.mark(version.name, name, replaced=True)
+                propagate(commit, version.name, name, old, new)
+            return
+    elif type(old) is type(new) and type(old) in CONTAINERS and unit.is_assignment:
+        _refill(commit, old, new)
+        namespace[name] = old
+        commit.mark(version.name, name)
+        return
+    elif isinstance(old, _LRU) and isinstance(new, _LRU) and _settle_cache(commit, old, new, namespace):
+        namespace[name] = old
+        return
+    if type(old) is type(new) and isinstance(old, _ATOMS) and old == new:
+        return
+    commit.mark(version.name, name, replaced=isinstance(old, type) and isinstance(new, type))
+    propagate(commit, version.name, name, old, new)
+
+
+# Internals
+
+
+def _settle_function(
+    commit: Commit, module: str, name: str, old: Any, new: Any, namespace: dict[str, Any]
+) -> bool:
+    if not isinstance(old, FunctionType):
+        return False
+    if isinstance(new, FunctionType) and redecorated(commit, old, new, namespace):
+        namespace[name] = old
+        return True
+    if old.__globals__ is not namespace:  # another module's function under a name here: it was not edited
+        return False
+    if isinstance(new, FunctionType) and new.__globals__ is namespace:
+        if not patch(commit, old, new):
+            forward(commit, old, new)
+            old.__doc__, old.__annotations__ = new.__doc__, new.__annotations__
+            old.__dict__.update(new.__dict__)
+        namespace[name] = old  # the old one is what others hold
+        return True
+    forward(commit, old, new)
+    commit.mark(module, name)
+    propagate(commit, module, name, old, new)
+    return True
+
+
+def _settle_cache(commit: Commit, old: Any, new: Any, namespace: dict[str, Any]) -> bool:
+    """Two functools caches: let the old one hold the new function; False if it was given another size."""
+    before, after = old.__wrapped__, new.__wrapped__
+    if (
+        isinstance(before, FunctionType)
+        and isinstance(after, FunctionType)
+        and before.__globals__ is namespace
+    ):
+        if not patch(commit, before, after):
+            forward(commit, before, after)
+        old.cache_clear()
+        return old.cache_parameters() == new.cache_parameters()  # type: ignore[no-any-return]
+    return False
+
+
+def _refill(commit: Commit, old: Any, new: Any) -> None:
+    commit.journal.container(old)
+    if isinstance(old, list):
+        old[:] = new
+    else:
+        content = new.copy()
+        old.clear()
+        old.update(content)
+
+
+def _save_containers(commit: Commit, unit: Unit, namespace: dict[str, Any]) -> None:
+    """A statement may fill the tables that it reads: remember what they hold."""
+    for name in unit.loads.union(unit.names):
+        value = namespace.get(name)
+        if type(value) in CONTAINERS:
+            commit.journal.container(value)
+
+
+def _imports(version: ModuleVersion) -> Sequence[ast.stmt]:
+    found: list[ast.stmt] = []
+    stack: list[ast.AST] = [version.tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Import):
+            found.append(ast.Import(names=[_alias(alias) for alias in node.names]))
+        elif isinstance(node, ast.ImportFrom):
+            names = [_alias(alias) for alias in node.names if alias.name != "*"]
+            if names and node.module != "__future__":
+                found.append(ast.ImportFrom(module=node.module, names=names, level=node.level))
+        elif not isinstance(node, syntax.SCOPES):
+            stack.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def _alias(alias: ast.alias) -> ast.alias:
+    return ast.alias(name=alias.name, asname=alias.asname)
