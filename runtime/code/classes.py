@@ -83,10 +83,11 @@ def _choose(
             continue
         if step.verdict is Verdict.ANNOTATE:
             chosen.append(_bare(unit.node))
-        elif step.verdict in (Verdict.EXECUTE, Verdict.CLASS) or not plan.together.isdisjoint(unit.names):
-            chosen.append(unit.node)
-            moved.update(unit.names)
-        elif _follows(commit, version, step, namespace, moved, f"{plan.qualname}."):
+        elif (
+            step.verdict in (Verdict.EXECUTE, Verdict.CLASS)
+            or not plan.together.isdisjoint(unit.names)
+            or _follows(commit, version, step, namespace, moved, f"{plan.qualname}.")
+        ):
             chosen.append(unit.node)
             moved.update(unit.names)
     return chosen
@@ -139,8 +140,8 @@ def _run_members(
         if name in _OF_THE_BODY:
             continue
         if name == "__annotations__":
-            value = {**cls.__dict__.get("__annotations__", {}), **value}
-            commit.journal.class_attribute(cls, name, value)
+            own = cls.__dict__.get(name, {})
+            commit.journal.class_attribute(cls, name, {**own, **value})
         elif name != "__doc__":
             set_member(commit, cls, name, value)
             commit.note(version.name, "member", f"{cls.__qualname__}.{name}")
@@ -157,12 +158,10 @@ def _catch(
 
     class Catcher(type):
         @classmethod
-        def __prepare__(metacls, name: str, bases: tuple[type, ...], /, **kwds: Any) -> _ClassScope:
+        def __prepare__(cls, _name: str, _bases: tuple[type, ...], /, **_: Any) -> _ClassScope:
             return _ClassScope(next(living))
 
-        def __new__(
-            metacls, name: str, bases: tuple[type, ...], scope: dict[str, Any], /, **kwds: Any
-        ) -> Any:
+        def __new__(cls, name: str, _bases: tuple[type, ...], scope: dict[str, Any], /, **_: Any) -> Any:
             # A plain class is made of it all the same: `type` wraps __new__, __init_subclass__, __class_getitem__.
             made = type.__new__(type, name, (), dict(scope))
             if "__classcell__" in scope:
@@ -188,7 +187,7 @@ def _catch(
     had = namespace.get(outer, MISSING)
     namespace[_CATCHER] = Catcher
     try:
-        exec(compile_statement(version, body[0]), namespace)
+        exec(compile_statement(version, body[0]), namespace)  # noqa: S102 - the program's own source
     finally:
         del namespace[_CATCHER]
         if had is MISSING:
@@ -216,7 +215,7 @@ def _rebuild(
     for loaded in syntax.loads(plan.node):
         if type(namespace.get(loaded)) in CONTAINERS:
             commit.journal.container(namespace[loaded])
-    exec(compile_statement(version, plan.node), namespace)
+    exec(compile_statement(version, plan.node), namespace)  # noqa: S102
     new = namespace[name]
     if new is cls:
         return
@@ -247,7 +246,7 @@ def _gone(plan: ClassPlan, cls: type) -> set[str]:
 
 
 def _delete(commit: Commit, version: ModuleVersion, plan: ClassPlan, cls: type) -> None:
-    annotations = cls.__dict__.get("__annotations__")
+    annotations = cls.__dict__.get("__annotations__")  # noqa: RUF063 - its own, the very dict
     for name in _gone(plan, cls):
         if annotations and name in annotations:
             commit.journal.container(annotations)

@@ -19,7 +19,7 @@ class Roots:
         self.base = Path(os.path.realpath(base))
         self.folders = tuple(PurePosixPath(folder).as_posix() for folder in folders)
         self._prefixes = tuple(
-            os.path.join(self.base, "" if folder == "." else folder, "") for folder in self.folders
+            f"{self.base if folder == '.' else self.base / folder}{os.sep}" for folder in self.folders
         )
 
     def owns(self, path: str | os.PathLike[str]) -> bool:

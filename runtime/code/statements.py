@@ -59,7 +59,7 @@ def run_statement(commit: Commit, version: ModuleVersion, unit: Unit, namespace:
         previous[name] = before.get(name, MISSING) if value is MISSING else value
     if "__annotations__" in namespace and isinstance(unit.node, ast.AnnAssign):
         commit.journal.container(namespace["__annotations__"])
-    exec(compile_statement(version, unit.node), namespace)
+    exec(compile_statement(version, unit.node), namespace)  # noqa: S102 - the program's own source
     for name, old in previous.items():
         new = namespace.get(name, MISSING)
         if new is MISSING or old is new:
@@ -78,7 +78,7 @@ def annotate(commit: Commit, version: ModuleVersion, unit: Unit, namespace: dict
     commit.journal.namespace(namespace)
     if "__annotations__" in namespace:
         commit.journal.container(namespace["__annotations__"])
-    exec(compile_statement(version, bare), namespace)
+    exec(compile_statement(version, bare), namespace)  # noqa: S102
 
 
 def undo_statement(commit: Commit, unit: Unit, namespace: dict[str, Any]) -> None:
