@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from .kernel import blocking, check_invariants, clock, processes, registered, self_, yield_
+from .kernel import (
+    Process, blocking, check_invariants, clock, is_alive, process_info, processes, registered, self_, unlink, yield_,
+)  # fmt: skip
 from .kernel import exit as exit_signal
 from .kernel import scheduler as _scheduler
 from .kernel.reasons import KILL
@@ -34,7 +36,9 @@ class VirtualClock:
         return self._time.time
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` pass: fire what comes due, in order, and let every process work off what that brings."""
+        """Let `seconds` (0 or more) pass: fire what comes due, in order, and let every process work off what that brings."""
+        if not seconds >= 0:
+            raise ValueError(f"advance({seconds!r}): time does not go back")
         settle()
         end = self._time.time + seconds
         while (due := self._time.next_due()) is not None and due <= end:
@@ -93,25 +97,55 @@ class Leaks:
 
     def check(self) -> None:
         """Raise AssertionError naming every process, name and timer that is new and still there; end the processes."""
-        me = self_()
-        left = [p for p in processes() if p.number not in self.numbers and p is not me]
+        left = self._processes()
         names = [name for name in registered() if name not in self.names]
-        timers = [t for t in clock.live if t not in self.timers]
+        timers = self._timers()
         check_invariants()
+        shown = [f"{p!r} ({_what(p)})" for p in left]
         for p in left:
+            unlink(p)  # or the test dies with it, and says nothing
             exit_signal(p, KILL)
         for t in timers:
             t.cancel()
         settle()
-        assert not left, f"processes left behind: {left!r}"
+        assert not left, f"processes left behind: {', '.join(shown)}"
         assert not names, f"names left behind: {names!r}"
         assert not timers, f"timers left running: {timers!r}"
+
+    def end(self) -> None:
+        """End the processes and timers that are new, whatever they are."""
+        for p in self._processes():
+            unlink(p)
+            exit_signal(p, KILL)
+        for t in self._timers():
+            t.cancel()
+        settle()
+
+    def _processes(self) -> list[Any]:
+        me = self_()
+        return [p for p in processes() if p.number not in self.numbers and p is not me]
+
+    def _timers(self) -> list[Any]:
+        return [t for t in clock.live if t not in self.timers]
+
+
+def _what(process: Process) -> str:
+    info = process_info(process, "label", "initial_call")
+    return "ended meanwhile" if info is None else str(info["label"] or info["initial_call"])
 
 
 @contextmanager
 def leak_check() -> Iterator[Leaks]:
-    """Fail if the block leaves a process, a name or a timer behind, or breaks an invariant of the kernel."""
+    """Fail if the block leaves a process, a name or a timer behind, or breaks an invariant of the kernel.
+
+    A block that fails tells only why; what it leaves is ended too, so that the next test does not stumble over it.
+    """
     leaks = Leaks()
-    yield leaks
+    try:
+        yield leaks
+    except BaseException:  # also a test's skip, which is no Exception; it goes on below
+        if is_alive(self_()):
+            leaks.end()
+        raise
     settle()
     leaks.check()

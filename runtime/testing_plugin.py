@@ -38,7 +38,16 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         with testing.leak_check():
             pyfuncitem.obj(**arguments)
 
-    kernel.run(body)
+    __tracebackhide__ = True
+    try:
+        kernel.run(body)
+    except Exception as error:  # noqa: BLE001 - it goes on, whatever it is
+        # From the test function on, without the dozen frames of starting a process. There is none of it when a
+        # leak, or the exit of a linked process, ended the test.
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code is not getattr(pyfuncitem.obj, "__code__", None):
+            trace = trace.tb_next
+        raise error.with_traceback(trace) from error.__cause__
     return True
 
 

@@ -30,7 +30,7 @@ class Pool(TypedServer):
 
     def handle_continue(self, size: int) -> None:
         for _ in range(size):
-            start_child("workers", ChildSpec("worker", (Worker.start_link, ())))
+            start_child("workers", Worker)
 
     @handles_call
     def count(self, text: str) -> int | NoReply:
@@ -59,13 +59,9 @@ class Pool(TypedServer):
                 fail(self.busy.pop(worker), reason)
 
 
-def workers() -> Process:
-    return DynamicSupervisor.start_link(name="workers", intensity=3, period=5.0)
-
-
 class Words(Supervisor):
     def init(self, size: int) -> tuple[SupFlags, list[ChildSpec]]:
         return SupFlags("one_for_all"), [
-            ChildSpec("workers", (workers, ()), type="supervisor"),
-            ChildSpec("pool", (Pool.start_link, (size,), {"name": "pool"})),
+            DynamicSupervisor.child_spec(name="workers", intensity=3, period=5.0),
+            Pool.child_spec(size, name="pool"),
         ]

@@ -39,8 +39,8 @@ class Top(Supervisor):
     def init(self, workers: int, port: int) -> tuple[SupFlags, list[ChildSpec]]:
         door = ListenerConfig(name="door", port=port, protocol="words:Door")
         return SupFlags("rest_for_one", intensity=3, period=5.0), [
-            ChildSpec("kv", (KV.start_link, (), {"name": "kv"})),
-            ChildSpec("words", (Words.start_link, (workers,), {"name": "words"}), type="supervisor"),
+            KV.child_spec(name="kv"),
+            Words.child_spec(workers, name="words"),
             ChildSpec("door", (Listener.start_link, (door,), {"name": "door"})),
         ]
 
@@ -55,6 +55,5 @@ class WordsApplication(Application):
 
     def start(self, start_type: str, config: Config) -> Process:
         top = Top.start_link(config.integer("words.workers"), config.integer("words.port"), name="top")
-        assert top is not None
         current().announce("door", "127.0.0.1", listener.port(whereis("door")), "lines")
         return top

@@ -14,12 +14,12 @@ Source: Elixir DynamicSupervisor; OTP supervisor, simple_one_for_one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any, Final
 
 from runtime.kernel import NORMAL, Name, Process
 from runtime.otp import proc_lib
-from runtime.otp.child_spec import BadFlags, ChildSpec, SupFlags, to_spec
+from runtime.otp.child_spec import BadFlags, ChildSpec, Restart, Shutdown, SupFlags, class_spec, to_spec
 from runtime.otp.dynamic_children import DynamicChildren
 from runtime.otp.outcome import MayBeNone
 from runtime.otp.supervision import ChildInfo, Counts, SupervisorServer, ask
@@ -70,9 +70,15 @@ class DynamicSupervisor:
             raise BadFlags("max_children", max_children, "an int, 0 or more, or None")
         if isinstance(extra_arguments, (str, bytes)) or not isinstance(extra_arguments, Iterable):
             raise BadFlags("extra_arguments", extra_arguments, "a tuple or list")
-        pid = _DynamicServer.start_link(cls, flags, max_children, tuple(extra_arguments), name=name)
-        assert pid is not None  # its init never ignores
+        pid: Process = _DynamicServer.start_link(cls, flags, max_children, tuple(extra_arguments), name=name)
         return pid
+
+    @classmethod
+    def child_spec(
+        cls, *, id: Hashable = None, restart: Restart = "permanent", shutdown: Shutdown = None, **start: Any
+    ) -> ChildSpec:
+        """Return the spec of a child that `start_link(**start)` starts, a supervisor. As GenServer.child_spec."""
+        return class_spec(cls, (), start, id=id, restart=restart, shutdown=shutdown)
 
 
 # ---------------------------------------------------------------- API

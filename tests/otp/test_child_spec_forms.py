@@ -82,7 +82,9 @@ def test_child_spec_of_a_supervisor_is_one_of_a_supervisor():
     """Elixir Supervisor child_spec/1: type supervisor, shutdown infinity."""
     spec = Tree.child_spec(name="tree")
     assert (spec.id, spec.type, spec.shutdown) == ("tree", "supervisor", float("inf"))
-    assert to_spec((DynamicSupervisor, (), {"name": "users"})).type == "supervisor"
+    dynamic = DynamicSupervisor.child_spec(name="users", intensity=9)
+    assert to_spec((DynamicSupervisor, (), {"name": "users", "intensity": 9})) == dynamic
+    assert (dynamic.id, dynamic.type, dynamic.shutdown) == ("users", "supervisor", float("inf"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,2 @@
+# conftest.py
+from runtime.testing_plugin import *  # noqa: F403
