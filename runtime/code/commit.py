@@ -204,7 +204,8 @@ class Commit:
         unit = step.unit
         if step.class_plan is not None:
             cls: Any = namespace.get(unit.name)
-            if isinstance(cls, type) and cls is self.journal.namespace(namespace).get(unit.name):
+            was: Any = self.journal.namespace(namespace).get(unit.name)
+            if isinstance(cls, type) and was is cls:
                 change_class(self, version, step.class_plan, cls, namespace)
             else:
                 run_statement(self, version, unit, namespace)
