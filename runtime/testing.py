@@ -102,12 +102,7 @@ class Leaks:
         timers = self._timers()
         check_invariants()
         shown = [f"{p!r} ({_what(p)})" for p in left]
-        for p in left:
-            unlink(p)  # or the test dies with it, and says nothing
-            exit_signal(p, KILL)
-        for t in timers:
-            t.cancel()
-        settle()
+        self.end()
         assert not left, f"processes left behind: {', '.join(shown)}"
         assert not names, f"names left behind: {names!r}"
         assert not timers, f"timers left running: {timers!r}"
@@ -115,7 +110,7 @@ class Leaks:
     def end(self) -> None:
         """End the processes and timers that are new, whatever they are."""
         for p in self._processes():
-            unlink(p)
+            unlink(p)  # or the test dies with it, and says nothing
             exit_signal(p, KILL)
         for t in self._timers():
             t.cancel()

@@ -265,7 +265,7 @@ MUTANTS += [
         OTP + "registry_lock.py",
         "            if held.ref is ref:",
         "            if False:",
-        REGISTRY + "test_lock_of_one_that_dies_is_passed_on",
+        REGISTRY + "test_lock_of_one_that_dies_before_it_can_let_go",
     ),
     Mutant(
         "registry: give a lock to one that has gone",
@@ -359,11 +359,11 @@ MUTANTS += [
         LOG + "test_op_switch_to_drop",
     ),
     Mutant(
-        "log: count what is written as waiting for ever",
+        "log: let huge records wait uncounted",
         OBSERVE + "log_handler.py",
-        "            self._bytes_out += sum(map(len, lines))\n",
+        "        self._bytes_in += len(line)\n",
         "",
-        LOG + "test_what_waited_does_not_count_once_it_is_written",
+        LOG + "test_handler_requests_under_overload_kill",
     ),
     Mutant(
         "log: show a record whose filter failed",

@@ -25,6 +25,7 @@ from runtime.otp import AlreadyStarted, GenServer, StartError, Supervisor, SupFl
 from runtime.otp.registry import (
     ANY, AlreadyRegistered, Entry, Registered, Registry, Row, UnknownRegistry, Unregistered, Via,
 )  # fmt: skip
+from runtime.otp.registry_lock import Acquire
 from runtime.testing import settle
 from tests.support.servers import Puppet
 
@@ -679,6 +680,23 @@ def test_lock_of_one_that_dies_is_passed_on():
         assert owner.behaviour.locks.held == {}
         assert not kernel.process_info(owner, "monitors")["monitors"]
         assert registry.lock("reg", "k", lambda: 7) == 7
+
+
+def test_lock_of_one_that_dies_before_it_can_let_go():
+    """Ours: one that ends between the grant and the first line of its function holds nothing up, nor do two locks."""
+
+    def take(test):
+        assert kernel.call(owner, Acquire("k"), None)
+        assert kernel.call(owner, Acquire("l"), None)
+        send(test, "has them")
+
+    with running() as owner:
+        kernel.spawn(take, self_())
+        assert receive(1) == "has them"
+        assert registry.lock("reg", "k", lambda: 1) == 1
+        assert registry.lock("reg", "l", lambda: 2) == 2
+        settle()
+        assert owner.behaviour.locks.held == {}
 
 
 def test_lock_refuses_whoever_would_wait_for_itself():

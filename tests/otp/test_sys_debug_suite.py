@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -794,5 +795,7 @@ def test_killed_while_the_file_is_opened(tmp_path):
         kernel.exit(pid, "kill")
         settle()
         reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # lets the opening go on
-        until(lambda: _open_files(path) == 1)
+        poll = select.poll()
+        poll.register(reader, 0)
+        until(lambda: poll.poll(0) == [(reader, select.POLLHUP)])  # somebody has opened it, and closed it
         os.close(reader)
