@@ -268,11 +268,12 @@ class GenStateMachine:
             set_fields(self, before)
             raise
 
-    def code_changed(self, process: Process, result: Any) -> Callable[[], None]:
+    def code_changed(self, process: Process, result: Any, *, in_place: bool = True) -> Callable[[], None]:
         """Take over what code_change returned: a new state, and the class's callback mode. Return how to undo that.
 
         Raises what is wrong with it, and changes nothing. Also called for a machine whose class has no code_change
-        (None): the state it is in must be one that the new code knows.
+        (None): the state it is in must be one that the code knows. Not `in_place`: the code that it is for comes only
+        now, so neither can be told yet; see `code_in_place`.
         """
         engine: Engine = process.control
         before = engine.by_name, engine.enters, self._machine_state
@@ -284,13 +285,19 @@ class GenStateMachine:
             if result is not None and (result.__class__ is not NextState or result.actions):
                 raise TypeError(f"code_change returned {result!r}: want None or NextState(state)")
             state = self._machine_state if result is None else result.state
-            engine.look_up_mode(type(self))
-            check_state(self, engine, state)
+            if in_place:
+                engine.look_up_mode(type(self))
+                check_state(self, engine, state)
             self._machine_state = state
         except BaseException:
             undo()
             raise
         return undo
+
+    def code_in_place(self, process: Process) -> None:
+        """Take the callback mode from the class as it is now."""
+        if process.control is not None:  # it lives
+            process.control.look_up_mode(type(self))
 
     def system_status(self) -> dict[str, Any]:
         return status_of(self, kernel.self_().control)
