@@ -299,12 +299,12 @@ def _throw_out(g: Worker, p: Process, killed: Killed) -> None:
 
 
 def _remove_message(p: Process, match: Any) -> bool:
-    """Take the first matching message out of a mailbox, wherever it lies."""
-    for box in (p.cur, p.q):
+    """Take the one matching message out of a mailbox, wherever it lies. Newest first: it mostly came just now."""
+    for box in (p.q, p.cur):
         if box:
-            for index, message in enumerate(box):
+            for place, message in enumerate(reversed(box), 1):
                 if match(message):
-                    del box[index]
+                    del box[-place]
                     if not box and box is p.q:
                         p.q = None
                     return True

@@ -112,8 +112,11 @@ def receive_match(
             timer.cancel()
 
 
-def receive_every(match: Callable[[Any], bool]) -> list[Any]:
-    """Take all messages that are there and for which `match(message)` is true, oldest first. One pass; never blocks."""
+def receive_every(match: Callable[[Any], bool], mark: Mark | None = None) -> list[Any]:
+    """Take all messages that are there and for which `match(message)` is true, oldest first; with `mark`, newer than it.
+
+    One pass over those it looks at, however many it takes. Never blocks.
+    """
     me = getcurrent()
     p = _caller(me)
     q = p.q
@@ -125,14 +128,15 @@ def receive_every(match: Callable[[Any], bool]) -> list[Any]:
     box = p.cur
     if not box:
         return []
-    wanted = [match(message) for message in box]
-    if not any(wanted):
-        return []
-    taken = [message for message, yes in zip(box, wanted, strict=True) if yes]
-    kept = [message for message, yes in zip(box, wanted, strict=True) if not yes]
-    box.clear()
-    box.extend(kept)
-    return taken
+    new = [box.pop() for _ in range(len(box) - (mark.start(box) if mark is not None else 0))]
+    new.reverse()
+    kept = new  # also if `match` raises
+    try:
+        wanted = [match(message) for message in new]
+        kept = [message for message, yes in zip(new, wanted, strict=True) if not yes]
+    finally:
+        box.extend(kept)
+    return [message for message, yes in zip(new, wanted, strict=True) if yes]
 
 
 def receive_mark() -> Mark:

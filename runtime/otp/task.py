@@ -322,8 +322,8 @@ def _results(
 ) -> Generator[tuple[TaskRef, Ok | Exited], None, None]:
     """Yield results as they come, until all are there or time is over. Who iterates must not receive in between.
 
-    What is queued is looked through once, not once per result: answers that are there are taken out in one pass, and
-    later ones are searched for behind the mark.
+    Each message that is queued or comes is looked at a time or two, not once per result: all answers that are there are
+    taken out in one pass, and later ones are searched for behind the mark.
     """
     waiting: dict[Request, TaskRef] = {}
     for task in tasks:
@@ -335,16 +335,17 @@ def _results(
         return message.__class__ is Response and message.request in waiting
 
     came = deque(kernel.receive_every(is_ours))
-    mark = kernel.receive_mark()
     try:
         for ref in settled:
             yield _taken(waiting.pop(ref))
         while waiting:
             if not came:
+                mark = kernel.receive_mark()  # nothing older is ours
                 message = kernel.receive_match(is_ours, None if limit is None else limit.left(), mark)
                 if message is TIMEOUT:
                     return
                 came.append(message)
+                came.extend(kernel.receive_every(is_ours, mark))
             yield _taken(waiting.pop(came.popleft().request))
     finally:
         for message in came:  # not wanted after all: back, for whoever asks next
@@ -367,7 +368,7 @@ def _give_up(task: TaskRef) -> None:
 
 
 def _unlink(pid: Process) -> None:
-    """Unlink, and take out the Exit that has come already."""
+    """Unlink, and take out the Exit that has come already. One that lives has sent none: then there is nothing to search."""
     kernel.unlink(pid)
-    if kernel.self_().trap:
+    if kernel.self_().trap and not kernel.is_alive(pid):
         kernel.receive_match(lambda m: m.__class__ is Exit and m.sender is pid, 0)

@@ -93,7 +93,7 @@ class _Tick(NamedTuple):
 class _Item(LastRites):
     """One task of a stream, and its result."""
 
-    __slots__ = ("begun", "input", "late", "result", "stream", "timer")
+    __slots__ = ("begun", "failing", "input", "late", "result", "stream", "timer")
 
     def __init__(self, stream: _Stream, input: Any) -> None:
         self.stream = stream
@@ -102,6 +102,8 @@ class _Item(LastRites):
         self.timer: clock.Handle | None = None
         self.begun = False
         self.late = False
+        self.failing = False
+        """It is not linked any more: its end sends no Exit."""
 
     # ---------------------------------------------------------------------------------------------- in the consumer
 
@@ -140,11 +142,18 @@ class _Item(LastRites):
         kernel.unlink(self.stream.owner)
         self.settle(Ok(value))
 
+    def fail(self) -> None:
+        """The last step of one that fails. A consumer that traps reads it as a result, and needs no Exit besides."""
+        owner = self.stream.owner
+        if owner.trap:
+            self.failing = True
+            kernel.disconnect(kernel.self_(), owner)
+
     # ------------------------------------------------------------------------------------------------ in the hub too
 
     def died(self, reason: Any) -> None:
         stream = self.stream
-        if stream.linked and stream.owner.trap and not self.late:
+        if stream.linked and stream.owner.trap and not (self.late or self.failing):
             stream.exits.add(self.process)
         self.settle(Exited(TIMEOUT_REASON if self.late else reason))
 
@@ -308,7 +317,12 @@ def _work(item: _Item, fn: Callable[[Any], Any], who: tuple[Any, ...]) -> None:
     """What the process of a task runs."""
     introduce(fn, who)
     if item.begin():
-        item.end(fn(item.input))
+        try:
+            value = fn(item.input)
+        except BaseException:
+            item.fail()
+            raise
+        item.end(value)
 
 
 def _shown(stream: _Stream, item: _Item) -> Ok | Exited:

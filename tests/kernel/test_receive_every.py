@@ -14,6 +14,7 @@ from runtime.kernel import (
     process_info,
     receive,
     receive_every,
+    receive_mark,
     receive_match,
     self_,
     send,
@@ -45,6 +46,19 @@ def test_receive_every_takes_all_that_match_and_leaves_the_rest_in_order():
     assert receive_every(lambda m: m % 2 == 0) == []
     assert [receive(0) for _ in range(4)] == [3, 5, 7, TIMEOUT]
     assert receive_every(lambda m: True) == []
+
+
+def test_receive_every_behind_a_mark_looks_at_newer_mail_only():
+    for n in range(3):
+        send(self_(), n)
+    mark = receive_mark()
+    for n in range(3, 7):
+        send(self_(), n)
+    looked = []
+    assert receive_every(lambda m: looked.append(m) or m % 2 == 0, mark) == [4, 6]
+    assert looked == [3, 4, 5, 6]
+    assert receive_match(lambda m: m == 1) == 1  # the mark does not hold any more: a full search
+    assert receive_every(lambda m: True, mark) == [0, 2, 3, 5]
 
 
 def test_receive_every_with_a_match_that_raises_takes_nothing():

@@ -148,9 +148,8 @@ def test_awaiting_a_hundred_tasks_with_a_long_mailbox_scans_it_but_a_few_times()
             looks += 1
             return Counted
 
-    old = [Counted() for _ in range(1000)]
-    for message in old:
-        send(self_(), message)
+    for _ in range(1000):
+        send(self_(), Counted())
     looks = 0
     tasks = [async_(go, n) for n in range(100)]
     settle()
@@ -161,13 +160,16 @@ def test_awaiting_a_hundred_tasks_with_a_long_mailbox_scans_it_but_a_few_times()
     def one_by_one():
         for task in tasks[50:]:
             send(task.pid, "go")
+            for _ in range(20):
+                send(me, Counted())  # what comes meanwhile is looked at a time or two, too
             kernel.yield_()
 
+    me = self_()
     kernel.spawn(one_by_one)
     assert await_many(tasks) == list(range(100))
-    assert looks <= 10 * len(old)
-    for _ in old:
-        receive(0)
+    assert looks <= 5 * (1000 + 20 * 50)
+    for _ in range(1000 + 20 * 50):
+        assert receive(0) is not TIMEOUT
     assert receive(0) is TIMEOUT
 
 
@@ -196,3 +198,52 @@ def test_tasks_of_a_supervisor_that_is_gone():
     stream = task_supervisor.async_stream_nolink(sup, [1, 2], go)
     with pytest.raises(CallError):
         list(stream)
+
+
+def test_a_stream_whose_tasks_fail_puts_nothing_into_the_consumers_mailbox(crashes):
+    """A consumer that traps gets each failure as a result: no Exit that it would have to search for among 100,000."""
+    kernel.trap_exit(True)
+    looks = []
+
+    class Looked:
+        @property
+        def __class__(self):
+            looks.append(1)
+            return Looked
+
+    for _ in range(1000):
+        send(self_(), Looked())
+    looks.clear()
+
+    def fails(n):
+        raise ValueError(n)
+
+    results = list(async_stream(range(50), fails))
+    assert [result.__class__ for result in results] == [Exited] * 50
+    assert not looks
+    for _ in range(1000):
+        receive(0)
+    assert receive(0) is TIMEOUT
+
+
+def test_shutdown_of_a_task_that_lives_does_not_look_the_mailbox_through():
+    """One that lives has sent no Exit: nothing has to be taken out."""
+    kernel.trap_exit(True)
+    looks = []
+
+    class Looked:
+        @property
+        def __class__(self):
+            looks.append(1)
+            return Looked
+
+    tasks = [async_(go) for _ in range(10)]
+    settle()
+    for _ in range(1000):
+        send(self_(), Looked())
+    looks.clear()
+    assert [shutdown(task) for task in tasks] == [None] * 10
+    assert not looks
+    for _ in range(1000):
+        receive(0)
+    assert receive(0) is TIMEOUT
