@@ -8,7 +8,7 @@ in front of newer ones. A process is *at rest* when it is not in a callback; in 
 begin one.
 
 A callback that is still running may wait for a held process (a call, a request, the end of a child), directly or
-through others: then neither would ever come to rest. `waited_for` finds the held ones, for them to be let on.
+through others: then neither would ever come to rest. `reach` tells which these are, for them to be let on.
 
 An Exit of its parent is let through by opening the gate: whoever stops a process has a time limit for that, after which
 it would be killed and what it was holding would be lost.
@@ -40,11 +40,12 @@ __all__ = ["Gate", "at_rest", "become"]
 class Gate:
     """Holds any number of processes. Its methods neither block nor give way."""
 
-    __slots__ = ("_behind", "_held")
+    __slots__ = ("_behind", "_held", "_left")
 
     def __init__(self) -> None:
         self._behind: dict[Process, Behaviour] = {}
         self._held: dict[Process, list[Any]] = {}
+        self._left: list[Process] = []
 
     def close(self, process: Process) -> None:
         """From its next message on, hold `process`. One that is held already, dead, or held by another gate: nothing."""
@@ -74,23 +75,23 @@ class Gate:
 
     def behaviour(self, process: Process) -> Any:
         """Return the behaviour that `process` has, held or not; None: it is dead."""
-        return self._behind.get(process) or process.behaviour
+        return self._behind.get(process, process.behaviour)
 
-    def waited_for(self, waiting: Iterable[Process]) -> list[Process]:
-        """Return the held processes that have mail and that one of `waiting` waits for, directly or through others."""
-        found: list[Process] = []
+    def reach(self, waiting: Iterable[Process]) -> set[Process]:
+        """Return all that one of `waiting` waits for, directly or through others: calls, requests, awaited ends."""
         seen: set[Process] = set()
         work = list(waiting)
         while work:
             for peer in _waits_for(work.pop()):
-                if peer.__class__ is not Process or peer in seen:  # not local
-                    continue
-                seen.add(peer)
-                if peer not in self._behind or not at_rest(peer):
+                if peer.__class__ is Process and peer not in seen:  # else it is not of here
+                    seen.add(peer)
                     work.append(peer)
-                elif peer in self._held or peer.q:
-                    found.append(peer)
-        return found
+        return seen
+
+    def take_left(self) -> list[Process]:
+        """Return those that have been let go on by their parent's Exit since the last time."""
+        left, self._left = self._left, []
+        return left
 
     # ------------------------------------------------------------------------------------------------- callbacks
 
@@ -98,6 +99,7 @@ class Gate:
         self._held.setdefault(process, []).append(message)
         if message.__class__ is Exit and getattr(message.sender, "number", None) == process.parent:
             self.open(process)
+            self._left.append(process)
 
     def on_exit(self, process: Process, reason: Any) -> None:
         """The process is dead: what it held is dropped, and its own behaviour hears of it."""

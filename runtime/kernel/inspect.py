@@ -20,7 +20,7 @@ from . import scheduler
 from .identity import Pid, RemotePid, _is_here
 from .scheduler import DEADQ, IO, RECV, YIELD, Extra, Process, self_
 
-__all__ = ["check_invariants", "erase", "get", "pid_from_wire", "process_count", "process_info", "processes", "put", "set_label", "stacks"]  # fmt: skip
+__all__ = ["check_invariants", "erase", "get", "pid_from_wire", "process_count", "process_frame", "process_info", "processes", "put", "set_label", "stacks"]  # fmt: skip
 
 DEFAULT_KEYS = (
     "registered_name", "current_function", "initial_call", "label", "status", "message_queue_len", "links",
@@ -75,6 +75,11 @@ def pid_from_wire(wire: tuple[str, int, int]) -> Pid:
         if p is not None:
             return p
     return RemotePid(*wire)
+
+
+def process_frame(pid: Process) -> FrameType | None:
+    """Return the innermost frame of a process's own code, past the kernel's; None when it has no stack."""
+    return _frame(pid)
 
 
 def stacks() -> Iterator[tuple[Any, FrameType]]:

@@ -169,6 +169,8 @@ def test_a_parents_exit_opens_the_gate_in_the_right_place():
         kernel.send(pid, message)
     settle()
     assert behaviour.got == [1, Exit(boss, "shutdown"), 2]
+    assert gate.take_left() == [pid]
+    assert gate.take_left() == []
     end(pid, boss)
 
 
@@ -180,11 +182,11 @@ def test_whoever_a_busy_process_waits_for_is_found():
     kernel.send(b, ("ask", c))
     kernel.send(a, ("ask", b))
     settle()
-    assert step(lambda: gate.waited_for([a])) == [c]
+    assert step(lambda: gate.reach([a])) == {b, c}
     gate.open(c)
     settle()
     assert third.got == ["hello"]
-    assert step(lambda: gate.waited_for([a])) == []
+    assert step(lambda: gate.reach([a])) == set()
     end(a, b, c)
 
 
