@@ -18,14 +18,14 @@ import ast
 import hashlib
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import decode_source
 from pathlib import Path
 
 from runtime.code.roots import Roots
 
-__all__ = ["Look", "Tree", "is_source"]
+__all__ = ["Look", "Tree", "imported_with", "is_source", "parsed"]
 
 _FRESH = 50_000_000
 """Nanoseconds: a stat younger than this may hide a second write."""
@@ -71,22 +71,8 @@ class Tree:
         unread: dict[str, str] = {}
         batch = self._read(differing, unread)
         new = {path for path in self.files if path not in running}
-        trees = {path: _parsed(text) for path, text in batch.items()}
-        doubtful = {path for path, text in batch.items() if not text or trees[path] is None}
-        waiting = list(batch)
-        while waiting and new:
-            path = waiting.pop()
-            tree = trees[path]
-            if tree is None:
-                continue
-            joined = self._read({p for p in self._imported(path, tree) if p in new}, unread)
-            for other, text in joined.items():
-                new.discard(other)
-                batch[other] = text
-                trees[other] = _parsed(text)
-                waiting.append(other)
-                if trees[other] is None:
-                    doubtful.add(other)
+        batch |= imported_with(self.roots, batch, new, lambda path: self._read({path}, unread).get(path))
+        doubtful = {path for path, text in batch.items() if not text or parsed(text) is None}
         return Look(changed, batch, frozenset(doubtful), unread)
 
     # internals
@@ -148,28 +134,6 @@ class Tree:
                 unread[path] = f"is no text ({error}): save it as UTF-8"
         return found
 
-    def _imported(self, path: str, tree: ast.Module) -> set[str]:
-        """The files that a module's top level imports, packages on the way included."""
-        package = self.roots.module_of(path).split(".")
-        if not path.endswith("/__init__.py"):
-            package = package[:-1]
-        names: set[str] = set()
-        for node in _top_level(tree):
-            if isinstance(node, ast.Import):
-                names.update(alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                head = package[: len(package) - node.level + 1] if node.level else []
-                origin = ".".join([*head, *([node.module] if node.module else [])])
-                names.add(origin)
-                names.update(f"{origin}.{alias.name}" for alias in node.names)
-        paths = set()
-        for name in names:
-            parts = name.split(".")
-            for length in range(1, len(parts) + 1):
-                at = "/".join(parts[:length])
-                paths |= {f"{at}.py", f"{at}/__init__.py"}
-        return paths
-
 
 # API
 
@@ -180,7 +144,62 @@ def is_source(name: str) -> bool:
     return bool(dot) and ending == "py" and stem.isidentifier()
 
 
+def imported_with(
+    roots: Roots,
+    batch: Mapping[str, str | None],
+    others: Collection[str],
+    read: Callable[[str], str | None],
+) -> dict[str, str | None]:
+    """Return those of `others` that the modules of `batch` import when they are imported, and what these import in turn."""
+    left = set(others)
+    joined: dict[str, str | None] = {}
+    waiting = list(batch.items())
+    while waiting and left:
+        path, text = waiting.pop()
+        tree = parsed(text)
+        for other in sorted(left & _imports(roots, path, tree)) if tree is not None else ():
+            left.discard(other)
+            joined[other] = read(other)
+            waiting.append((other, joined[other]))
+    return joined
+
+
+def parsed(text: str | None) -> ast.Module | None:
+    """Return the syntax tree, or None for what is no Python: compiled to the end, since some errors only show there."""
+    if text is None:
+        return None
+    try:
+        tree = ast.parse(text)
+        compile(text, "<look>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return tree
+
+
 # Internals
+
+
+def _imports(roots: Roots, path: str, tree: ast.Module) -> set[str]:
+    """The files that a module's top level imports, packages on the way included."""
+    package = roots.module_of(path).split(".")
+    if not path.endswith("__init__.py"):
+        package = package[:-1]
+    names: set[str] = set()
+    for node in _top_level(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            head = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*head, *([node.module] if node.module else [])])
+            names.add(origin)
+            names.update(f"{origin}.{alias.name}" for alias in node.names)
+    paths = set()
+    for name in names:
+        parts = name.split(".")
+        for length in range(1, len(parts) + 1):
+            at = "/".join(parts[:length])
+            paths |= {f"{at}.py", f"{at}/__init__.py"}
+    return paths
 
 
 def _sha(data: bytes) -> str:
@@ -194,18 +213,6 @@ def _sha(data: bytes) -> str:
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__pycache__"
-
-
-def _parsed(text: str | None) -> ast.Module | None:
-    """The syntax tree, or None for what is no Python. Compiled to the end: some errors only the compiler finds."""
-    if text is None:
-        return None
-    try:
-        tree = ast.parse(text)
-        compile(tree, "<look>", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    return tree
 
 
 def _top_level(tree: ast.Module) -> Iterator[ast.AST]:
