@@ -30,7 +30,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -174,10 +174,14 @@ class ReleaseLog:
         """Return the newest release that was found good."""
         return next((one for one in reversed(self.releases()) if one.result == "live"), None)
 
-    def sources(self, release: str | int | Release) -> dict[str, str]:
-        """Return {relative path: text} of a release. Blocks on files. Raises UnknownRelease, BlobDamaged."""
+    def sources(self, release: str | int | Release, paths: Collection[str] | None = None) -> dict[str, str]:
+        """Return {relative path: text} of a release, or of those of `paths` that it has.
+
+        Blocks on files. Raises UnknownRelease, BlobDamaged.
+        """
         files = self.find(release).files
-        return {path: self._blobs.get(name).decode() for path, name in files.items()}
+        wanted = files if paths is None else [path for path in paths if path in files]
+        return {path: self._blobs.get(files[path]).decode() for path in wanted}
 
     def diff(self, a: str | int | Release, b: str | int | Release) -> dict[str, str]:
         """Return {relative path: unified difference} from `a` to `b`, for the files that differ.

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.plain
-TOOLS = ("run", "test", "check", "bench", "chat")
+TOOLS = ("run", "test", "check", "bench", "chat", "push")
 
 
 def setup_module_at(root):

@@ -1,0 +1,333 @@
+"""`tools/push`: bring the working tree to a running node, look at its releases, go back.
+
+    tools/push apps/chat                 show what differs, make it live, follow it to the end of its probation
+    tools/push --dry-run                 what would change: files, functions, classes, processes that migrate
+    tools/push --list | --show R | --diff A [B] | --rollback [R] | --confirm
+    tools/push --new-key alice           make a key pair; the node's list wants the line in alice.pub
+
+Theory of operation: the node says what runs (hashes by path); the tree says what is wanted; the bundle holds the difference
+and names both ends of it. Which node: --socket PATH, --node HOST:PORT (mutual TLS), else the data directory of etc/node.toml.
+Which key: --key FILE, EVERGREEN_KEY, else the node's development key, if it may be read here.
+Exit codes: 0 done (with probation: found good); 1 refused, rolled back or no node; 2 usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from runtime.admin.client import Client, NotConnected, OperationFailed, TLSFiles
+from runtime.admin.push_report import Report
+from runtime.code.blobs import digest
+from runtime.code.bundle import RUNTIME_VERSION, Manifest, Order, new_nonce, pack, pack_order, python_version
+from runtime.code.keys import ROLES, KeyProblem, PrivateKey, load_private, make_pair
+from runtime.code.release_log import release_id
+from runtime.code.roots import Roots
+from runtime.code.tree import TreeError, read_tree, vsns_of
+
+__all__ = ["Difference", "main"]
+
+_ANSWER = 60.0
+"""Seconds without a word after which the node is given up; a push tells its stages, and a check aside may take a while."""
+
+# Types
+
+
+class Unfit(Exception):
+    """The command cannot do what was asked: a sentence."""
+
+
+class Difference:
+    """What a tree has otherwise than a running release. `new`: path -> text, None for a deleted file."""
+
+    def __init__(self, running: Mapping[str, str], tree: Mapping[str, str], below: list[str] | None) -> None:
+        self.new: dict[str, str | None] = {}
+        for path in sorted({*running, *tree}):
+            if below is not None and not any(
+                path == top or path.startswith(top + "/") or top == "." for top in below
+            ):
+                continue
+            text = tree.get(path)
+            if text is None or digest(text.encode()) != running.get(path):
+                self.new[path] = text
+        self.files = {path: digest(text.encode()) for path, text in self.new.items() if text is not None}
+        self.deleted = tuple(path for path, text in self.new.items() if text is None)
+        after = {path: name for path, name in {**running, **self.files}.items() if path not in self.deleted}
+        self.release = release_id(after)
+
+    def bundle(self, base: str, author: str, note: str, key: PrivateKey) -> bytes:
+        """Return the signed bundle."""
+        texts = {path: text for path, text in self.new.items() if text is not None}
+        manifest = Manifest(
+            base=base, release=self.release, files=self.files, deleted=self.deleted, vsns=vsns_of(texts),
+            requires={"python": python_version(), "runtime": RUNTIME_VERSION}, author=author, time=time.time(),
+            nonce=new_nonce(), note=note,
+        )  # fmt: skip
+        return pack(manifest, texts, key)
+
+
+# API
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    options = _options(arguments)
+    report = Report(options.json)
+    try:
+        if options.new_key:
+            return _new_key(options, report)
+        with _connect(options) as client:
+            return _run(client, options, report)
+    except OperationFailed as failed:
+        report.fail(failed.kind, str(failed), failed.more)
+    except (NotConnected, KeyProblem, TreeError, Unfit) as problem:
+        if report.as_json:
+            report.data("error", {"kind": type(problem).__name__, "text": str(problem)})
+        else:
+            print(f"evergreen: {problem}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("evergreen: left; what the node has begun goes on there (--list tells)", file=sys.stderr)
+        return 130
+    return 1
+
+
+# Internals: what is asked
+
+
+def _run(client: Client, options: argparse.Namespace, report: Report) -> int:
+    if options.list:
+        report.releases(client.ask("releases", {"limit": 50}, timeout=_ANSWER))
+    elif options.show is not None:
+        report.show(client.ask("show", {"release": options.show}, timeout=_ANSWER))
+    elif options.diff is not None:
+        old, new = options.diff if len(options.diff) == 2 else (None, options.diff[0])
+        found = client.ask("diff", {"old": old, "new": new}, timeout=_ANSWER)
+        report.data("diff", found)
+        for text in found["files"].values():
+            report.patch(text)
+        if not found["files"]:
+            report.line("same", f"{found['old']['id']} and {found['new']['id']} have the same files")
+    elif options.rollback is not None:
+        return _rollback(client, options, report)
+    elif options.confirm:
+        order = _order(client, "confirm", "", options)
+        report.release(client.ask("confirm", {"order": order}, timeout=_ANSWER))
+    elif options.bundle:
+        return _send(client, _read(Path(options.bundle)), options, report)
+    else:
+        return _push(client, options, report)
+    return 0
+
+
+def _push(client: Client, options: argparse.Namespace, report: Report) -> int:
+    status = client.ask("status", timeout=_ANSWER)
+    running = status["running"]
+    if running is None:
+        raise Unfit("the node keeps no releases yet: it must run in push mode (code.mode)")
+    if (
+        options.base
+        and not running["id"].startswith(options.base)
+        and options.base != f"#{running['number']}"
+    ):
+        client.ask("diff", {"old": options.base, "new": f"#{running['number']}"}, timeout=_ANSWER)
+        found = client.ask("diff", {"old": options.base, "new": f"#{running['number']}"}, timeout=_ANSWER)
+        text = f"the node runs {running['id']} (#{running['number']}), and not {options.base}"
+        raise OperationFailed("base", text, {"diff": found["files"]})
+    roots = Roots(Path(options.tree), status["folders"])
+    difference = Difference(status["files"], read_tree(roots), _below(options.paths, roots))
+    report.data("running", running)
+    if not difference.new:
+        report.line(
+            "nothing",
+            f"the node runs release {running['id']} (#{running['number']}), and the tree has the same",
+        )
+        return 0
+    paths = list(difference.new)
+    old = client.ask("texts", {"release": f"#{running['number']}", "paths": paths}, timeout=_ANSWER)
+    report.difference(old, difference.new, options.patch)
+    key = _key(options, status["key"])
+    data = difference.bundle(running["id"], options.author, options.note, key)
+    if options.write:
+        Path(options.write).write_bytes(data)
+        report.line(
+            "written", f"{options.write}: {len(data)} bytes, from {running['id']} to {difference.release}"
+        )
+        return 0
+    return _send(client, data, options, report)
+
+
+def _send(client: Client, data: bytes, options: argparse.Namespace, report: Report) -> int:
+    if options.dry_run:
+        report.plan(client.ask("plan", {"bundle": data}, on_event=report.event, timeout=_ANSWER))
+        report.line("dry run", "nothing was changed")
+        return 0
+    release = client.ask("push", {"bundle": data}, on_event=report.event, timeout=_ANSWER)
+    return _follow(client, release, options, report)
+
+
+def _follow(client: Client, release: Mapping[str, Any], options: argparse.Namespace, report: Report) -> int:
+    """Tell of a release until it is judged."""
+    if release["result"] == "probation":
+        report.release(release, "live")
+        if options.no_wait:
+            return 0
+        release = client.ask("follow", {"number": release["number"]}, on_event=report.event)
+    report.release(release)
+    return 0 if release["result"] == "live" else 1
+
+
+def _rollback(client: Client, options: argparse.Namespace, report: Report) -> int:
+    order = _order(client, "rollback", options.rollback, options)
+    arguments = {"release": options.rollback, "order": order}
+    release = client.ask("rollback", arguments, on_event=report.event, timeout=_ANSWER)
+    return _follow(client, release, options, report)
+
+
+def _order(client: Client, wish: str, release: str, options: argparse.Namespace) -> bytes | None:
+    """A signed order for a node on another machine; on this one the user is enough."""
+    if not options.node and not options.key:
+        return None
+    running = client.ask("status", timeout=_ANSWER)["running"]
+    target = client.ask("show", {"release": release}, timeout=_ANSWER)["id"] if release else ""
+    base = "" if running is None else running["id"]
+    return pack_order(Order(wish, target, base, time.time(), new_nonce()), _key(options, ""))
+
+
+def _new_key(options: argparse.Namespace, report: Report) -> int:
+    directory = Path(options.keys).expanduser()
+    made = make_pair(directory, options.new_key, options.roles.split(",") if options.roles else ROLES)
+    report.data(
+        "key", {"id": made.public.id, "line": made.public.line(), "file": str(directory / f"{made.name}.key")}
+    )
+    report.line("made", f"{directory / made.name}.key, for you alone, and {directory / made.name}.pub")
+    report.line("next", f"put this line into the node's list (code.allowed_keys):\n{made.public.line()}")
+    report.line("then", f"tools/push --key {directory / made.name}.key ...")
+    return 0
+
+
+# Internals: where from
+
+
+def _connect(options: argparse.Namespace) -> Client:
+    if not options.node:
+        return Client.connect(
+            Path(options.socket) if options.socket else _default_socket(Path(options.config))
+        )
+    host, _, port = options.node.rpartition(":")
+    if not host or not port.isdigit():
+        raise Unfit(f"--node wants HOST:PORT, not {options.node!r}; a node on this machine: --socket PATH")
+    files = (options.certificate, options.certificate_key, options.authority)
+    if not all(files):
+        raise Unfit("--node also wants --certificate, --certificate-key (yours) and --authority (the node's)")
+    return Client.connect_tls(host.strip("[]"), int(port), TLSFiles(*files, options.server_name))
+
+
+def _default_socket(config: Path) -> Path:
+    try:
+        node = tomllib.loads(config.read_text()).get("node", {}) if config.exists() else {}
+    except (OSError, ValueError) as error:
+        raise Unfit(f"{config} cannot be read ({error}): name the node's socket with --socket PATH") from None
+    return Path(node.get("data_dir", "var")) / "admin.sock"
+
+
+def _key(options: argparse.Namespace, own: str) -> PrivateKey:
+    path = options.key or os.environ.get("EVERGREEN_KEY") or own
+    if not path:
+        raise Unfit("which key? Name it with --key FILE (or EVERGREEN_KEY); make one with --new-key NAME")
+    return load_private(Path(path).expanduser())
+
+
+def _below(paths: list[str], roots: Roots) -> list[str] | None:
+    if not paths:
+        return None
+    found = []
+    start = Path(os.environ.get("EVERGREEN_CWD", "."))
+    for path in paths:
+        try:
+            found.append(roots.relative(start / path))
+        except ValueError:
+            raise Unfit(f"{path} is not in the tree {roots.base}") from None
+    return found
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Unfit(f"{path} cannot be read ({error.strerror})") from None
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="tools/push",
+        description="Make the working tree live on a running node; look at its releases; go back.",
+    )
+    add = parser.add_argument
+    add("paths", nargs="*", metavar="PATH", help="push only what differs in these files and folders")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--list", action="store_true", help="list the node's releases")
+    what.add_argument("--show", metavar="R", help="show a release: an id, the beginning of one, or #NUMBER")
+    what.add_argument(
+        "--diff", metavar="R", nargs="+", help="show how two releases differ; with one: from its base"
+    )
+    what.add_argument(
+        "--rollback", metavar="R", nargs="?", const="", help="go back to a release, or to the one before"
+    )
+    what.add_argument("--confirm", action="store_true", help="end the probation now: the release is good")
+    what.add_argument("--new-key", metavar="NAME", help="make a key pair")
+    what.add_argument("--bundle", metavar="FILE", help="send a bundle that was written with --write")
+    add("--dry-run", action="store_true", help="show what would change; change nothing")
+    add("--patch", "-p", action="store_true", help="show the lines that differ, too")
+    add("--note", default="", metavar="TEXT", help="a word about this release, for the log")
+    add("--author", default=_user(), metavar="NAME", help="who makes it (default: this user)")
+    add("--base", default="", metavar="R", help="only if the node runs this release")
+    add("--write", metavar="FILE", help="write the bundle to a file instead of sending it")
+    add("--no-wait", action="store_true", help="do not wait for the end of the probation")
+    add("--json", action="store_true", help="one line of JSON for each event and result")
+    add(
+        "--socket",
+        metavar="PATH",
+        help="the node's control socket (default: admin.sock in its data directory)",
+    )
+    add("--config", metavar="FILE", default="etc/node.toml", help="where the data directory is read from")
+    add("--tree", metavar="DIR", default=".", help="the working tree (default: this one)")
+    add("--node", metavar="HOST:PORT", help="a node on another machine, by mutual TLS (its admin.port)")
+    add("--certificate", metavar="FILE", help="your certificate, for --node")
+    add("--certificate-key", metavar="FILE", help="its key")
+    add("--authority", metavar="FILE", help="the authority of the node's certificate")
+    add(
+        "--server-name",
+        metavar="NAME",
+        default="",
+        help="the name in the node's certificate (default: the host)",
+    )
+    add(
+        "--key",
+        metavar="FILE",
+        help="the key that signs (default: EVERGREEN_KEY, or the node's development key)",
+    )
+    add("--keys", metavar="DIR", default="~/.evergreen/keys", help="where --new-key puts the pair")
+    add(
+        "--roles",
+        metavar="ROLES",
+        default="",
+        help="of the new key: some of stage,activate,rollback (default: all)",
+    )
+    options = parser.parse_args(arguments)
+    if options.diff is not None and len(options.diff) > 2:
+        parser.error("--diff takes one release or two")
+    return options
+
+
+def _user() -> str:
+    return os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

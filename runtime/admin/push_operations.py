@@ -1,0 +1,342 @@
+"""What `tools/push` asks of a node: status, plan, push, follow, list, show, diff, roll back, confirm.
+
+Theory of operation of a push: the bundle is opened (signature, form, hashes: `code.bundle`), then held against what only the
+node knows, in this order: its base is the running release; its paths are managed; the release that it says it leads to is
+the one that it leads to; its nonce is new. The nonce is written down before anything happens, so a bundle is used once,
+whatever becomes of it. Then the code server has it. Nothing here touches code or processes.
+
+Who may: over the Unix socket, a user that the node trusts as itself may go back and confirm; over TLS that needs an order
+signed by a key with the role `rollback`. A push needs a signed bundle everywhere: what runs can be traced to a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from runtime.admin.operations import Denied, Operations, Request
+from runtime.code.blobs import BlobDamaged
+from runtime.code.bundle import (
+    RUNTIME_VERSION,
+    BadBundle,
+    Limits,
+    Opened,
+    python_version,
+    unpack,
+    unpack_order,
+)
+from runtime.code.errors import Refused
+from runtime.code.keys import DEVELOPMENT, KeyProblem, allowed_keys
+from runtime.code.release_log import Release, ReleaseLog, UnknownRelease, release_id
+from runtime.code.roots import Roots
+from runtime.kernel import blocking, node, sleep
+
+__all__ = ["CodeServer", "PushOperations", "PushSettings"]
+
+_LOOK = 0.1
+"""Seconds between two looks at whether a probation is over."""
+_SHOWN = 20
+
+# Types
+
+
+class CodeServer(Protocol):
+    """What is needed of the code server."""
+
+    mode: str
+    roots: Roots
+    log: ReleaseLog
+
+    def push(
+        self, sources: Mapping[str, str | None], *, by: str, note: str, progress: Callable[..., None]
+    ) -> Release: ...
+    def rollback(self, release: str | None, *, by: str) -> Release: ...
+    def confirm(self, *, by: str) -> Release: ...
+    def plan(self, sources: Mapping[str, str | None]) -> Mapping[str, Any]: ...
+    def probation(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PushSettings:
+    """`keys`: where the node's own key lies (data_dir/code/keys); `allowed`: the list of keys believed; None: that key."""
+
+    keys: Path
+    allowed: Path | None = None
+    limits: Limits = Limits()  # noqa: RUF009  (frozen)
+
+
+class PushOperations:
+    """The operations' handlers. Each runs in a process of its own; the only state is the code server's."""
+
+    def __init__(self, code: CodeServer, settings: PushSettings) -> None:
+        self._code = code
+        self._settings = settings
+
+    def add_to(self, table: Operations) -> None:
+        """Put them into the table."""
+        table.add("status", self.status, doc="the running release, its files, and what a bundle must fit")
+        table.add("texts", self.texts, doc="texts of a release: {release, paths}")
+        table.add("plan", self.plan, doc="what a bundle would change: {bundle}")
+        table.add("push", self.push, changes=True, doc="make a bundle live: {bundle}")
+        table.add("follow", self.follow, doc="wait for the end of a release's probation: {number}")
+        table.add("releases", self.releases, doc="the releases that are kept: {limit}")
+        table.add("show", self.show, doc="one release: {release}")
+        table.add("diff", self.diff, doc="the difference of two releases: {old, new}")
+        table.add("rollback", self.rollback, changes=True, doc="go back: {release, order}")
+        table.add(
+            "confirm", self.confirm, changes=True, doc="end the probation: the release is good: {order}"
+        )
+
+    # looking
+
+    def status(self, request: Request) -> dict[str, Any]:
+        """Say what runs, and what a client needs for making a bundle."""
+        log, roots = self._code.log, self._code.roots
+        current, good = log.current(), log.last_good()
+        own = self._settings.keys / f"{DEVELOPMENT}.key" if self._settings.allowed is None else None
+        return {
+            "node": node(),
+            "mode": self._code.mode,
+            "running": None if current is None else as_map(current),
+            "last_good": None if good is None else as_map(good),
+            "files": {} if current is None else dict(current.files),
+            "base": str(roots.base),
+            "folders": list(roots.folders),
+            "requires": {"python": python_version(), "runtime": RUNTIME_VERSION},
+            "key": str(own) if own is not None and request.who.is_local else "",
+            "limit": self._settings.limits.bundle,
+            "probation": dict(self._code.probation()),
+        }
+
+    def releases(self, request: Request) -> list[dict[str, Any]]:
+        """Return releases, newest last."""
+        limit = request.arg("limit", int, 50)
+        return [as_map(one) for one in self._code.log.releases()[-max(1, limit) :]]
+
+    def show(self, request: Request) -> dict[str, Any]:
+        """Return one release with its files, what it changed, and who did something with it."""
+        release = self._find(request.arg("release", (str, int)))
+        log = self._code.log
+        before = _before(log, release)
+        changed = {} if before is None else _changes(before.files, release.files)
+        about = [one for one in log.operations(1_000) if one.what.startswith(f"{release.id} ")]
+        return {
+            **as_map(release),
+            "files": dict(release.files),
+            "changed": changed,
+            "operations": [
+                {"time": one.time, "who": one.who, "operation": one.operation, "verdict": one.verdict}
+                for one in about
+            ],
+        }
+
+    def diff(self, request: Request) -> dict[str, Any]:
+        """Return the difference of two releases as texts by path; without `old`, to the one before."""
+        new = self._find(request.arg("new", (str, int)))
+        wanted = request.arg("old", (str, int), None)
+        old = _before(self._code.log, new) if wanted is None else self._find(wanted)
+        if old is None:
+            raise Denied("unknown", f"there is no release before {new}")
+        try:
+            return {"old": as_map(old), "new": as_map(new), "files": blocking(self._code.log.diff, old, new)}
+        except BlobDamaged as error:
+            raise Denied("damaged", str(error)) from None
+
+    def texts(self, request: Request) -> dict[str, str | None]:
+        """Return texts of a release by path; None for a file that it has not."""
+        release = self._find(request.arg("release", (str, int)))
+        wanted = request.arg("paths", list)
+        try:
+            found = blocking(self._code.log.sources, release, wanted)
+        except BlobDamaged as error:
+            raise Denied("damaged", str(error)) from None
+        return {path: found.get(path) for path in wanted if isinstance(path, str)}
+
+    # acting
+
+    def plan(self, request: Request) -> dict[str, Any]:
+        """Check a bundle as `push` does and say what it would change; nothing does."""
+        opened = self._open(request, "stage")
+        request.progress("checked", files=len(opened.sources), key=opened.key.name)
+        try:
+            return {"release": opened.manifest.release, **self._code.plan(opened.sources)}
+        except Refused as refused:
+            raise _denied(refused) from None
+
+    def push(self, request: Request) -> dict[str, Any]:
+        """Make a bundle live. The events are the stages; the result is the release, perhaps in probation."""
+        opened = self._open(request, "activate")
+        manifest = opened.manifest
+        if not blocking(self._code.log.use_nonce, manifest.nonce):
+            raise Denied("replay", "this bundle has been used already: make a new one")
+        request.progress("checked", files=len(opened.sources), key=opened.key.name)
+        by = f"{manifest.author or opened.key.name} (key {opened.key.name}), {request.who}"
+        try:
+            release = self._code.push(opened.sources, by=by, note=manifest.note, progress=request.progress)
+        except Refused as refused:
+            raise _denied(refused) from None
+        request.what = f"{release.id} (#{release.number}) by the key {opened.key.name}"
+        return {**as_map(release), "probation": dict(self._code.probation())}
+
+    def follow(self, request: Request) -> dict[str, Any]:
+        """Wait until a release is no longer in probation, with an event at each change of what is watched."""
+        number = request.arg("number", int)
+        told: Any = None
+        while True:
+            release = self._find(number)
+            if release.result != "probation":
+                return as_map(release)
+            now = dict(self._code.probation())
+            if now != told:
+                told = now
+                request.progress("probation", **now)
+            sleep(_LOOK)
+
+    def rollback(self, request: Request) -> dict[str, Any]:
+        """Go back to a release, or to the one before."""
+        wanted = request.arg("release", str, "") or ""
+        by = self._authority(request, "rollback", wanted)
+        target = self._find(wanted) if wanted else None
+        request.what = f"{target.id} (#{target.number})" if target is not None else "the one before"
+        try:
+            release = self._code.rollback(f"#{target.number}" if target is not None else None, by=by)
+        except Refused as refused:
+            raise _denied(refused) from None
+        request.what = f"{release.id} (#{release.number}), {by}"
+        return as_map(release)
+
+    def confirm(self, request: Request) -> dict[str, Any]:
+        """End the probation of the running release: it is good."""
+        by = self._authority(request, "confirm", "")
+        try:
+            release = self._code.confirm(by=by)
+        except Refused as refused:
+            raise _denied(refused) from None
+        request.what = f"{release.id} (#{release.number}), {by}"
+        return as_map(release)
+
+    # internals
+
+    def _open(self, request: Request, role: str) -> Opened:
+        data = request.arg("bundle", bytes)
+        try:
+            opened: Opened = blocking(self._unpack, data, role)
+            manifest = opened.manifest
+            request.what = f"{manifest.release} on {manifest.base} by the key {opened.key.name}"
+            self._fit(opened)
+        except BadBundle as bad:
+            raise Denied(bad.kind, str(bad)) from None
+        except KeyProblem as problem:
+            raise Denied("key", f"the node's own list of keys is wrong: {problem}") from None
+        return opened
+
+    def _unpack(self, data: bytes, role: str) -> Opened:
+        """In a thread: hashing megabytes would hold everybody up."""
+        keys = allowed_keys(self._settings.allowed, self._settings.keys)
+        return unpack(data, keys, role=role, limits=self._settings.limits)
+
+    def _fit(self, opened: Opened) -> None:
+        """Hold a bundle against what runs. Raises BadBundle, Denied."""
+        manifest, log = opened.manifest, self._code.log
+        running = log.current()
+        if running is None or running.id != manifest.base:
+            raise self._other_base(running, manifest.base)
+        for path in opened.sources:
+            if not self._code.roots.owns_relative(path):
+                folders = ", ".join(self._code.roots.folders)
+                raise BadBundle("path", f"{path} is not managed on this node: modules under {folders} are")
+        missing = [path for path in manifest.deleted if path not in running.files]
+        if missing:
+            raise BadBundle(
+                "path", f"{missing[0]} is to be deleted, and the running release has no such file"
+            )
+        files = {**running.files, **manifest.files}
+        for path in manifest.deleted:
+            del files[path]
+        if release_id(files) != manifest.release:
+            raise BadBundle("hash", "the bundle does not lead to the release that it names")
+
+    def _other_base(self, running: Release | None, base: str) -> Denied:
+        if running is None:
+            return Denied("base", "no release runs here yet: this node keeps no releases")
+        text = f"the node runs release {running}, and the bundle was made for {base}"
+        try:
+            made_for = self._code.log.find(base)
+        except UnknownRelease:
+            return Denied("base", f"{text}, which this node does not know", {"running": as_map(running)})
+        differing = _changes(made_for.files, running.files)
+        try:
+            texts = blocking(self._code.log.diff, made_for, running)
+        except BlobDamaged:
+            texts = {}
+        more = {"running": as_map(running), "changed": differing, "diff": dict(list(texts.items())[:_SHOWN])}
+        return Denied("base", f"{text}; they differ in {len(differing)} files", more)
+
+    def _authority(self, request: Request, wish: str, release: str) -> str:
+        """Return by whose word it is done. Raises Denied."""
+        data = request.arg("order", bytes, None)
+        if data is None:
+            if request.who.is_local:
+                return str(request.who)
+            raise Denied("signature", f"from another machine, {wish} needs an order signed by a key")
+        log = self._code.log
+        try:
+            order, key = unpack_order(data, blocking(self._keys), limits=self._settings.limits)
+            if (order.order, order.release) != (wish, self._find(release).id if release else ""):
+                raise BadBundle("signature", "what was signed is another wish than what was asked")
+            running = log.current()
+            if running is None or running.id != order.base:
+                raise self._other_base(running, order.base)
+        except BadBundle as bad:
+            raise Denied(bad.kind, str(bad)) from None
+        except KeyProblem as problem:
+            raise Denied("key", f"the node's own list of keys is wrong: {problem}") from None
+        if not blocking(log.use_nonce, order.nonce):
+            raise Denied("replay", "this order has been used already: make a new one")
+        return f"key {key.name}, {request.who}"
+
+    def _keys(self) -> Mapping[str, Any]:
+        return allowed_keys(self._settings.allowed, self._settings.keys)
+
+    def _find(self, ref: str | int) -> Release:
+        try:
+            return self._code.log.find(ref)
+        except UnknownRelease as error:
+            raise Denied("unknown", str(error)) from None
+
+
+# API
+
+
+def as_map(release: Release) -> dict[str, Any]:
+    """Return a release in plain values, with the number of its files instead of all of them."""
+    return {
+        "id": release.id, "number": release.number, "base": release.base, "time": release.time, "by": release.by,
+        "note": release.note, "kind": release.kind, "result": release.result, "why": release.why,
+        "seconds": dict(release.seconds), "migrated": release.migrated, "files": len(release.files),
+    }  # fmt: skip
+
+
+# Internals
+
+
+def _before(log: ReleaseLog, release: Release) -> Release | None:
+    """The release that this one was made on; else the one before it in the log."""
+    earlier = [one for one in log.releases() if one.number < release.number]
+    based = [one for one in earlier if one.id == release.base]
+    return (based or earlier or [None])[-1]  # type: ignore[list-item]
+
+
+def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for path in sorted({*old, *new}):
+        if old.get(path) != new.get(path):
+            found[path] = "added" if path not in old else "deleted" if path not in new else "changed"
+    return found
+
+
+def _denied(refused: Refused) -> Denied:
+    more = {"module": refused.module, "line": refused.line, "reason": refused.reason}
+    return Denied(refused.kind, str(refused), more)
