@@ -87,7 +87,13 @@ class Engine:
 
     def plan(self, sources: Sources, *, direction: Direction = "up") -> Plan:
         """Work out what `sources` would change. Touches nothing; gives way between slices. Raises Refused."""
-        return make_plan(self.importer, sources, direction, _give_way)
+        was_on = gc.isenabled()
+        gc.disable()  # syntax trees are many objects, none of them garbage yet
+        try:
+            return make_plan(self.importer, sources, direction, _give_way)
+        finally:
+            if was_on:
+                gc.enable()
 
     def apply(self, plan: Plan, *, extra: Any = None) -> Report:
         """Make a plan live. Blocks until it is, or nothing of it is and Refused says why.

@@ -45,13 +45,14 @@ class Refused(Exception):
         return text
 
 
-def refused_syntax(module: str, path: str, error: SyntaxError | ValueError) -> Refused:
+def refused_syntax(module: str, path: str, source: str, error: SyntaxError | ValueError) -> Refused:
     """Turn what `compile` raised into a refusal that shows the line with a caret under the place."""
     if not isinstance(error, SyntaxError):  # a null byte, an impossible encoding
         return Refused(str(error), kind="syntax", module=module, path=path)
     excerpt = ""
-    if error.text:
-        text = error.text.rstrip("\n").expandtabs(1)
+    text = error.text or "".join(source.split("\n")[(error.lineno or 0) - 1 : error.lineno])
+    if text.strip():
+        text = text.rstrip("\n").expandtabs(1)
         shown = text.lstrip()
         column = max(0, (error.offset or 1) - 1 - (len(text) - len(shown)))
         width = 1

@@ -50,6 +50,9 @@ Sources = Mapping[str, str | None]
 Direction = Literal["up", "down"]
 
 
+_SLICE = 16
+"""Statements compared between two pauses."""
+
 # Types
 
 
@@ -162,7 +165,7 @@ def make_plan(
         if running is not None and running.source == text and running.relative == relative:
             continue
         pause()
-        version = _compile(name, relative, str(roots.path_of(relative)), text)
+        version = _compile(name, relative, str(roots.path_of(relative)), text, pause)
         if running is None:
             added[name] = version
         else:
@@ -198,11 +201,11 @@ def _check_name(importer: Importer, relative: str) -> None:
     )  # fmt: skip
 
 
-def _compile(name: str, relative: str, path: str, text: str) -> ModuleVersion:
+def _compile(name: str, relative: str, path: str, text: str, pause: Callable[[], None]) -> ModuleVersion:
     try:
-        return ModuleVersion(name, relative, path, text)
+        return ModuleVersion(name, relative, path, text, pause)
     except (SyntaxError, ValueError) as error:
-        raise refused_syntax(name, relative, error) from None
+        raise refused_syntax(name, relative, text, error) from None
 
 
 def _check_deleted(
@@ -283,14 +286,17 @@ def _module_plan(
     old: ModuleVersion, new: ModuleVersion, changes: list[Change], pause: Callable[[], None]
 ) -> ModulePlan:
     pause()
-    pairing = pair(old.units, new.units)
+    units = old.units
     pause()
+    pairing = pair(units, new.units, pause)
     before, after = old.codes, new.codes
     module = sys.modules.get(new.name)
     namespace = module.__dict__ if module is not None else {}
     plan = ModulePlan(new.name, old, new, [], pairing.removed, frozenset())
     compare = _Comparison(old, new, before, after, plan)
-    for was, unit in pairing.pairs:
+    for number, (was, unit) in enumerate(pairing.pairs):
+        if not number % _SLICE:
+            pause()
         plan.steps.append(compare.step(was, unit, namespace.get(unit.name), unit.name))
     plan.together = _together(pairing, plan.steps)
     changes += _describe(plan)

@@ -17,6 +17,10 @@ from . import syntax
 __all__ = ["Pairing", "Unit", "pair", "units_of"]
 
 
+_SLICE = 4
+"""Statements digested between two pauses."""
+
+
 class Unit:
     """One statement of a module's or class's body. Everything but the text is computed when first asked for."""
 
@@ -95,8 +99,11 @@ def units_of(body: Sequence[ast.stmt], lines: Sequence[bytes]) -> list[Unit]:
     return [Unit(node, _text(node, lines)) for node in body]
 
 
-def pair(old: Sequence[Unit], new: Sequence[Unit]) -> Pairing:
-    """Find for each new unit the old one: of the same text, else digest, else kind, name and shell, else name."""
+def pair(old: Sequence[Unit], new: Sequence[Unit], pause: Callable[[], None] | None = None) -> Pairing:
+    """Find for each new unit the old one: of the same text, else digest, else kind, name and shell, else name.
+
+    `pause` is called now and then.
+    """
     found: dict[int, Unit] = {}
     left, open_ = list(old), list(new)
 
@@ -121,6 +128,10 @@ def pair(old: Sequence[Unit], new: Sequence[Unit]) -> Pairing:
         open_ = still
 
     take(lambda unit: unit.text)
+    for number, unit in enumerate((*left, *open_) if left and open_ else ()):
+        if pause is not None and not number % _SLICE:
+            pause()
+        _ = unit.digest, unit.shell
     take(lambda unit: unit.digest)
     take(lambda unit: (unit.kind, unit.name, unit.shell) if unit.name else None)
     take(lambda unit: (unit.kind, unit.name) if unit.name else None)

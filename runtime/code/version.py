@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from types import CodeType
 from typing import Any, NamedTuple
@@ -30,16 +30,22 @@ class Binding(NamedTuple):
 
 
 class ModuleVersion:
-    """A module's source, compiled. Raises SyntaxError or ValueError as `compile` does."""
+    """A module's source, compiled. Raises SyntaxError or ValueError as `compile` does. `pause` lets others run in between."""
 
-    def __init__(self, name: str, relative: str, path: str, source: str) -> None:
+    def __init__(
+        self, name: str, relative: str, path: str, source: str, pause: Callable[[], None] | None = None
+    ) -> None:
         self.name = name
         self.relative = relative
         self.path = path
         self.source = source
         self.sha = hashlib.sha256(source.encode("utf-8", "surrogateescape")).hexdigest()
         self.is_package = relative.endswith("__init__.py")
-        self.code: CodeType = compile(source, path, "exec", dont_inherit=True)
+        code: Any = source
+        if pause is not None:  # in two bites, since each holds the loop, and the tree will be needed anyway
+            code = self.tree
+            pause()
+        self.code: CodeType = compile(code, path, "exec", dont_inherit=True)
         self._replaced: codes.Index = {}
 
     @cached_property
