@@ -185,7 +185,8 @@ class Undefined(NotImplementedError):
 
     def __init__(self, server: object, callback: str) -> None:
         kind = type(server)
-        near = difflib.get_close_matches(callback, [n for n in vars(kind) if not n.startswith("_")], 1)
+        names = [name for name in vars(kind) if name != callback and not name.startswith("_")]
+        near = difflib.get_close_matches(callback, names, 1, 0.8)
         hint = f": it defines {near[0]}" if near else ""
         super().__init__(f"{kind.__module__}.{kind.__qualname__} defines no {callback}{hint}")
 

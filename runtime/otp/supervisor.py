@@ -139,6 +139,10 @@ class Supervisor:
         A child is a ChildSpec or what becomes one: a mapping, a class (`Registry`), (class, args) or (class, args,
         kwargs), as in `(Counter, (0,), {"name": "c"})`.
         """
+        if type(self) is Supervisor:
+            raise TypeError(
+                "Supervisor itself starts nothing: give a class of your own an init, or use start_link_with(flags, specs)"
+            )
         raise Undefined(self, "init")
 
 

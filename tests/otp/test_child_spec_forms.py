@@ -219,8 +219,15 @@ def test_a_supervisor_whose_init_forgets_the_flags_or_the_return():
 
 def test_a_supervisor_without_init_says_so():
     kernel.trap_exit(True)
-    with pytest.raises(StartError, match="Supervisor defines no init"):
-        Supervisor.start_link()
+
+    class Typo(Supervisor):
+        def initt(self):
+            return SupFlags(), []
+
+    with pytest.raises(StartError, match="Supervisor itself starts nothing: .* start_link_with"):
+        Supervisor.start_link([Counter])
+    with pytest.raises(StartError, match="Typo defines no init: it defines initt"):
+        Typo.start_link()
 
 
 def test_a_child_that_is_not_linked_is_worth_a_warning(caplog):
