@@ -23,10 +23,11 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from runtime import kernel
-from runtime.kernel import Down, Pid, Process
+from runtime.kernel import CallError, Down, Pid, Process
 from runtime.otp import event_manager
 from runtime.otp.event_manager import EventHandler, EventManager, HandlerError, Remove
 from runtime.otp.reports import format_term
@@ -129,7 +130,7 @@ class AlarmHandler(EventHandler):
     def terminate(self, reason: Any) -> Any:
         if isinstance(reason, tuple) and reason[0] == "error":
             # Without a keeper the process is of no use, and nobody would notice: end it, to be started anew.
-            kernel.spawn(event_manager.stop, kernel.self_(), "the alarm handler failed")
+            kernel.spawn(_end, kernel.self_())
         return self.alarms if reason == "swap" else None
 
     def log(self, level: int, text: str, id_: Any, what: Any) -> None:
@@ -267,6 +268,11 @@ class _Subscriber(EventHandler):
         kernel.demonitor(self.ref, flush=True)
         if reason != "stop":  # else the process ends, and may come back
             _kept.subscribers.pop(self.pid, None)
+
+
+def _end(pid: Process) -> None:
+    with suppress(CallError):  # it has ended meanwhile
+        event_manager.stop(pid, "the alarm handler failed")
 
 
 def _keeper() -> Any:

@@ -261,8 +261,9 @@ class LogHandler(logging.Handler):
             self._bytes_out += sum(map(len, lines))
             self._done = max([self._done, *(number for number, _ in batch)])
             self._is_stuck = False
-            if self._is_awaited and self.gate is not None:
-                post(self.gate, self._done)
+            gate = self.gate  # once: the loop's thread may take it away at any moment
+            if self._is_awaited and gate is not None:
+                post(gate, self._done)
             self._tell(stopping)
 
     def _take(self) -> list[tuple[int, str | None]]:

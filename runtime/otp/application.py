@@ -223,7 +223,8 @@ def _ensure(
     if name not in known:
         if isinstance(application, str):
             raise NotLoaded(name) if not above else StartFailed(above[-1], NotLoaded(name))
-        load(application, config)
+        with suppress(AlreadyLoaded):  # by somebody else, meanwhile
+            load(application, config)
     elif known[name].status == "running":
         return
     for dependency in _ask(Dependencies(name)):

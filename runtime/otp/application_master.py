@@ -22,6 +22,7 @@ from runtime.kernel import (
     Shutdown,
     clock,
     is_alive,
+    link,
     receive,
     same_reason,
     send,
@@ -104,6 +105,7 @@ def _start_tree(controller: Pid, app: Application, config: Config) -> tuple[Pid,
         if not isinstance(found, Pid):
             raise ProcessExit(("bad_return_value", result))
         top = found
+        link(top)  # it is, after a start_link; one started without could end and nobody would notice
         send(controller, Top(app.name, top))
         for phase, args in app.start_phases:
             app.start_phase(phase, "normal", args)

@@ -646,3 +646,33 @@ def test_unset_env_takes_back_what_set_env_set():
         application.unset_env("a", "never")
         application.unset_env("stranger", "k")
         assert application.get_all_env("a") == {"k": "class", "f": "file"}
+
+
+def test_ensure_all_started_by_two_at_once():
+    """OTP ensure_all_started: already loaded, already started are no errors."""
+
+    def ensure(test):
+        send(test, ("ensured", application.ensure_all_started(second)))
+
+    with boot():
+        second = app("b", app("a"))
+        spawn(ensure, self_())
+        spawn(ensure, self_())
+        found = [receive_match(lambda m: m[0] == "ensured", 5)[1] for _ in range(2)]
+        assert {name for names in found for name in names} == {"a", "b"}
+        assert sorted(running()) == ["a", "b"]
+
+
+def test_the_end_of_a_top_that_is_not_linked_is_noticed():
+    """Ours: a start that forgot the link."""
+
+    def loose(self, start_type, config):
+        return Top.start(self.test, self.name, name="loose")
+
+    with boot():
+        application.load(app("a", start=loose))
+        application.start("a", "permanent")
+        send("loose", "boom")
+        ended = receive_match(lambda m: type(m) is NodeEnds, 5)
+        assert (ended.application, ended.reason) == ("a", "boom")
+        assert running() == []
