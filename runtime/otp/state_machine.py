@@ -37,6 +37,8 @@ A callback returns None, Keep, NextState, Repeat or Stop, with actions: see `sta
 events happen: see `state_machine_engine`. The state is read as `self.state`. A machine that waits is two small objects
 and no stack; callbacks may block in plain style, and while one blocks, messages queue.
 
+The debug options of `sys` see, besides messages, the machine's own events as Inner, and what is put back as Postponed.
+
 Where this differs from OTP: data changed before a callback raises stay changed; a raised exception never counts as a
 returned value (no `throw`); states are compared by `==`; a state without a method is refused when it is entered, not at
 its first event; a call whose caller no longer waits is skipped, also when it was postponed; None (no branch taken) is
@@ -82,7 +84,7 @@ from .state_machine_actions import (
     UnhandledEvent,
 )  # fmt: skip
 from .state_machine_engine import admit, check_state, enter_first, failed, finish, go_on, special, system
-from .state_machine_record import Due, Engine
+from .state_machine_record import Due, Engine, Inner, Postponed
 from .state_machine_report import fields, report_unhandled, set_fields, status_of
 from .sys import SystemRequest
 from .sys_debug import Debug
@@ -90,8 +92,8 @@ from .sys_start import DebugOption, prepare
 
 __all__ = [
     "Action", "BadActionFromStateFunction", "BadReplyAction", "BadReturnFromStateFunction", "BadStateEnterAction",
-    "BadStateEnterReturn", "Call", "EventKind", "EventTimeout", "Fail", "GenStateMachine", "Hibernate", "Ignore", "Keep",
-    "NamedTimeout", "NextEvent", "NextState", "Postpone", "Repeat", "Reply", "Result", "StateTimeout", "Stop",
+    "BadStateEnterReturn", "Call", "EventKind", "EventTimeout", "Fail", "GenStateMachine", "Hibernate", "Ignore", "Inner", "Keep",
+    "NamedTimeout", "NextEvent", "NextState", "Postpone", "Postponed", "Repeat", "Reply", "Result", "StateTimeout", "Stop",
     "UnhandledEvent", "enter_loop",
 ]  # fmt: skip
 

@@ -67,7 +67,7 @@ from .state_machine_actions import (
     Repeat,
     Reply,
 )  # fmt: skip
-from .state_machine_record import Due, Engine, Event
+from .state_machine_record import Due, Engine, Event, Inner, Postponed
 from .state_machine_report import report_failure
 from .sys import SystemRequest, serve
 
@@ -284,6 +284,11 @@ def _event(message: Any) -> Event | None:
     return None if message is None else (INFO, message, False)
 
 
+def _word(kind: Any) -> Any:
+    """A kind of event as people read it."""
+    return "call" if kind.__class__ is Call else kind
+
+
 def _ask(machine: GenStateMachine, engine: Engine, kind: Any, content: Any) -> Any:
     """Call the callback of the present state. (GenStateMachine.on_message has the same, written out.)"""
     state = machine._machine_state
@@ -309,6 +314,8 @@ def _work_off(machine: GenStateMachine, process: Process, engine: Engine) -> Non
         if skip and kind.process is None:
             continue  # its caller has gone: do not do the work
         engine.current = event
+        if engine.debug is not None:
+            engine.debug.event(machine, process, Inner(_word(kind), content))
         if EVENT_TIMEOUT in engine.timers:
             engine.cancel(EVENT_TIMEOUT)
         engine.hibernated = False
@@ -342,6 +349,8 @@ def _transition(
     plan = _collect(machine, process, engine, None, result.actions)
     if enter and engine.enters:
         plan = _enter(machine, process, engine, plan, old)
+    if engine.debug is not None and plan is not None and plan.postpone:
+        engine.debug.event(machine, process, Postponed(_word(event[0]), event[1]))
     if changed or plan is not None:
         _settle(process, engine, event, plan, changed=changed)
 

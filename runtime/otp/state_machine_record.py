@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtime.kernel import Process
 
@@ -13,12 +13,26 @@ from .sys_debug import Debug
 if TYPE_CHECKING:
     from .state_machine import GenStateMachine
 
-__all__ = ["Due", "Engine", "Event"]
+__all__ = ["Due", "Engine", "Event", "Inner", "Postponed"]
 
 # --------------------------------------------------------------------------------------------------------- types
 
 Event = tuple[Any, Any, bool]
 """Kind, content, and whether to skip it if its caller has gone by then."""
+
+
+class Inner(NamedTuple):
+    """What debug options see of an event that is no message: inserted, taken up again, or a time-out of 0 seconds."""
+
+    kind: Any
+    content: Any
+
+
+class Postponed(NamedTuple):
+    """What debug options see when an event is put back."""
+
+    kind: Any
+    content: Any
 
 
 class Due:

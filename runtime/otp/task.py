@@ -7,7 +7,8 @@
 A task answers its owner, the process that called `async_`, and nobody else. Its result, or its end without one, is the
 answer to a request: while the owner does not wait for it, it comes as a `Response(task.ref)` message, so a server that
 starts tasks reads it in `handle_info` with `check_response(message, task.ref)`. A task that was awaited, shut down, ignored
-or given up leaves nothing behind: no monitor, no timer, no late message.
+or given up leaves nothing behind: no monitor, no timer, no late message. (But a linked one's end is an Exit to an owner
+that traps, also the normal end, as of any linked process.)
 
 For tasks under a supervisor, and such that may fail without harm to the caller, see `task_supervisor`.
 

@@ -12,9 +12,13 @@ from runtime.otp.state_machine import (
     BadActionFromStateFunction,
     BadReturnFromStateFunction,
     GenStateMachine,
+    Inner,
     Keep,
     NamedTimeout,
+    NextEvent,
     NextState,
+    Postpone,
+    Postponed,
     StateTimeout,
     enter_loop,
 )
@@ -109,6 +113,46 @@ def test_a_name_that_cannot_be_one_is_an_error_where_it_is_made(make):
     """An action is checked where it is made: so is the name of a time-out."""
     with pytest.raises(TypeError):
         make()
+
+
+def test_debug_options_see_the_machines_own_events():
+    """gen_statem sys_debug: also what is inserted, postponed and taken up again, in the order it happens."""
+    pid = Named.start()
+    sys.log(pid, 100)
+    cast(pid, Do("later", {"idle": Keep(Postpone())}))
+    cast(pid, Do("go", NextState("busy", NextEvent("internal", "own"), NamedTimeout("t", 0.0, "zero"))))
+    assert labels(pid) == ["later", "go", "own", "later", "zero"]
+    shown = [
+        (type(event).__name__, event.kind, getattr(event.content, "label", event.content))
+        for event in sys.get_log(pid)
+        if isinstance(event, Inner | Postponed)
+    ]
+    assert shown == [
+        ("Postponed", "cast", "later"),
+        ("Inner", "internal", "own"),
+        ("Inner", "cast", "later"),
+        ("Inner", ("timeout", "t"), "zero"),
+    ]
+    sys.no_debug(pid)
+    cast(pid, Do("quiet", Keep(NextEvent("internal", "own"))))
+    assert labels(pid)[-2:] == ["quiet", "own"]
+    stop(pid)
+
+
+def test_a_debug_function_that_fails_on_an_own_event_is_removed_and_the_machine_goes_on():
+    """sys:install: a function that raises is removed, wherever the event came from."""
+    pid = Named.start()
+
+    def picky(state, event, _data):
+        if isinstance(event, Inner):
+            raise ValueError("not that")
+        return state
+
+    sys.install(pid, picky)
+    cast(pid, Do("x", Keep(NextEvent("internal", "own"))))
+    assert labels(pid) == ["x", "own"]
+    assert sys.get_status(pid).debug == {}
+    stop(pid)
 
 
 def test_a_servers_reply_is_no_action():
