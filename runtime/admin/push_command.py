@@ -90,9 +90,9 @@ def main(arguments: list[str] | None = None) -> int:
         if report.as_json:
             report.data("error", {"kind": type(problem).__name__, "text": str(problem)})
         else:
-            print(f"evergreen: {problem}", file=sys.stderr)
+            report.complain(f"evergreen: {problem}")
     except KeyboardInterrupt:
-        print("evergreen: left; what the node has begun goes on there (--list tells)", file=sys.stderr)
+        report.complain("evergreen: left; what the node has begun goes on there (--list tells)")
         return 130
     return 1
 
@@ -130,15 +130,8 @@ def _push(client: Client, options: argparse.Namespace, report: Report) -> int:
     running = status["running"]
     if running is None:
         raise Unfit("the node keeps no releases yet: it must run in push mode (code.mode)")
-    if (
-        options.base
-        and not running["id"].startswith(options.base)
-        and options.base != f"#{running['number']}"
-    ):
-        client.ask("diff", {"old": options.base, "new": f"#{running['number']}"}, timeout=_ANSWER)
-        found = client.ask("diff", {"old": options.base, "new": f"#{running['number']}"}, timeout=_ANSWER)
-        text = f"the node runs {running['id']} (#{running['number']}), and not {options.base}"
-        raise OperationFailed("base", text, {"diff": found["files"]})
+    if options.base:
+        _check_base(client, options.base, running)
     roots = Roots(Path(options.tree), status["folders"])
     difference = Difference(status["files"], read_tree(roots), _below(options.paths, roots))
     report.data("running", running)
@@ -160,6 +153,14 @@ def _push(client: Client, options: argparse.Namespace, report: Report) -> int:
         )
         return 0
     return _send(client, data, options, report)
+
+
+def _check_base(client: Client, base: str, running: Mapping[str, Any]) -> None:
+    wanted = client.ask("show", {"release": base}, timeout=_ANSWER)
+    if wanted["id"] != running["id"]:
+        found = client.ask("diff", {"old": base, "new": f"#{running['number']}"}, timeout=_ANSWER)
+        text = f"the node runs release {running['id']} (#{running['number']}), and not {wanted['id']}"
+        raise OperationFailed("base", text, {"diff": found["files"]})
 
 
 def _send(client: Client, data: bytes, options: argparse.Namespace, report: Report) -> int:

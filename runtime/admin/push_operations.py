@@ -31,7 +31,8 @@ from runtime.code.errors import Refused
 from runtime.code.keys import DEVELOPMENT, KeyProblem, allowed_keys
 from runtime.code.release_log import Release, ReleaseLog, UnknownRelease, release_id
 from runtime.code.roots import Roots
-from runtime.kernel import blocking, node, sleep
+from runtime import kernel
+from runtime.kernel import node, sleep
 
 __all__ = ["CodeServer", "PushOperations", "PushSettings"]
 
@@ -140,7 +141,7 @@ class PushOperations:
         if old is None:
             raise Denied("unknown", f"there is no release before {new}")
         try:
-            return {"old": as_map(old), "new": as_map(new), "files": blocking(self._code.log.diff, old, new)}
+            return {"old": as_map(old), "new": as_map(new), "files": _aside(self._code.log.diff, old, new)}
         except BlobDamaged as error:
             raise Denied("damaged", str(error)) from None
 
@@ -149,7 +150,7 @@ class PushOperations:
         release = self._find(request.arg("release", (str, int)))
         wanted = request.arg("paths", list)
         try:
-            found = blocking(self._code.log.sources, release, wanted)
+            found = _aside(self._code.log.sources, release, wanted)
         except BlobDamaged as error:
             raise Denied("damaged", str(error)) from None
         return {path: found.get(path) for path in wanted if isinstance(path, str)}
@@ -169,7 +170,7 @@ class PushOperations:
         """Make a bundle live. The events are the stages; the result is the release, perhaps in probation."""
         opened = self._open(request, "activate")
         manifest = opened.manifest
-        if not blocking(self._code.log.use_nonce, manifest.nonce):
+        if not _aside(self._code.log.use_nonce, manifest.nonce):
             raise Denied("replay", "this bundle has been used already: make a new one")
         request.progress("checked", files=len(opened.sources), key=opened.key.name)
         by = f"{manifest.author or opened.key.name} (key {opened.key.name}), {request.who}"
@@ -189,8 +190,9 @@ class PushOperations:
             if release.result != "probation":
                 return as_map(release)
             now = dict(self._code.probation())
-            if now != told:
-                told = now
+            seen = {name: value for name, value in now.items() if name != "left"}
+            if seen != told:
+                told = seen
                 request.progress("probation", **now)
             sleep(_LOOK)
 
@@ -222,7 +224,7 @@ class PushOperations:
     def _open(self, request: Request, role: str) -> Opened:
         data = request.arg("bundle", bytes)
         try:
-            opened: Opened = blocking(self._unpack, data, role)
+            opened: Opened = _aside(self._unpack, data, role)
             manifest = opened.manifest
             request.what = f"{manifest.release} on {manifest.base} by the key {opened.key.name}"
             self._fit(opened)
@@ -268,7 +270,7 @@ class PushOperations:
             return Denied("base", f"{text}, which this node does not know", {"running": as_map(running)})
         differing = _changes(made_for.files, running.files)
         try:
-            texts = blocking(self._code.log.diff, made_for, running)
+            texts = _aside(self._code.log.diff, made_for, running)
         except BlobDamaged:
             texts = {}
         more = {"running": as_map(running), "changed": differing, "diff": dict(list(texts.items())[:_SHOWN])}
@@ -283,7 +285,7 @@ class PushOperations:
             raise Denied("signature", f"from another machine, {wish} needs an order signed by a key")
         log = self._code.log
         try:
-            order, key = unpack_order(data, blocking(self._keys), limits=self._settings.limits)
+            order, key = unpack_order(data, _aside(self._keys), limits=self._settings.limits)
             if (order.order, order.release) != (wish, self._find(release).id if release else ""):
                 raise BadBundle("signature", "what was signed is another wish than what was asked")
             running = log.current()
@@ -293,7 +295,7 @@ class PushOperations:
             raise Denied(bad.kind, str(bad)) from None
         except KeyProblem as problem:
             raise Denied("key", f"the node's own list of keys is wrong: {problem}") from None
-        if not blocking(log.use_nonce, order.nonce):
+        if not _aside(log.use_nonce, order.nonce):
             raise Denied("replay", "this order has been used already: make a new one")
         return f"key {key.name}, {request.who}"
 
@@ -320,6 +322,26 @@ def as_map(release: Release) -> dict[str, Any]:
 
 
 # Internals
+
+
+def _aside(fn: Callable[..., Any], *args: Any) -> Any:
+    """Run `fn` in a thread. What it may well raise comes back as a value and is raised here: the pool prints what is raised
+    in its threads.
+    """
+    outcome = kernel.blocking(_outcome, fn, *args)
+    if isinstance(outcome, _EXPECTED):
+        raise outcome
+    return outcome
+
+
+def _outcome(fn: Callable[..., Any], *args: Any) -> Any:
+    try:
+        return fn(*args)
+    except _EXPECTED as error:
+        return error.with_traceback(None)
+
+
+_EXPECTED = (BadBundle, KeyProblem, BlobDamaged, UnknownRelease, OSError)
 
 
 def _before(log: ReleaseLog, release: Release) -> Release | None:
