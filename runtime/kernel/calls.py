@@ -322,7 +322,6 @@ _WHY = {
     KILLED: "the process was killed before it answered",
 }
 _request_repr = reprlib.Repr()
-_request_repr.maxtuple = _request_repr.maxlist = _request_repr.maxdict = 6
 _request_repr.maxstring = _request_repr.maxother = 200
 _brief = _request_repr.repr
 
