@@ -206,6 +206,24 @@ KEYS: tuple[Key, ...] = (
         2**40,
         doc="what these hold together; more are refused",
     ),
+    Key(
+        "code.keep",
+        int,
+        200,
+        "releases",
+        1,
+        100_000,
+        doc="so many stay in the release log, with their sources",
+    ),
+    Key("code.allowed_keys", str, "", doc="file or folder of the keys that may push; empty: the node's own"),
+    Key("code.bundle_age", float, 86_400.0, "seconds", 1, 604_800, doc="an older bundle is refused"),
+    Key("code.bundle_size", int, 16 * 2**20, "bytes", 1_024, 20 * 2**20, doc="a bigger bundle is refused"),
+    Key("admin.uids", list[int], [], doc="users besides the node's own and root who may control it"),
+    Key("admin.port", int, 0, min=0, max=65535, doc="control by mutual TLS, too; 0: no, the socket alone"),
+    Key("admin.host", str, "127.0.0.1", min=1, doc="the address of admin.port"),
+    Key("admin.clients", str, "", doc="PEM file of the authority whose certificates may control the node"),
+    Key("admin.certificate", str, "", doc="PEM file for admin.port; empty: the node's certificate"),
+    Key("admin.key", str, "", doc="PEM file of its private key"),
 )
 
 RESTART_KEYS = (
@@ -215,6 +233,10 @@ RESTART_KEYS = (
     "log.format",
     "cluster.",
     "store.",
+    "code.keep",
+    "code.bundle_",
+    "code.allowed_keys",
+    "admin.",
 )
 """What only holds from the next start on (marked `(start)` in the file)."""
 
@@ -349,6 +371,13 @@ def _across(config: Config) -> list[ConfigError]:
         wrong(name, "must be set too: certificate and key go together")
     if 0 < config.integer("store.max_size") < config.integer("store.map_initial"):
         wrong("store.map_initial", "must not be above store.max_size")
+    if config.integer("admin.port") and not config.text("admin.clients"):
+        wrong(
+            "admin.clients", "must be set: with admin.port, it says whose certificates may control the node"
+        )
+    if bool(config.text("admin.certificate")) != bool(config.text("admin.key")):
+        name = "admin.key" if config.text("admin.certificate") else "admin.certificate"
+        wrong(name, "must be set too: certificate and key go together")
     for low, high in _RISING:
         if config[low] > config[high]:
             wrong(low, f"must not be above {high}")
