@@ -20,6 +20,8 @@ __all__ = ["HumanFormatter", "JsonFormatter", "headline"]
 _COLOURS = {"WARNING": "33", "ERROR": "31", "CRITICAL": "1;31", "DEBUG": "2"}
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 """What a peer's words must not do to the terminal that shows them."""
+_JSON_CONTROLS = {code: f"\\u{code:04x}" for code in range(127, 160)}
+"""Those that JSON leaves as they are: a terminal may be reading it, too."""
 _FIELD = 4_096
 _REASON = 300
 
@@ -46,6 +48,8 @@ class HumanFormatter(logging.Formatter):
             said = headline(report) if report.level == logging.INFO else f"{headline(report)}\n{said}"
         if record.exc_info:
             said += "\n" + self.formatException(record.exc_info)
+        if record.stack_info:
+            said += "\n" + record.stack_info
         text = f"{head} {record.name}: {said.translate(_CONTROLS)}"
         return text.rstrip().replace("\n", "\n    ")
 
@@ -75,7 +79,9 @@ class JsonFormatter(logging.Formatter):
             entry["report"] = report.get("label", "")
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False, default=repr)
+        if record.stack_info:
+            entry["stack"] = record.stack_info
+        return json.dumps(entry, ensure_ascii=False, default=repr).translate(_JSON_CONTROLS)
 
 
 # API

@@ -359,7 +359,8 @@ class Sysmon(GenServer):
 def subscribe(pid: Any = None, kinds: Any = None) -> None:
     """Send `pid` (default: the caller) SystemMonitor messages of these kinds (default: all) until it ends.
 
-    Again: with the new kinds. Raises CallError when no monitor runs here.
+    Again: with the new kinds. A monitor that crashes forgets its subscribers: monitor `sysmon`, too, and subscribe anew.
+    Raises CallError when no monitor runs here.
     """
     who = pid if pid is not None else kernel.self_()
     kernel.call(NAME, _Subscribe(who, None if kinds is None else frozenset(kinds)))

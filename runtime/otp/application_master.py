@@ -18,6 +18,7 @@ from runtime.kernel import (
     Exit,
     Killed,
     Pid,
+    Process,
     ProcessExit,
     Shutdown,
     clock,
@@ -102,7 +103,7 @@ def _start_tree(controller: Pid, app: Application, config: Config) -> tuple[Pid,
     try:
         result: Any = app.start("normal", config)
         found, state = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
-        if not isinstance(found, Pid):
+        if not isinstance(found, Process):
             raise ProcessExit(("bad_return_value", result))
         top = found
         link(top)  # it is, after a start_link; one started without could end and nobody would notice

@@ -547,3 +547,15 @@ def test_control_characters_of_an_exception_do_not_reach_the_terminal():
     assert "\\x1b]0;owned\\x07 \\x9b31m" in text
     assert not set(text) & set("\x1b\x07\x9b")
     assert "\n    Traceback" in text
+
+
+def test_control_characters_and_stacks_in_json():
+    """Ours: one line, nothing in it that a terminal obeys, and what was logged comes back from it."""
+    said = "\x1b[31m \x9b31m \x7f ä\n"
+    record = logging.LogRecord("a", logging.ERROR, "f", 1, said, None, None)
+    record.stack_info = "Stack (most recent call last):"
+    line = JsonFormatter().format(record)
+    assert not [c for c in line if ord(c) < 32 or 127 <= ord(c) < 160]
+    assert json.loads(line)["message"] == said
+    assert json.loads(line)["stack"] == record.stack_info
+    assert HumanFormatter().format(record).endswith("\n    Stack (most recent call last):")
