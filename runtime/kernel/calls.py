@@ -17,6 +17,7 @@ from greenlet import getcurrent
 
 from . import clock, scheduler
 from .death import _remove_message
+from .identity import Pid
 from .reasons import CALLING_SELF, KILLED, NOPROC, NORMAL, SHUTDOWN, TIMEOUT_REASON
 from .scheduler import (
     DEADQ,
@@ -50,7 +51,7 @@ class CallError(Exception):
 
     def __str__(self) -> str:
         if isinstance(self.reason, str):  # only strings are compared: any value may be a reason
-            if self.reason == NOPROC and isinstance(self.dest, str):
+            if self.reason == NOPROC and not isinstance(self.dest, Pid):  # a name of either kind
                 return f"call to {self.dest!r} failed: no process is registered under this name"
             if self.reason in _WHY:
                 return f"call to {self.dest!r} failed: {_WHY[self.reason]} ({self.reason})"
@@ -191,7 +192,10 @@ def call(dest: Any, request: Any, timeout: float | None = 5.0) -> Any:
         if q is DEADQ:
             raise CallError(NOPROC, dest)
         if q is dest:
-            return call(_behind(dest), request, timeout)
+            behind = dest.take()
+            if behind is None:
+                raise CallError(NOPROC, dest)
+            return call(behind, request, timeout)
     if dest is p:
         raise CallError(CALLING_SELF, dest)
     c = Call(p, dest, request, timeout)

@@ -136,7 +136,7 @@ class BadName(LookupError):
     """No process is registered under this name (Erlang: badarg)."""
 
     def __init__(self, name: Any) -> None:
-        if isinstance(name, str):
+        if isinstance(name, str) or hasattr(name, "take"):  # a name, or a via name
             says = f"no process is registered as {name!r}"
         else:
             says = f"{name!r} is no pid, registered name or alias"

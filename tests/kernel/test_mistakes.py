@@ -22,7 +22,7 @@ from runtime.kernel import (
     spawn,
     whereis,
 )
-from runtime.otp import GenServer, NoReply, proc_lib
+from runtime.otp import GenServer, NoReply, Registry, Via, proc_lib
 from runtime.testing import settle
 
 
@@ -95,6 +95,15 @@ def test_calls_that_fail_say_why_in_words():
         call(spawn(lambda: None), 1)
     with pytest.raises(CallError, match=r"wait for ever \(calling_self\)"):
         call(self_(), 1)
+
+
+def test_a_via_name_that_nobody_has_is_shown():
+    accounts = Registry.start_link("unique", name="accounts")
+    with pytest.raises(CallError, match=r"call to Via\(.*'ann'.*no process is registered under this name"):
+        call(Via("accounts", "ann"), 1)
+    with pytest.raises(BadName, match=r"no process is registered as Via\(.*'ann'"):
+        send(Via("accounts", "ann"), 1)
+    proc_lib.stop(accounts)
 
 
 @pytest.mark.parametrize(
