@@ -15,7 +15,7 @@ handled before the mailbox is looked at again. After each event:
        event time-out, also one that waits in `zero`.
 
 Invariants
-    between two messages `queue` and `zero` are empty.
+    between two messages `queue` and `zero` are None.
     timers[kind] is the only time-out of its kind; one that has fired but is not there any more was overtaken.
     `unusual` is set  <=>  a message has to be looked at before it may be handled: at the start, while suspended,
                            hibernated, debugged, or with an event time-out running.
@@ -300,10 +300,9 @@ def _ask(machine: GenStateMachine, engine: Engine, kind: Any, content: Any) -> A
 def _work_off(machine: GenStateMachine, process: Process, engine: Engine) -> None:
     """Handle the events that wait inside the machine, until there are none."""
     count = 0
-    queue = engine.queue
     while True:
-        if queue:
-            event = queue.popleft()
+        if engine.queue:
+            event = engine.queue.popleft()
         elif engine.zero:
             due = engine.zero.popleft()
             del engine.timers[due.kind]
@@ -325,7 +324,7 @@ def _work_off(machine: GenStateMachine, process: Process, engine: Engine) -> Non
         count += 1
         if not count % BATCH:
             kernel.yield_()
-    engine.current = None
+    engine.queue = engine.zero = engine.current = None
     engine.refresh()
 
 
@@ -421,7 +420,7 @@ def _settle(
         engine.postponed.append((kind, content, kind.__class__ is Call and kind.process is not None))
     if changed:
         if engine.postponed:
-            engine.queue.extendleft(reversed(engine.postponed))
+            _put_first(engine, engine.postponed)
             engine.postponed.clear()
         engine.cancel(STATE_TIMEOUT)
     if plan is None:
@@ -429,8 +428,16 @@ def _settle(
     for action in plan.timeouts.values():
         _set_timeout(process, engine, action)
     if plan.inserted:
-        engine.queue.extendleft(reversed(plan.inserted))
+        _put_first(engine, plan.inserted)
     engine.hibernated = plan.hibernate
+
+
+def _put_first(engine: Engine, events: list[Event]) -> None:
+    """Put events in front of those that wait, in their order."""
+    if engine.queue:
+        engine.queue.extendleft(reversed(events))
+    else:
+        engine.queue = deque(events)
 
 
 def _set_timeout(process: Process, engine: Engine, action: Any) -> None:
@@ -443,6 +450,8 @@ def _set_timeout(process: Process, engine: Engine, action: Any) -> None:
         return
     engine.timers[kind] = due = Due(kind, action.content)
     if seconds == "update" or (seconds == 0 and not action.absolute):
+        if engine.zero is None:
+            engine.zero = deque()
         engine.zero.append(due)
         return
     if action.absolute:

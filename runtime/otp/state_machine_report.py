@@ -118,7 +118,7 @@ def report_failure(
     client = event[0].process if event is not None and event[0].__class__ is Call else None
     shown = shown_status(
         machine, state=getattr(machine, STATE_SLOT, None), data=fields(machine), reason=reason,  # None: not yet in any
-        event=_shown([event])[0] if event is not None else None, queue=_shown(engine.queue),
+        event=_shown([event])[0] if event is not None else None, queue=_shown(engine.queue or ()),
         postponed=_shown(engine.postponed), timeouts=timeouts, messages=proc_lib.queued(process),
     )  # fmt: skip
     emit(

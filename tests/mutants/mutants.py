@@ -145,8 +145,8 @@ MUTANTS = [
     Mutant(
         "run postponed events newest first",
         OTP + "state_machine_engine.py",
-        "engine.queue.extendleft(reversed(engine.postponed))",
-        "engine.queue.extendleft(engine.postponed)",
+        "_put_first(engine, engine.postponed)",
+        "_put_first(engine, engine.postponed[::-1])",
         STATEM + "test_event_order",
     ),
     Mutant(
@@ -170,8 +170,8 @@ MUTANTS += [
     Mutant(
         "state machine: put inserted events behind what waits",
         OTP + "state_machine_engine.py",
-        "engine.queue.extendleft(reversed(plan.inserted))",
-        "engine.queue.extend(plan.inserted)",
+        "_put_first(engine, plan.inserted)",
+        "engine.queue = deque([*(engine.queue or ()), *plan.inserted])",
         STATEM + "test_event_order_whole",
     ),
     Mutant(

@@ -180,3 +180,12 @@ def test_a_state_timeout_of_zero_beats_what_is_queued_and_ends_with_the_state(cl
     assert state_of(pid) == "busy"
     assert seen(pid)[1][1] == "state_timeout"
     stop(pid)
+
+
+def test_a_machine_that_waits_holds_no_queue():
+    """An idle machine is two small objects: what it needed for events of its own is gone when these are done."""
+    pid = Named.start()
+    cast(pid, Do("x", NextState("busy", NextEvent("internal", "own"), NamedTimeout("t", 0.0, "zero"))))
+    assert labels(pid) == ["x", "own", "zero"]
+    assert (pid.control.queue, pid.control.zero) == (None, None)
+    stop(pid)
