@@ -162,6 +162,8 @@ def set_alarm(id_: Any, description: Any = "", *, level: int = logging.WARNING, 
     Raises BadName when no alarms are kept here (OTP: badarg). Source: alarm_handler:set_alarm/1.
     """
     hash(id_)  # an id that cannot be a key fails here, not in the handler
+    if not isinstance(level, int):
+        raise TypeError(f"level={level!r}: want one of logging's, as logging.ERROR")
     event_manager.notify(NAME, SetAlarm(id_, description, level, quiet))
 
 

@@ -363,6 +363,10 @@ def subscribe(pid: Any = None, kinds: Any = None) -> None:
     Raises CallError when no monitor runs here.
     """
     who = pid if pid is not None else kernel.self_()
+    if not isinstance(who, Process):
+        raise TypeError(f"{who!r} is no process of this node")
+    if isinstance(kinds, str):
+        raise TypeError(f"kinds={kinds!r}: want several, as [{kinds!r}]")
     kernel.call(NAME, _Subscribe(who, None if kinds is None else frozenset(kinds)))
 
 
@@ -378,6 +382,8 @@ def figures() -> Figures:
 
 def configure(limits: Limits) -> None:
     """Change the limits from now on; alarms that are up are judged by the new ones at the next look."""
+    if not isinstance(limits, Limits):
+        raise TypeError(f"{limits!r} are no Limits")
     kernel.cast(NAME, limits)
 
 

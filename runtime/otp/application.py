@@ -67,7 +67,7 @@ def load(application: type[Application], config: Mapping[str, Any] | None = None
 
 def unload(name: str) -> None:
     """Forget an application that is not running. Raises NotLoaded, StillRunning."""
-    _ask(Unload(name))
+    _ask(Unload(_named(name)))
 
 
 def start(name: str, start_type: str = "temporary") -> None:
@@ -79,7 +79,7 @@ def start(name: str, start_type: str = "temporary") -> None:
         ValueError: no such start type; nothing was done.
     """
     _check_start_type(start_type)
-    _ask(Start(name, start_type))
+    _ask(Start(_named(name), start_type))
 
 
 def ensure_all_started(
@@ -113,7 +113,9 @@ def stop(name: str, timeout: float | None = None) -> None:
     After `timeout` seconds (None: as long as its supervisors allow) what is left of it is killed, so that a deadlocked
     supervisor or callback cannot hold it up. Never takes the node down. Raises NotLoaded, NotStarted.
     """
-    _ask(Stop(name, timeout))
+    if timeout is not None and not timeout >= 0:
+        raise ValueError(f"timeout={timeout!r}: want 0 seconds or more, or None")
+    _ask(Stop(_named(name), timeout))
 
 
 def stop_all(timeout: float) -> list[str]:
@@ -151,18 +153,18 @@ def get_env(name: str, key: str, default: Any = None) -> Any:
 
 def get_all_env(name: str) -> Config:
     """Return all settings of an application. Raises NotLoaded."""
-    found: Config = _ask(GetEnv(name))
+    found: Config = _ask(GetEnv(_named(name)))
     return found
 
 
 def set_env(name: str, key: str, value: Any) -> None:
     """Set one setting above file and command line, for an application that may be loaded later."""
-    _ask(SetEnv(name, key, value))
+    _ask(SetEnv(_named(name), _named(key), value))
 
 
 def unset_env(name: str, key: str) -> None:
     """Take back what `set_env` set: file, command line and class count again (OTP forgets theirs, too)."""
-    _ask(UnsetEnv(name, key))
+    _ask(UnsetEnv(_named(name), _named(key)))
 
 
 def change_config(config: Mapping[str, Mapping[str, Any]]) -> dict[str, Exception]:
@@ -193,6 +195,13 @@ def _ask(request: Any) -> Any:
     if isinstance(answer, Exception):
         raise answer
     return answer
+
+
+def _named(name: Any) -> str:
+    """Return a name; what is none is its caller's mistake, and must not reach the controller."""
+    if not isinstance(name, str):
+        raise TypeError(f"{name!r} is no name: want a string")
+    return name
 
 
 def _check_start_type(start_type: str) -> None:

@@ -140,6 +140,8 @@ def monitor(group: Hashable, scope: str = DEFAULT_SCOPE) -> tuple[Ref, list[Any]
 
 def demonitor(ref: Ref, scope: str = DEFAULT_SCOPE) -> bool:
     """End a monitor, and remove its messages from the mailbox. False: there was none."""
+    if not isinstance(ref, Ref):
+        raise TypeError(f"{ref!r} is no reference of a monitor")
     found = kernel.call(scope, _Demonitor(ref), None)
     while (
         kernel.receive_match(lambda m: m.__class__ is GroupChange and m.ref is ref, 0) is not kernel.TIMEOUT

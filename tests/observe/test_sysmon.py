@@ -590,3 +590,20 @@ def test_limits_that_contradict_each_other_are_refused(wrong):
     """Ours: a clearing mark above the raising one would flap; a look every 0 s would never end."""
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Limits(**wrong)
+
+
+def test_callers_mistakes_do_not_reach_the_monitor():
+    """Ours: STYLE, errors: a caller's mistake is an exception at the call."""
+    with watching() as monitor:
+        for wrong in (
+            lambda: sysmon.subscribe("nobody"),
+            lambda: sysmon.subscribe([]),
+            lambda: sysmon.subscribe(kinds="loop_lag"),
+            lambda: sysmon.configure({}),
+            lambda: alarms.set_alarm("a", "b", level="high"),
+        ):
+            with pytest.raises(TypeError):
+                wrong()
+        settle()
+        assert is_alive(monitor)
+        assert ids() == []

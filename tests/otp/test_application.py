@@ -676,3 +676,21 @@ def test_the_end_of_a_top_that_is_not_linked_is_noticed():
         ended = receive_match(lambda m: type(m) is NodeEnds, 5)
         assert (ended.application, ended.reason) == ("a", "boom")
         assert running() == []
+
+
+def test_callers_mistakes_do_not_reach_the_controller():
+    """Ours: STYLE, errors: a caller's mistake is an exception at the call."""
+    calls = [
+        lambda: application.start(["a"]), lambda: application.stop(["a"]), lambda: application.stop("a", "soon"),
+        lambda: application.stop("a", -5), lambda: application.stop("a", float("nan")), lambda: application.unload({}),
+        lambda: application.get_env([], "k"), lambda: application.set_env("a", [], 1),
+        lambda: application.set_env([], "k", 1), lambda: application.unset_env("a", {}),
+    ]  # fmt: skip
+    with boot() as controller:
+        application.ensure_all_started(app("a"))
+        for one in calls:
+            with pytest.raises((TypeError, ValueError)):
+                one()
+        settle()
+        assert is_alive(controller)
+        assert running() == ["a"]

@@ -442,3 +442,21 @@ def test_sync_tells_only_what_differs():
         settle()
         assert receive(0) == (ref, "leave", "g", (FAR[1], FAR[2]))
         pg.demonitor(ref, SCOPE)
+
+
+def test_callers_mistakes_do_not_reach_the_scope():
+    """pg_SUITE errors: bad arguments are the caller's; the scope and its groups live on."""
+    with scope() as pid, members(1) as (a,):
+        join("g", a)
+        for wrong in (
+            lambda: join([], a),
+            lambda: leave({}, a),
+            lambda: join("g", [a, "nobody"]),
+            lambda: pg.monitor([], SCOPE),
+            lambda: pg.demonitor([], SCOPE),
+            lambda: pg.demonitor("ref", SCOPE),
+        ):
+            with pytest.raises((TypeError, ValueError)):
+                wrong()
+        assert kernel.is_alive(pid)
+        assert get("g") == [a]
