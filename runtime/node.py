@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from runtime import certificates, kernel
+from runtime.admin.operations import Operations
 from runtime.certificates import CertificateError, Certificates
+from runtime.code.keys import KeyProblem
 from runtime.config import Config, ConfigErrors
 from runtime.kernel import (
     Crash,
@@ -41,6 +43,7 @@ from runtime.kernel import (
     unlink,
 )
 from runtime.node_config import RESTART_KEYS, load_node_config
+from runtime.node_control import start_control
 from runtime.node_errors import explain, sentence
 from runtime.node_identity import DataDirectory, DirectoryError, Identity
 from runtime.node_logging import NodeLog
@@ -64,7 +67,8 @@ class Node:
     """What a running node offers to its applications; `current()` returns it.
 
     `store` is the store's handle (runtime.store.contract.Store), `cluster` the cluster's (runtime.cluster), `config` all
-    settings (it is another object after a reload), `certificates` the paths of certificate, key and authority.
+    settings (it is another object after a reload), `certificates` the paths of certificate, key and authority,
+    `operations` the table of what can be asked over the control socket, for an application to add to.
     """
 
     def __init__(self, identity: Identity, config: Config, data_dir: Path) -> None:
@@ -75,6 +79,7 @@ class Node:
         self.certificates: Certificates | None = None
         self.store: Any = None
         self.cluster: Any = None
+        self.operations: Operations | None = None
         self.doors: list[Door] = []
 
     def announce(self, name: str, host: str, port: int, speaks: str = "") -> None:
@@ -187,7 +192,8 @@ class _Init:
             self.services = start_services(node, [m for cls in self.classes for m in cls.migrations])
             self.directory.remember(self.identity)
             node.certificates = self._certificates(node.config)
-        except (StartError, CertificateError, DirectoryError) as error:
+            node.operations = start_control(node, self.services, None)
+        except (StartError, CertificateError, DirectoryError, KeyProblem) as error:
             return self._refuse("", error)
         self.controller = application.start_controller(self_())
         for cls in self.classes:

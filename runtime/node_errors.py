@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from runtime.certificates import CertificateError
+from runtime.code.keys import KeyProblem
 from runtime.config import ConfigErrors
 from runtime.kernel import Crash, Shutdown
 from runtime.node_identity import DirectoryError
@@ -64,7 +65,7 @@ def _sentence(cause: Any) -> str:
         return "its configuration is wrong: " + "; ".join(error.message for error in cause.errors)
     if isinstance(cause, NotStarted | NotLoaded):
         return f"it needs application {cause.name}, which {cause.words}"
-    if isinstance(cause, CertificateError | DirectoryError):
+    if isinstance(cause, CertificateError | DirectoryError | KeyProblem):
         return str(cause)
     return ""
 

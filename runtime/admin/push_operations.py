@@ -67,6 +67,13 @@ class PushSettings:
     allowed: Path | None = None
     limits: Limits = Limits()  # noqa: RUF009  (frozen)
 
+    def prepare(self) -> None:
+        """Make the node's own key if it needs one and has none; say what is wrong with its list. Blocks on files.
+
+        Raises KeyProblem.
+        """
+        allowed_keys(self.allowed, self.keys)
+
 
 class PushOperations:
     """The operations' handlers. Each runs in a process of its own; the only state is the code server's."""

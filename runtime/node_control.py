@@ -1,0 +1,78 @@
+"""The node's control socket: what `[admin]` says, made into listeners, and the operations that the node itself offers.
+
+Keys: admin.uids, admin.port, admin.host, admin.clients, admin.certificate, admin.key; code.allowed_keys, code.bundle_age,
+code.bundle_size. The socket is data_dir/admin.sock.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from runtime import kernel
+from runtime.admin import control
+from runtime.admin.operations import Operations, Who
+from runtime.admin.push_operations import CodeServer, PushOperations, PushSettings
+from runtime.code.bundle import Limits
+from runtime.kernel import Process
+from runtime.otp import supervisor
+from runtime.otp.child_spec import ChildSpec
+
+__all__ = ["SOCKET", "start_control"]
+
+_log = logging.getLogger("evergreen.admin")
+SOCKET = "admin.sock"
+
+# API
+
+
+def start_control(node: Any, services: Process, code: CodeServer | None) -> Operations:
+    """Start the control socket as the last of the node's services; return its table, for others to add to.
+
+    It ends by itself if it cannot go on (its listeners crash again and again): the node does not end with it.
+    Raises StartError with a ListenError or CertificateError inside.
+    """
+    config = node.config
+    operations = Operations()
+    if code is not None:
+        place = config.text("code.allowed_keys")
+        limits = Limits(bundle=config.integer("code.bundle_size"), age=config.number("code.bundle_age"))
+        settings = PushSettings(node.data_dir / "code" / "keys", Path(place) if place else None, limits)
+        settings.prepare()
+        PushOperations(code, settings).add_to(operations)
+    uids = frozenset(config.items_of("admin.uids"))
+    context = control.Context(operations, uids, _Audit(code) if code is not None else control.log_only)
+    listeners = [control.unix_listener(str(node.data_dir / SOCKET), context)]
+    if config.integer("admin.port"):
+        own = config.text("admin.certificate") or str(node.certificates.certificate)
+        key = config.text("admin.key") or str(node.certificates.key)
+        where = config.text("admin.host"), config.integer("admin.port")
+        listeners.append(control.tls_listener(*where, own, key, config.text("admin.clients"), context))
+    spec = ChildSpec(
+        "control", (control.start_link, (listeners,)), restart="temporary", type="supervisor", shutdown=5.0
+    )
+    supervisor.start_child(services, spec)
+    return operations
+
+
+# Internals
+
+
+class _Audit:
+    """Writes what was done into the release log, in the process of the request, which may wait for the disk."""
+
+    def __init__(self, code: CodeServer) -> None:
+        self._code = code
+
+    def __call__(self, who: Who, operation: str, what: str, verdict: str, changes: bool) -> None:
+        error = kernel.blocking(self._note, str(who), operation, what, verdict, changes)
+        if error is not None:
+            _log.error("the release log cannot be written: %s", error)
+
+    def _note(self, who: str, operation: str, what: str, verdict: str, changes: bool) -> OSError | None:
+        try:
+            self._code.log.note_operation(who, operation, what, verdict, durable=changes)
+        except OSError as error:  # the log has it; and the answer must not wait for a disk to be repaired
+            return error.with_traceback(None)
+        return None
