@@ -107,7 +107,7 @@ class Checker:
                 f"the check could not be done: {error.reason}", kind="check", hint=_WITHOUT
             ) from None
         if isinstance(answer, Failed):
-            raise _refusal(answer)
+            raise _refusal(answer, sources)
         return CheckResult(answer.imports, answer.selfchecks, answer.output, clock.now() - begun)
 
     def stop(self) -> None:
@@ -139,7 +139,7 @@ class Checker:
 # internals
 
 
-def _refusal(failed: Failed) -> Refused:
+def _refusal(failed: Failed, sources: Mapping[str, str | None]) -> Refused:
     module, path, line = failed.module or None, failed.path or None, failed.line or None
     if failed.syntax is not None:
         said = failed.syntax
@@ -147,7 +147,8 @@ def _refusal(failed: Failed) -> Refused:
             said.error, SyntaxError
         )
         place = (path, line, said.column, said.text, said.end_line, said.end_column)
-        return refused_syntax(failed.module, failed.path, error(failed.text, place))
+        source = sources.get(failed.path) or ""
+        return refused_syntax(failed.module, failed.path, source, error(failed.text, place))
     excerpt = "".join(f"    {text}\n" for text in failed.traceback.splitlines()).rstrip()
     if failed.output:
         lines = failed.output.splitlines()
