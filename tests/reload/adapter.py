@@ -34,14 +34,14 @@ from runtime import kernel
 from runtime.code.engine import Engine as CodeEngine
 from runtime.code.errors import Refused
 from runtime.code.roots import Roots
+from runtime.code.watch import WatchConfig, Watcher
 from runtime.otp import sys as otp_sys
-from runtime.otp.gen_server import GenServer
+from runtime.otp.gen_server import GenServer, stop
 from runtime.otp.outcome import Reply
 
 __all__ = ["Engine"]
 
 LOADED_BY = os.getpid()
-
 
 # --------------------------------------------------------------------------------------------------------- types
 
@@ -78,6 +78,9 @@ class Engine:
             self.before.pop()
         return result
 
+    def watch(self, h: Any) -> Watching:
+        return Watching(self)
+
     def rt(self, h: Any) -> Processes:
         return Processes()
 
@@ -86,6 +89,23 @@ class Engine:
             return Result(True, info={"report": self.engine.push(files, direction=direction)})
         except Refused as refusal:
             return Result(False, [refusal], {"refused": refusal})
+
+
+class Watching:
+    """The watcher of watch mode, on an engine without the rest of a node."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.batches = 0
+        self.engine = engine.engine
+        config = WatchConfig()
+        self.pid = kernel.run(Watcher.start, engine.roots, config, self.engine.running, self._push, print)
+
+    def stop(self) -> None:
+        kernel.run(stop, self.pid)
+
+    def _push(self, batch: Mapping[str, str | None]) -> None:
+        self.engine.push(batch)
+        self.batches += 1
 
 
 class Callbacks(GenServer):

@@ -1,0 +1,89 @@
+"""Random programs, randomly edited: the live change must equal a cold start, there and back.
+
+A failure prints the smallest pair found, as the difference of its sources, and how to run it alone:
+`tools/test tests/reload/test_random_edits.py --random-edit SEED`.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+import pytest
+
+from tests.reload import generator
+from tests.reload.children import ChildDied, Nursery
+
+pytestmark = pytest.mark.plain
+
+BATCH = 25
+ORDINARY = 200
+SOAK = 2000
+
+
+def tried(nursery: Nursery, seed: int, edits: list[int] | None = None) -> list[str]:
+    before, after = generator.pair(seed, edits)
+    try:
+        return nursery.run("tests.reload.there_and_back:check", before, after)
+    except ChildDied as death:
+        return [str(death)]
+
+
+def smallest(nursery: Nursery, seed: int) -> tuple[list[int], list[str]]:
+    """The edits that are still needed for it to fail, and what fails then."""
+    edits = list(range(generator.edit_count(seed)))
+    problems = tried(nursery, seed, edits)
+    for number in list(edits):
+        fewer = [one for one in edits if one != number]
+        if fewer and (found := tried(nursery, seed, fewer)):
+            edits, problems = fewer, found
+    return edits, problems
+
+
+def story(nursery: Nursery, seed: int) -> str:
+    edits, problems = smallest(nursery, seed)
+    before, after = generator.pair(seed, edits)
+    lines = [f"seed {seed}, edits {edits}:", *problems[:12]]
+    for path in before:
+        lines += difflib.unified_diff(
+            before[path].splitlines(),
+            after[path].splitlines(),
+            f"before/{path}",
+            f"after/{path}",
+            "",
+            "",
+            8,
+            "",
+        )
+    return "\n".join(lines)
+
+
+def judge(nursery: Nursery, seeds: range) -> None:
+    failed = [seed for seed in seeds if tried(nursery, seed)]
+    assert not failed, f"{len(failed)} of {len(seeds)}: {failed}\n\n" + "\n\n".join(
+        story(nursery, seed) for seed in failed[:3]
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", range(0, ORDINARY, BATCH))
+def test_live_change_equals_cold_start(nursery, start):
+    judge(nursery, range(start, start + BATCH))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("start", range(ORDINARY, ORDINARY + SOAK, 10 * BATCH))
+def test_live_change_equals_cold_start_many(nursery, start):
+    judge(nursery, range(start, start + 10 * BATCH))
+
+
+@pytest.mark.slow
+def test_programs_are_of_many_kinds():
+    """The generator is worth something: its pairs differ, and all its kinds of items and edits come up."""
+    pairs = [generator.pair(seed) for seed in range(100)]
+    assert all(before != after for before, after in pairs)
+    text = "".join(source for _, after in pairs for source in after.values())
+    wanted = (
+        "@functools.cache", "@register", "class C", "@dataclasses.dataclass(", "enum.Flag", "lambda", "import *", " as ",
+        "super()", "yield", "async def", "@property", "if False:", "re.compile", "functools.wraps", '"""Does', "# A remark",
+    )  # fmt: skip
+    assert [want for want in wanted if want not in text] == []

@@ -1,0 +1,251 @@
+"""One change and its way back, made on a living program, and compared with cold starts of both versions.
+
+In a child of the nursery: start both versions cold and describe them (portrait.py); start the old one under an engine,
+take hold of all its functions, bound methods and instances, push the new one; what can be reached by name must be as in
+the cold start, and what is held must do what the new code does. Then the old version is pushed, downwards, and the
+same must hold the other way round.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import importlib
+import inspect
+import sys
+import tempfile
+import types
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.reload.children import engine
+from tests.reload.harness import Live, Tree, modname
+from tests.reload.portrait import differences, portrait
+
+__all__ = ["MARK", "check"]
+
+MARK = "put here while it ran"
+"""What the check puts into every module's STATE dicts: it must still be there afterwards."""
+
+# --------------------------------------------------------------------------------------------------------- types
+
+
+@dataclasses.dataclass
+class Held:
+    """Things that somebody got from the old program, by their path."""
+
+    functions: dict[str, Callable[..., Any]]
+    plain: set[str]
+    """Those of the functions that no decorator has wrapped: the object itself must stay."""
+    instances: dict[str, Any]
+    classes: dict[str, type]
+    methods: dict[str, Callable[..., Any]]
+    states: dict[str, dict[Any, Any]]
+
+
+# ----------------------------------------------------------------------------------------------------------- API
+
+
+def check(before: Tree, after: Tree, names: list[str] | None = None, behave: bool = True) -> list[str]:
+    """Return what went wrong, as lines; nothing: all is well.
+
+    `names`: the modules to load, in order (default: all of each version). `behave`: also hold and call things; else
+    only the portraits are compared, and it is enough that the modules can be imported.
+    """
+    old, new = _cold(before, names, behave), _cold(after, names, behave)
+    gc.collect()
+    problems: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="reload_") as root:
+        live = Live(engine(), Path(root), before)
+        for name in _loaded(before, names):
+            live.load(name)
+        held = _hold(_modules(before)) if behave else None
+        for direction, tree, cold in (("up", after, new), ("down", before, old)):
+            if direction == "up":
+                result = live.push_files(live.difference(after), expect="any")
+            else:
+                result = live.engine.rollback(live)
+            if not result.ok:
+                return [*problems, f"{direction}: refused: {result.errors[0]:.1500}"]
+            for name in _loaded(tree, names):
+                live.load(name)
+            modules = _modules(tree)
+            found = differences(portrait(modules, _states(modules)), cold["portrait"])
+            if held is not None:
+                # What the new version did not have is made afresh on the way back.
+                through = new["held"] & cold["held"]
+                found += _contract(held, modules, cold, through)
+            problems += [f"{direction}: {line}" for line in found]
+    return problems
+
+
+# ----------------------------------------------------------------------------------------------------- internals
+
+
+def _loaded(tree: Tree, names: list[str] | None) -> list[str]:
+    present = [modname(path) for path in sorted(tree)]
+    return present if names is None else [name for name in names if name in present]
+
+
+def _modules(tree: Mapping[str, str]) -> dict[str, types.ModuleType]:
+    names = map(modname, tree)
+    return {name: sys.modules[name] for name in names if name in sys.modules}
+
+
+def _states(modules: Mapping[str, types.ModuleType]) -> set[str]:
+    return {name for module in modules.values() for name in vars(module) if name.startswith("STATE")}
+
+
+def _cold(tree: Tree, names: list[str] | None, behave: bool) -> dict[str, Any]:
+    """Start `tree` without any engine, describe it, and forget it."""
+    with tempfile.TemporaryDirectory(prefix="reload_") as root:
+        for relative, text in tree.items():
+            path = Path(root, relative)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        sys.path.insert(0, root)
+        importlib.invalidate_caches()
+        try:
+            for name in _loaded(tree, names):
+                importlib.import_module(name)
+            modules = _modules(tree)
+            found: dict[str, Any] = {"portrait": portrait(modules, _states(modules))}
+            if behave:
+                found["results"] = {path: _call(fn) for path, fn in _functions(modules)}
+                found["plain"] = _hold(modules).plain
+                found["held"] = set(found["results"]) | {path for path, _ in _classes(modules)}
+                for path, cls in _classes(modules):
+                    one = _made(cls)
+                    methods = {f"{path}().{name}": _call(fn) for name, fn in _bound(one)}
+                    found["results"] |= methods
+                    found["held"] |= set(methods)
+        finally:
+            sys.path.remove(root)
+            sys.path_importer_cache.pop(root, None)
+            for name in _modules(tree):
+                del sys.modules[name]
+    return found
+
+
+def _functions(modules: Mapping[str, types.ModuleType]) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """What can be called without arguments and is defined where it is found."""
+    for module, space in modules.items():
+        for name, value in list(vars(space).items()):
+            if name.startswith("f") and callable(value) and not _takes_function(value):
+                if space.__name__ == getattr(value, "__module__", None):
+                    yield f"{module}.{name}", value
+
+
+def _takes_function(fn: Any) -> bool:
+    """A decorator: its first parameter has no default."""
+    parameters = list(inspect.signature(fn).parameters.values())
+    return (
+        bool(parameters) and parameters[0].default is inspect.Parameter.empty and parameters[0].kind in (0, 1)
+    )
+
+
+def _classes(modules: Mapping[str, types.ModuleType]) -> Iterator[tuple[str, type]]:
+    for module, space in modules.items():
+        for name, value in list(vars(space).items()):
+            if isinstance(value, type) and value.__module__ == module:
+                yield f"{module}.{name}", value
+
+
+def _made(cls: type) -> Any:
+    """An instance: of an enum, its first member."""
+    return next(iter(cls)) if hasattr(cls, "__members__") else cls()
+
+
+def _bound(one: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """What can be called on an object. A static method that becomes a method is another thing: it is named so."""
+    for name in sorted(dir(type(one))):
+        if name[0] == "m" or name == "shown":
+            kind = type(inspect.getattr_static(one, name)).__name__
+            value = getattr(one, name)
+            if isinstance(value, (types.MethodType, types.FunctionType)):
+                yield f"{name} ({kind})", value
+
+
+def _call(fn: Callable[..., Any]) -> str:
+    """The result as text, whatever kind of function it is."""
+    result: Any = fn()
+    try:
+        if inspect.isgenerator(result):
+            result = list(result)
+        elif inspect.iscoroutine(result):
+            result.send(None)
+        elif inspect.isasyncgen(result):
+            return "async generator"
+    except StopIteration as end:
+        result = end.value
+    return _shown(result)
+
+
+def _shown(result: Any) -> str:
+    if isinstance(result, tuple):
+        return f"({', '.join(map(_shown, result))})"
+    if inspect.iscoroutine(result):  # behind a decorator
+        return _call(lambda: result)
+    if inspect.isgenerator(result):
+        return _shown(tuple(result))
+    if inspect.isasyncgen(result):
+        return "async generator"
+    return repr(result)
+
+
+def _hold(modules: Mapping[str, types.ModuleType]) -> Held:
+    functions = dict(_functions(modules))
+    classes = dict(_classes(modules))
+    held = Held(
+        functions=functions,
+        plain={path for path, fn in functions.items() if getattr(fn, "__qualname__", "") == path.partition(".")[2]
+               and isinstance(fn, types.FunctionType) and not hasattr(fn, "__wrapped__")},
+        instances={path: _made(cls) for path, cls in classes.items()},
+        classes=classes,
+        methods={},
+        states={},
+    )  # fmt: skip
+    for path, one in held.instances.items():
+        held.methods |= {f"{path}().{name}": fn for name, fn in _bound(one)}
+    for module, space in modules.items():
+        for name, value in list(vars(space).items()):
+            if name.startswith("STATE"):
+                value[MARK] = module
+                held.states[f"{module}.{name}"] = value
+    return held
+
+
+def _contract(
+    held: Held, modules: Mapping[str, types.ModuleType], cold: Mapping[str, Any], through: set[str]
+) -> Iterator[str]:
+    """What is held does what the program does that is there now. `through`: what all versions so far had."""
+    results = cold["results"]
+    for path, fn in (held.functions | held.methods).items():
+        if path in through and (got := _tried(fn)) != results[path]:
+            yield f"held {path}: live {got} | cold {results[path]}"
+    for path in held.plain & cold["plain"] & through:
+        if _at(modules, path) is not held.functions[path]:
+            yield f"held {path}: not the same function any more"
+    for path, cls in held.classes.items():
+        if path in through:
+            if _at(modules, path) is not cls:
+                yield f"held {path}: not the same class any more"
+            if not isinstance(held.instances[path], _at(modules, path)):
+                yield f"held {path}(): no instance of its class any more"
+    for path, state in held.states.items():
+        module, _, name = path.partition(".")
+        if name in vars(modules[module]) and (vars(modules[module])[name] is not state or MARK not in state):
+            yield f"{path}: the state is lost"
+
+
+def _at(modules: Mapping[str, types.ModuleType], path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(modules[module], name)
+
+
+def _tried(fn: Callable[..., Any]) -> str:
+    try:
+        return _call(fn)
+    except Exception as error:
+        return f"raises {error!r}"
