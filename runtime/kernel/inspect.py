@@ -82,11 +82,11 @@ def process_frame(pid: Process) -> FrameType | None:
     return _frame(pid)
 
 
-def stacks() -> Iterator[tuple[Any, FrameType]]:
+def stacks(everywhere: bool = True) -> Iterator[tuple[Any, FrameType]]:
     """Yield every stack of this thread with who runs on it: a process (maybe dead), or the bare greenlet.
 
-    First the kernel's own, the caller's among them. The others are searched for among all objects: some 30 ns each,
-    50 ms with 1.5 million.
+    First the kernel's own, the caller's among them. The others, `everywhere`, are searched for among all objects: some
+    30 ns each, 50 ms with 1.5 million.
     """
     me = getcurrent()
     yield getattr(me, "proc", None) or me, sys._getframe(1)
@@ -95,6 +95,8 @@ def stacks() -> Iterator[tuple[Any, FrameType]]:
     for g in kernels:
         if g.gr_frame is not None and g.proc is not None:
             yield g.proc, g.gr_frame
+    if not everywhere:
+        return
     for g in [o for o in gc.get_objects() if isinstance(o, greenlet) and id(o) not in known]:
         if g.gr_frame is not None:
             yield g, g.gr_frame
