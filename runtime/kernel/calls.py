@@ -260,6 +260,7 @@ def request(dest: Any, request: Any, label: Any = None) -> Request:
     r.delivered = False
     if target.q is DEADQ:
         r.failed(NOPROC)
+        r.error = CallError(NOPROC, dest)  # with the name that was asked for
         return r
     if target.monitored_by is None:
         target.monitored_by = {}
@@ -383,7 +384,8 @@ def _arm() -> None:
             dest.monitored_by[c] = None
         except Exception as problem:  # noqa: BLE001 - a time limit or callee that is none: the caller's error, not ours
             c.failed("bad_call")
-            c.error = problem  # raised as it is
+            is_time = isinstance(c.due, int | float | None)
+            c.error = problem if is_time else TypeError(f"timeout={c.due!r}: want seconds or None")
 
 
 scheduler.arm_calls = _arm

@@ -247,3 +247,13 @@ def test_shutdown_of_a_task_that_lives_does_not_look_the_mailbox_through():
     for _ in range(1000):
         receive(0)
     assert receive(0) is TIMEOUT
+
+
+def test_a_request_to_nobody_says_whom_it_was_for():
+    """As a call: the error names what was asked for, not what was found in its place."""
+    asked = RequestIds()
+    asked.send("nobody_of_this_name", "q", label="a")
+    error = asked.receive(1.0).error
+    assert (error.reason, error.dest) == ("noproc", "nobody_of_this_name")
+    assert "nobody_of_this_name" in str(error)
+    assert receive(0) is TIMEOUT
