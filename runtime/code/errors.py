@@ -50,7 +50,9 @@ def refused_syntax(module: str, path: str, source: str, error: SyntaxError | Val
     if not isinstance(error, SyntaxError):  # a null byte, an impossible encoding
         return Refused(str(error), kind="syntax", module=module, path=path)
     excerpt = ""
-    text = error.text or "".join(source.split("\n")[(error.lineno or 0) - 1 : error.lineno])
+    # Not `error.text` first: the compiler reads that from the file of this name on disk, which may hold something else.
+    line = error.lineno or 0
+    text = "".join(source.split("\n")[line - 1 : line]) if line else (error.text or "")
     if text.strip():
         text = text.rstrip("\n").expandtabs(1)
         shown = text.lstrip()
