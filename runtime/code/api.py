@@ -1,0 +1,146 @@
+"""Live code from inside: what a program, the shell or the control socket may ask of the code server.
+
+All of it is for processes of a node with live code; elsewhere each call raises CallError (noproc). The words are Erlang's
+where they mean what Erlang's do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from runtime import kernel
+from runtime.code.errors import Refused
+from runtime.code.plan import Plan
+from runtime.code.probation import Limits
+from runtime.code.release_log import Release
+from runtime.code.releaser import Done, Progress, Releaser
+from runtime.code.server import NAME, Answer, CodeEvent, Job, Status
+
+__all__ = [
+    "CodeEvent", "Refused", "Release", "Status", "configure", "confirm", "current", "diff", "is_loaded", "plan", "push",
+    "releaser", "releases", "rollback", "status", "subscribe", "unsubscribe", "which",
+]  # fmt: skip
+
+
+def push(
+    sources: Mapping[str, str | None], *, by: str = "", note: str = "", base: str | None = None, kind: str = "push",
+    check: bool = True, extra: Any = None, progress: Progress | None = None,
+) -> Release:  # fmt: skip
+    """Make `sources` live, all or nothing, and return the release; the one that runs if nothing is different.
+
+    {path relative to the base directory: text; None: deleted}. `base`: the id of the release that it was made for, refused
+    when another runs. `extra` is handed to every `code_change`. `progress(stage, **facts)` is called from the worker.
+    Blocks until it is live: a push waits for its turn, for its check, and up to `code.quiesce` for busy processes.
+
+    Raises Refused: nothing has changed, and the text says what, where, why and what to do.
+    """
+    sources = dict(sources)
+
+    def work(releaser: Releaser, limits: Limits) -> Done:
+        result = "probation" if limits.length(kind) > 0 else "live"
+        return releaser.push(
+            sources, kind=kind, by=by, note=note, base=base, check=check, extra=extra, result=result, progress=progress
+        )  # fmt: skip
+
+    return _asked(Job("watch" if kind == "watch" else "push", work, by))  # type: ignore[no-any-return]
+
+
+def rollback(
+    release: str | int | Release | None = None, *, by: str = "", why: str = "", extra: Any = None,
+    progress: Progress | None = None,
+) -> Release:  # fmt: skip
+    """Go back to an earlier release (id, number; None: the newest before that was not taken back), states included.
+
+    Blocks as `push`. Raises Refused. The release that was left is marked rolled_back.
+    """
+    return _asked(  # type: ignore[no-any-return]
+        Job(
+            "rollback", lambda it, _: it.rollback(release, by=by, why=why, extra=extra, progress=progress), by
+        )
+    )
+
+
+def plan(sources: Mapping[str, str | None], *, base: str | None = None) -> Plan:
+    """Return what `push` would change, and change nothing. Blocks for its turn. Raises Refused."""
+    sources = dict(sources)
+    return _asked(Job("plan", lambda it, _: it.plan(sources, base=base)))  # type: ignore[no-any-return]
+
+
+def confirm() -> Release:
+    """End the probation of the release that runs: it is good. Return it; without a probation nothing happens."""
+    return kernel.call(NAME, "confirm", timeout=None)  # type: ignore[no-any-return]
+
+
+def status() -> Status:
+    """Return what runs, what is under way, and how the probation stands. Never waits for a push."""
+    return kernel.call(NAME, "status")  # type: ignore[no-any-return]
+
+
+def current() -> Release:
+    """Return the release that runs."""
+    return releaser().current
+
+
+def releases() -> list[Release]:
+    """Return all releases that are kept, oldest first, refused ones among them."""
+    return releaser().log.releases()
+
+
+def diff(a: str | int | Release, b: str | int | Release | None = None) -> dict[str, str]:
+    """Return {path: unified difference} from release `a` to `b` (None: the one that runs).
+
+    Blocks on files. Raises LookupError for a release that there is not.
+    """
+    here = releaser()
+    old = here.log.find(a)
+    new = here.current if b is None else here.log.find(b)
+    return kernel.blocking(here.log.diff, old, new)  # type: ignore[no-any-return]
+
+
+def which(module: str) -> str | None:
+    """Return the path of a managed module's source, loaded or not; None when there is none. Source: code:which/1."""
+    here = releaser()
+    loaded = here.engine.modules.get(module)
+    if loaded is not None:
+        return loaded.path
+    stem = module.replace(".", "/")
+    for path in (f"{stem}/__init__.py", f"{stem}.py"):
+        if path in here.current.files:
+            return str(here.engine.roots.path_of(path))
+    return None
+
+
+def is_loaded(module: str) -> bool:
+    """Tell whether a managed module is loaded. Source: code:is_loaded/1."""
+    return module in releaser().engine.modules
+
+
+def subscribe(pid: Any = None) -> None:
+    """Send `pid` (default: the caller) a CodeEvent for whatever happens to releases, until it ends."""
+    kernel.call(NAME, ("subscribe", pid if pid is not None else kernel.self_()))
+
+
+def unsubscribe(pid: Any = None) -> None:
+    """Send no more."""
+    kernel.call(NAME, ("unsubscribe", pid if pid is not None else kernel.self_()))
+
+
+def configure(limits: Limits) -> None:
+    """Change the limits of probation, of one that is under way too."""
+    kernel.cast(NAME, limits)
+
+
+def releaser() -> Releaser:
+    """Return what releases are made with: the engine, the release log. Only to look; changes go through the server."""
+    return kernel.call(NAME, "releaser")  # type: ignore[no-any-return]
+
+
+# Internals
+
+
+def _asked(job: Job) -> Any:
+    answer: Answer = kernel.call(NAME, job, timeout=None)
+    if answer.error is not None:
+        raise answer.error
+    return answer.value

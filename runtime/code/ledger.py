@@ -1,0 +1,223 @@
+"""What goes wrong in a node, kept for a while: crashes, restarts, hogs, logged errors, alarms, and how late timers fire.
+
+Theory of operation: hooks of the kernel, a handler of the log and a timer write here all the time, so that what comes after
+a release can be compared with what was before it. An incident knows which managed files had to do with it:
+
+    crash      a process ended by an exception: the files of its traceback
+    restart    a supervisor saw a child end: the same, and the file of the child's start function
+    shutdown   a supervisor gave up (restart intensity): of the last child
+    hog        a callback held the node: the files on its stack
+    error      a log record of level error or above: the file that logged it, and those of its traceback
+    alarm      an alarm rose: of the process that it names, if it names one; else it may be anybody's
+
+The hooks run in the hub, in whatever process, in other threads, and (hogs) in a signal's handler: they only append to a
+bounded queue and post one message. Of a storm the oldest incidents are forgotten: what is counted is then too little.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from runtime import kernel
+from runtime.code.roots import Roots
+from runtime.kernel import Crash, Process, clock, hooks
+from runtime.otp.supervisor_report import MAX_RESTARTS, SupervisorReport
+
+__all__ = ["ANYWHERE", "NOTED", "Incident", "Ledger"]
+
+NOTED: Final = "code_noted"
+"""Message to the process: there are incidents that it has not seen."""
+ANYWHERE: Final = "*"
+"""In `files`: nobody knows whose it is."""
+
+_KEPT = 10_000
+_SAMPLE = 0.1
+_DEAD = 1_000
+_FILE = re.compile(r'File "([^"]+)"')
+_ENVIRONMENT = ("busy_connections", "code_", "descriptors", "disk", "long_schedule", "net", "store")
+"""Alarms (how their ids begin) that no release raises, or that are counted as something else."""
+
+# Types
+
+
+class Incident(NamedTuple):
+    """`at`: the kernel's clock; `files`: absolute paths, or ANYWHERE; `text`: one line for people."""
+
+    at: float
+    kind: str
+    files: frozenset[str]
+    text: str
+
+
+class Ledger:
+    """The incidents of one node; `dest` is told of new ones. `open` starts listening, `close` ends it."""
+
+    def __init__(self, roots: Roots, dest: Process) -> None:
+        self.roots = roots
+        self.dest = dest
+        self.incidents: deque[Incident] = deque(maxlen=_KEPT)
+        self.lags: deque[tuple[float, float]] = deque(maxlen=_KEPT)
+        """(when, seconds that a timer was late)."""
+        self._base = str(roots.base) + "/"
+        self._told = False
+        self._dead: OrderedDict[Any, frozenset[str]] = OrderedDict()
+        self._log = _Handler(self)
+        self._hooks: list[tuple[list[Any], Any]] = [
+            (hooks.on_crash, self._crash),
+            (hooks.on_hog, self._hog),
+        ]
+        self._timer: Any = None
+
+    def open(self) -> None:
+        """Start listening."""
+        for listeners, listener in self._hooks:
+            listeners.append(listener)
+        logging.getLogger().addHandler(self._log)
+        self._arm()
+
+    def close(self) -> None:
+        """End listening. Must not block: it is called from the kernel."""
+        for listeners, listener in self._hooks:
+            if listener in listeners:
+                listeners.remove(listener)
+        logging.getLogger().removeHandler(self._log)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def take(self) -> None:
+        """The process has been told and looks now."""
+        self._told = False
+
+    def between(self, kind: str, since: float, until: float, files: frozenset[str]) -> list[Incident]:
+        """Return the incidents of a kind in [since, until) that have to do with one of the files, oldest first."""
+        return [
+            one
+            for one in list(self.incidents)
+            if one.kind == kind
+            and since <= one.at < until
+            and (not files.isdisjoint(one.files) or ANYWHERE in one.files)
+        ]
+
+    def lag(self, since: float, until: float) -> tuple[float, int]:
+        """Return how late timers were in that time on average (seconds), and of how many samples."""
+        found = [late for at, late in list(self.lags) if since <= at < until]
+        return (sum(found) / len(found) if found else 0.0), len(found)
+
+    def alarm(self, id_: Any, description: Any) -> None:
+        """Note that an alarm rose. Called by the process that hears of alarms."""
+        first = id_[0] if isinstance(id_, tuple) and id_ else id_
+        if isinstance(first, str) and first.startswith(_ENVIRONMENT):
+            return
+        files = frozenset({ANYWHERE})
+        for part in id_ if isinstance(id_, tuple) else ():
+            if isinstance(part, Process):
+                files = self.of_process(part)
+        self._note("alarm", files, f"{id_}: {description}")
+
+    def of_process(self, process: Process) -> frozenset[str]:
+        """The managed files whose code a process runs, as far as can be seen: of its behaviour's classes."""
+        found: set[str] = set(self._dead.get(process, ()))
+        for kind in type(process.behaviour).__mro__:
+            found |= self._of_module(kind.__module__)
+        return frozenset(found)
+
+    # hooks
+
+    def _crash(self, process: Process, crash: Crash) -> None:
+        files = self._managed(place[0] for place in crash.places)
+        if files:
+            self._dead[process] = files
+            if len(self._dead) > _DEAD:
+                self._dead.popitem(last=False)
+            where = next((p for p in reversed(crash.places) if p[0] in files), None)
+            place = f" in {where[2]} ({self._short(where[0])}:{where[1]})" if where else ""
+            self._note("crash", files, f"{crash.error}: {crash.message}"[:300] + place)
+
+    def _hog(self, report: Any) -> None:
+        files = self._managed(_FILE.findall(report.stack))
+        if files:
+            self._note("hog", files, f"{report.function} held the node for {report.seconds:.2f} s")
+
+    def record(self, record: logging.LogRecord) -> None:
+        """Note what is logged as an error: a supervisor's report, or anybody's record."""
+        report = getattr(record, "report", None)
+        if isinstance(report, SupervisorReport):
+            self._supervised(report)
+        elif report is None:
+            files = {record.pathname}
+            trace = record.exc_info[2] if record.exc_info else None
+            while trace is not None:
+                files.add(trace.tb_frame.f_code.co_filename)
+                trace = trace.tb_next
+            managed = self._managed(files)
+            if managed:
+                self._note("error", managed, f"{record.name}: {record.getMessage()[:300]}")
+
+    # internals
+
+    def _supervised(self, report: SupervisorReport) -> None:
+        offender = report.offender
+        files = set(self._dead.get(offender.pid, ()))
+        if isinstance(report.reason, Crash):
+            files |= self._managed(place[0] for place in report.reason.places)
+        if offender.start:
+            files |= self._of_module(str(offender.start[0]).partition(":")[0])
+        if not files:
+            return
+        if report.context == "shutdown" and report.reason == MAX_RESTARTS:
+            text = f"{report.supervisor} gave up: {offender.id} ended too often"
+            self._note("shutdown", frozenset(files), text)
+        elif report.context in ("child_terminated", "start_error"):
+            self._note("restart", frozenset(files), f"child {offender.id} of {report.supervisor} ended")
+
+    def _note(self, kind: str, files: Iterable[str], text: str) -> None:
+        self.incidents.append(Incident(clock.now(), kind, frozenset(files), text.replace("\n", " ")))
+        if not self._told:
+            self._told = True
+            kernel.post(self.dest, NOTED)
+
+    def _managed(self, paths: Iterable[str]) -> frozenset[str]:
+        # By the text alone: this is called for every crash, and `owns` asks the disk.
+        return frozenset(
+            path
+            for path in paths
+            if path.startswith(self._base) and self.roots.owns_relative(path[len(self._base) :])
+        )
+
+    def _of_module(self, name: str) -> frozenset[str]:
+        file = getattr(sys.modules.get(name), "__file__", None)
+        return self._managed([file]) if file else frozenset()
+
+    def _short(self, path: str) -> str:
+        return path.removeprefix(self._base)
+
+    def _arm(self) -> None:
+        self._due = clock.now() + _SAMPLE
+        self._timer = clock.after(_SAMPLE, self._sample)
+
+    def _sample(self) -> None:
+        now = clock.now()
+        self.lags.append((now, max(0.0, now - self._due)))
+        self._arm()
+
+
+# Internals
+
+
+class _Handler(logging.Handler):
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(logging.ERROR)
+        self._ledger = ledger
+
+    def createLock(self) -> None:  # noqa: N802 - logging's name
+        """None is needed: it appends to a queue; and what runs in the hub must not wait for one."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._ledger.record(record)

@@ -1,0 +1,324 @@
+"""One release from beginning to end: plan, check aside, step, release log; and the way back.
+
+    push        what differs from what runs ─▶ plan ─▶ check in a child ─▶ step ─▶ log       any failure: nothing has changed
+    rollback    what differs from an earlier release ─▶ plan ─▶ step ("down") ─▶ log
+
+It is called by one process at a time, the code server's worker, which may block. A release counts when it stands in the
+log: if the disk does not take it, it is taken back. What was refused is kept in the log as well, with the reason.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from runtime import kernel
+from runtime.code.blobs import digest
+from runtime.code.check import Checker
+from runtime.code.engine import Engine, Report
+from runtime.code.errors import Refused, refused_syntax
+from runtime.code.look import imported_with
+from runtime.code.plan import Direction, Plan
+from runtime.code.release_log import Release, ReleaseLog, UnknownRelease, release_id
+from runtime.code.tree import TreeError, read_tree
+
+__all__ = ["Done", "Progress", "Releaser"]
+
+_log = logging.getLogger("evergreen.code")
+Progress = Callable[..., None]
+"""Called as progress(stage, **facts) from the worker; must not block."""
+
+# Types
+
+
+class Done(NamedTuple):
+    """A release that took effect in place of `left`. `report` is None when nothing was different."""
+
+    release: Release
+    report: Report | None
+    left: Release
+
+
+class Releaser:
+    """`from_log`: the release log, and not the tree, says what this node runs (push mode).
+
+    `entries`: modules that a cold start imports first. `current` is the release that runs.
+    """
+
+    __handed_over__: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        engine: Engine,
+        log: ReleaseLog,
+        *,
+        from_log: bool = False,
+        entries: Sequence[str] = (),
+        checker: Checker | None = None,
+    ) -> None:
+        self.engine = engine
+        self.log = log
+        self.from_log = from_log
+        self.entries = tuple(entries)
+        self.checker = checker
+        self._current: Release | None = None
+
+    @property
+    def current(self) -> Release:
+        """The release that runs. Raises RuntimeError before `begin`."""
+        if self._current is None:
+            raise RuntimeError("no release runs yet")
+        return self._current
+
+    def begin(self) -> Release:
+        """Note what the node has booted with. Blocks on files."""
+        known = self.log.last_good() if self.from_log else self.log.current()
+        if known is not None and (self.from_log or known.id == self._id(self._whole({}))):
+            self._current = known
+        else:
+            self._current = self.log.add(
+                kind="boot", files=self._whole({}), base=known.id if known else "", by="node"
+            )
+        return self._current
+
+    # in the worker
+
+    def plan(
+        self, sources: Mapping[str, str | None], direction: Direction = "up", base: str | None = None
+    ) -> Plan:
+        """Return what `sources` would change. Raises Refused."""
+        self._same_base(base)
+        return self.engine.plan(self._split(self._different(sources))[0], direction=direction)
+
+    def push(
+        self, sources: Mapping[str, str | None], *, kind: str, by: str = "", note: str = "", base: str | None = None,
+        check: bool = True, extra: Any = None, result: str = "live", progress: Progress | None = None,
+    ) -> Done:  # fmt: skip
+        """Make `sources` live and return the release. `base`: the id that the caller believes to run. Raises Refused."""
+        tell = progress or _nothing
+        self._same_base(base)
+        sources = self._different(sources)
+        if not sources:
+            return Done(self.current, None, self.current)
+        try:
+            tell("plan", files=len(sources))
+            live, resting = self._split(sources)
+            plan = self.engine.plan(live)
+            if check and self.checker is not None and not plan.is_empty:
+                tell("check", modules=len(plan.modules) + len(plan.added))
+                self._check(plan, sources)
+            tell("apply", modules=list(plan.modules))
+            report = self.engine.apply(plan, extra=extra)
+            self._rest(resting)
+        except Refused as error:
+            self._keep_refused(sources, kind, by, note, error)
+            raise
+        release = self._keep(sources, report, kind=kind, by=by, note=note, result=result)
+        left, self._current = self.current, release
+        tell("live", release=release.id)
+        return Done(release, report, left)
+
+    def rollback(
+        self, to: str | int | Release | None = None, *, by: str = "", why: str = "", verdict: str = "rolled_back",
+        extra: Any = None, progress: Progress | None = None,
+    ) -> Done:  # fmt: skip
+        """Go back to an earlier release (None: the newest before that was not taken back), states included; note `verdict` on this one.
+
+        Raises Refused, with kind "base" when there is no such release.
+        """
+        tell = progress or _nothing
+        target, leaving = self.target(to), self.current
+        texts = kernel.blocking(self.log.sources, target)
+        running = self.engine.running()
+        sources: dict[str, str | None] = {path: None for path in running if path not in texts}
+        hashes = target.files
+        sources |= {
+            path: text
+            for path, text in texts.items()
+            if running.get(path, leaving.files.get(path)) != hashes[path]
+        }
+        back: Direction = "down" if self._age(target) < self._age(leaving) else "up"
+        tell("plan", files=len(sources))
+        live, resting = self._split(sources)
+        plan = self.engine.plan(live, direction=back)
+        tell("apply", modules=list(plan.modules))
+        report = self.engine.apply(plan, extra=extra)
+        self._rest(resting)
+        release = kernel.blocking(
+            lambda: self.log.add(
+                kind="rollback", files=texts, base=leaving.id, by=by, note=f"back to {target}", why=why,
+                seconds=dict(report.seconds), migrated=report.migrated,
+            )
+        )  # fmt: skip
+        self._current = release
+        leaving = self.judge(leaving, verdict, why or f"rolled back by {by or 'somebody'}")
+        tell("live", release=release.id)
+        return Done(release, report, leaving)
+
+    def target(self, to: str | int | Release | None) -> Release:
+        """Return the release that a rollback to `to` goes to. Raises Refused."""
+        if to is not None:
+            try:
+                return self.log.find(to)
+            except UnknownRelease as error:
+                raise Refused(str(error), kind="base") from None
+        for release in reversed(self.log.releases()):
+            older = release.number < self.current.number and release.id != self.current.id
+            if older and release.is_running:
+                return release
+        raise Refused(
+            f"there is no release before {self.current} to go back to",
+            kind="base",
+            hint="name one: --list shows them all",
+        )
+
+    def judge(self, release: Release, result: str, why: str = "") -> Release:
+        """Note what became of a release; a log that cannot be written is said, and does not undo what happened."""
+        try:
+            judged = kernel.blocking(_outcome, self.log.judge, release.number, result, why)
+        except UnknownRelease:  # forgotten meanwhile
+            return release
+        if isinstance(judged, OSError):
+            _log.error("the release log cannot be written: %s is %s: %s", release, result, judged)
+            return release
+        if self._current is not None and judged.number == self._current.number:
+            self._current = judged
+        return judged  # type: ignore[no-any-return]
+
+    # internals
+
+    def _age(self, release: Release) -> int:
+        """The number under which this content first ran: a rollback has a new number, but is as old as what it restores."""
+        return min(
+            [one.number for one in self.log.releases() if one.id == release.id and one.result != "refused"],
+            default=release.number,
+        )
+
+    def _same_base(self, base: str | None) -> None:
+        if base is not None and base != self.current.id:
+            raise Refused(
+                f"it was made for release {base}, but {self.current} runs",
+                kind="base",
+                hint="look at the difference, and push again",
+            )
+
+    def _different(self, sources: Mapping[str, str | None]) -> dict[str, str | None]:
+        """What of it is not as it runs, or as the release has it where nothing has imported it yet."""
+        running, files = self.engine.running(), self.current.files
+        different: dict[str, str | None] = {}
+        for path, text in sources.items():
+            known = running.get(path) or files.get(path)
+            if known != (None if text is None else _digest(text)):
+                different[path] = text
+        return different
+
+    def _split(
+        self, sources: Mapping[str, str | None]
+    ) -> tuple[dict[str, str | None], dict[str, str | None]]:
+        """What is or becomes part of what runs, and what rests until somebody imports it: a client's module, a tool."""
+        running = self.engine.running()
+        live = {path: text for path, text in sources.items() if path in running}
+        live |= imported_with(self.engine.roots, live, sources.keys() - live.keys(), sources.get)
+        resting = {path: text for path, text in sources.items() if path not in live}
+        for path, text in resting.items():
+            if text is not None:
+                _compiles(self.engine.roots.module_of(path), path, text)
+        return live, resting
+
+    def _rest(self, resting: Mapping[str, str | None]) -> None:
+        release = self.engine.importer.release
+        if release is not None:
+            for path, text in resting.items():
+                if text is None:
+                    release.pop(path, None)
+                else:
+                    release[path] = text
+
+    def _check(self, plan: Plan, sources: Mapping[str, str | None]) -> None:
+        assert self.checker is not None
+        whole = {**{v.relative: v.source for v in self.engine.modules.values()}, **sources}
+        gone = set(plan.deleted)
+        order = dict.fromkeys([*self.entries, *self.engine.modules, *plan.added])
+        modules = [name for name in order if name not in gone]
+        self.checker.check(whole, modules, [*plan.modules, *plan.added])
+
+    def _keep(self, sources: Mapping[str, str | None], report: Report, **more: Any) -> Release:
+        base = self.current
+        kept = kernel.blocking(
+            _outcome,
+            lambda: self.log.add(
+                files=self._whole(sources), base=base.id, seconds=dict(report.seconds), migrated=report.migrated, **more
+            ),
+        )  # fmt: skip
+        if not isinstance(kept, OSError):
+            return kept  # type: ignore[no-any-return]
+        texts = kernel.blocking(self.log.sources, base)
+        self.engine.push({path: texts.get(path) for path in sources}, direction="down")
+        raise Refused(f"the release log cannot be written, so it was taken back: {kept}", kind="error")
+
+    def _keep_refused(
+        self, sources: Mapping[str, str | None], kind: str, by: str, note: str, error: Refused
+    ) -> None:
+        base = self.current.id
+        kept = kernel.blocking(
+            _outcome,
+            lambda: self.log.add(
+                kind=kind, files=self._whole(sources), base=base, by=by, note=note, result="refused", why=str(error)
+            ),
+        )  # fmt: skip
+        if isinstance(kept, OSError):
+            _log.warning("the release log cannot be written: %s", kept)
+
+    def _whole(self, sources: Mapping[str, str | None]) -> dict[str, str]:
+        """The texts of all managed files as they are with `sources`: what runs, and of the rest what a start would find.
+
+        In a thread, or before the loop runs.
+        """
+        roots = self.engine.roots
+        if self._current is not None and self.from_log:
+            whole = self.log.sources(self._current)
+        else:
+            try:
+                whole = read_tree(roots)
+            except (
+                TreeError,
+                OSError,
+            ):  # a file that is no text, or vanished: what runs is known all the same
+                whole = {}
+        whole |= {version.relative: version.source for version in list(self.engine.modules.values())}
+        for path, text in sources.items():
+            if text is None:
+                whole.pop(path, None)
+            else:
+                whole[path] = text
+        return {path: whole[path] for path in sorted(whole) if roots.owns_relative(path)}
+
+    def _id(self, files: Mapping[str, str]) -> str:
+        return release_id({path: _digest(text) for path, text in sorted(files.items())})
+
+
+# Internals
+
+
+def _compiles(module: str, path: str, text: str) -> None:
+    try:
+        compile(text, path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        raise refused_syntax(module, path, text, error) from None
+
+
+def _digest(text: str) -> str:
+    return digest(text.encode())
+
+
+def _outcome(fn: Callable[..., Any], *args: Any) -> Any:
+    """In a thread: what fn returns, or the OSError; the thread pool would print one that is raised."""
+    try:
+        return fn(*args)
+    except OSError as error:
+        return error.with_traceback(None)
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    pass

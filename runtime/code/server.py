@@ -1,0 +1,390 @@
+"""The code server: one process, `code_server`, through which every release goes, one after the other.
+
+Theory of operation: requests that change code wait in a queue; a worker process does the one whose turn it is (it blocks:
+plan, check, quiesce, disk), so the server goes on answering `status`. When it is done, the server says in the log what
+happened, answers, tells its subscribers, and puts a release that took effect on probation: from then on `ledger` wakes it
+with whatever goes wrong, and the first limit passed puts the way back at the head of the queue.
+
+    push ──▶ queue ──▶ worker ──▶ live ──▶ probation ──▶ found good (time is up, or `confirm`)
+                          └─▶ refused          └──▶ a limit is passed ──▶ worker: rolled back, marked bad
+
+A rollback that is itself refused is tried again while the reason may pass (a process is busy); then it is an alarm and a
+critical line in the log: the bad release runs on, and somebody has to act.
+
+Invariant: at most one worker; `probation` is of the release that runs, or None.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from runtime import kernel
+from runtime.code.errors import Refused
+from runtime.code.ledger import NOTED, Ledger
+from runtime.code.probation import Limits, Probation
+from runtime.code.release_log import Release
+from runtime.code.releaser import Done, Releaser
+from runtime.code.report_text import live_text, refused_text, rolled_back_text
+from runtime.kernel import Call, Down, Process, Ref, clock
+from runtime.observe import alarms
+from runtime.observe.alarms import AlarmRaised
+from runtime.otp.gen_server import GenServer
+from runtime.otp.outcome import NoReply
+
+__all__ = ["NAME", "CodeEvent", "CodeServer", "Job", "Status"]
+
+NAME = "code_server"
+_log = logging.getLogger("evergreen.code")
+_LOOK = 0.5
+"""How often a probation is looked at without cause. (seconds)"""
+_AGAIN = 1.0
+_TRIES = 5
+"""How often a rollback is tried while a process is busy, and the pause between. (seconds)"""
+
+# Types
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the worker does: `work(releaser, limits)` returns the answer, or raises Refused. `name`: for `status`."""
+
+    name: str
+    work: Callable[[Releaser, Limits], Any]
+    by: str = ""
+    probation: Probation | None = None
+    """Whose limits were passed; None: somebody asked for it."""
+    why: str = ""
+
+    __handed_over__: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the code server is at. `busy`: the job under way; `waiting`: names of those after it."""
+
+    mode: str
+    release: Release
+    busy: str
+    waiting: tuple[str, ...]
+    probation: dict[str, Any] | None
+    """What is watched, and where it stands; see `Probation.shown`."""
+    alarmed: str
+    """Why a rollback was refused, when one was; empty otherwise."""
+
+    __handed_over__: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class CodeEvent:
+    """Message to subscribers. `kind`: live, refused, rolled_back, passed, confirmed, stuck."""
+
+    kind: str
+    release: Release | None
+    text: str
+
+    __handed_over__: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a caller gets: a value, or the Refused to raise."""
+
+    value: Any
+    error: Refused | None
+
+    __handed_over__: ClassVar[bool] = True
+
+
+@dataclass(slots=True)
+class _Work:
+    job: Job
+    sender: Call | None
+    pid: Process | None = None
+    ref: Ref | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    value: Any
+    error: Refused | None
+
+    __handed_over__: ClassVar[bool] = True
+
+
+class CodeServer(GenServer):
+    """Requests: a Job (answered with an Answer when it is done), "status", "confirm", "releaser", ("subscribe", pid),
+    ("unsubscribe", pid); Limits as a cast.
+    """
+
+    def init(self, releaser: Releaser, limits: Limits, mode: str = "push") -> None:
+        self.releaser = releaser
+        self.limits = limits
+        self.mode = mode
+        self.queue: deque[_Work] = deque()
+        self.work: _Work | None = None
+        self.probation: Probation | None = None
+        self.subscribers: dict[Any, Ref] = {}
+        self.is_healing = False
+        """The last save was refused: the next good one is said to heal it."""
+        self.alarmed = ""
+        self.tick: Any = None
+        self.ledger = Ledger(releaser.engine.roots, kernel.self_())
+        self.ledger.open()
+        if kernel.whereis(alarms.NAME) is not None:
+            alarms.subscribe()
+        if releaser.checker is not None:
+            releaser.checker.start()
+
+    def on_exit(self, _process: Process, _reason: Any) -> None:
+        """Whatever ends it: listen no more, and take the worker along. (From the kernel: must not block.)"""
+        if not hasattr(self, "ledger"):
+            return
+        self.ledger.close()
+        if self.tick is not None:
+            kernel.cancel_timer(self.tick)
+        if self.work is not None and self.work.pid is not None:
+            kernel.exit(self.work.pid, kernel.KILL)
+
+    def handle_call(self, request: Any, sender: Call) -> Any:
+        if request.__class__ is Job:
+            self.queue.append(_Work(request, sender))
+            self._next()
+            return NoReply()
+        if request == "status":
+            return self._status()
+        if request == "confirm":
+            return self._confirm()
+        if request == "releaser":
+            return self.releaser
+        if isinstance(request, tuple) and request[0] == "subscribe":
+            return self._subscribe(request[1])
+        if isinstance(request, tuple) and request[0] == "unsubscribe":
+            return self._unsubscribe(request[1])
+        raise ValueError(f"unknown request {request!r}")
+
+    def handle_cast(self, request: Any) -> None:
+        if request.__class__ is not Limits:
+            raise ValueError(f"unknown request {request!r}")
+        self.limits = request
+        if self.probation is not None:
+            self.probation.limits = request
+            self._judge()
+
+    def handle_info(self, message: Any) -> None:
+        kind = message.__class__
+        if message == NOTED:
+            self.ledger.take()
+            self._judge()
+        elif message == _TICK:
+            self.tick = None
+            self._judge()
+        elif kind is _Finished:
+            self._finished(message.value, message.error)
+        elif kind is AlarmRaised:
+            self.ledger.alarm(message.id, message.description)
+        elif kind is Down:
+            self._down(message)
+        elif kind is not alarms.AlarmCleared:
+            super().handle_info(message)
+
+    # the queue
+
+    def _next(self) -> None:
+        while self.work is None and self.queue:
+            work = self.queue.popleft()
+            if work.job.probation is not None and work.job.probation is not self.probation:
+                continue  # another release runs by now
+            self.work = work
+            work.pid, work.ref = kernel.spawn_monitor(
+                _do, kernel.self_(), work.job, self.releaser, self.limits
+            )
+
+    def _finished(self, value: Any, error: Refused | None) -> None:
+        work, self.work = self.work, None
+        assert work is not None
+        if work.ref is not None:
+            kernel.demonitor(work.ref, flush=True)
+        if isinstance(value, Done):
+            self._live(work.job, value)
+        elif error is not None:
+            self._refused(work.job, error)
+        if work.sender is not None:
+            kernel.reply(work.sender, Answer(value.release if isinstance(value, Done) else value, error))
+        self._next()
+
+    def _down(self, down: Down) -> None:
+        if self.work is not None and down.ref is self.work.ref:
+            # A fault of ours. Whatever it was in the middle of has undone itself; the caller is told.
+            self.work.ref = None
+            self._finished(None, Refused(f"{self.work.job.name} ended with {down.reason}", kind="error"))
+        else:
+            self.subscribers.pop(down.pid, None)
+
+    # what became of it
+
+    def _live(self, job: Job, done: Done) -> None:
+        release, report, left = done
+        if report is None:
+            return  # nothing was different
+        before, self.probation = self.probation, None
+        if self.alarmed:
+            self.alarmed = ""
+            self._alarm(None)
+        if release.kind == "rollback":
+            for earlier in before.earlier if before is not None else ():
+                self.releaser.judge(earlier, "rolled_back", f"taken back together with {left}")
+            text = rolled_back_text(left, release, release.why or f"asked by {release.by or 'hand'}", report)
+            (_log.info if job.probation is None else _log.error)("%s", text)
+            self._tell("rolled_back", release, text)
+            return
+        text = live_text(release, report, healed=self.is_healing)
+        self.is_healing = False
+        (_log.warning if report.warnings else _log.info)("%s", text)
+        self._tell("live", release, text)
+        if release.result == "probation":
+            self._watch_over(done, before)
+
+    def _watch_over(self, done: Done, before: Probation | None) -> None:
+        """Begin the probation of a release; one that was on probation is not found good or bad any more by itself."""
+        release, report, left = done
+        assert report is not None
+        roots, modules = self.releaser.engine.roots, self.releaser.engine.modules
+        names = [*report.modules, *report.added]
+        files = {str(roots.path_of(modules[name].relative)) for name in names if name in modules}
+        self.probation = Probation(
+            self.ledger,
+            self.limits,
+            release,
+            left if before is None else before.back_to,
+            frozenset(files if before is None else files | before.files),
+            clock.now(),
+            self.limits.length(release.kind),
+            () if before is None else (*before.earlier, before.release),
+        )
+        self._arm()
+
+    def _refused(self, job: Job, error: Refused) -> None:
+        if job.probation is not None:
+            release = job.probation.release
+            self.probation = None
+            self.alarmed = text = (
+                f"release {release.id} is bad ({job.why}), but its rollback was refused: {error}\n"
+                "it runs on: push a good release, or restart the node"
+            )
+            _log.critical("%s", text)
+            self._alarm(text)
+            self._tell("stuck", release, text)
+            return
+        if job.name == "plan":
+            return  # only asked
+        running = self.releaser.current
+        text = refused_text(error, running, what=f"not {'rolled back' if job.name == 'rollback' else 'live'}")
+        self.is_healing = job.name == "watch"
+        _log.error("%s", text)
+        self._tell("refused", running, text)
+
+    # probation
+
+    def _judge(self) -> None:
+        probation = self.probation
+        if probation is None or any(
+            work.job.probation is probation for work in [*self.queue, self.work] if work
+        ):
+            return
+        why = probation.breach(clock.now())
+        if why:
+            _log.error("release %s is rolled back by itself: %s", probation.release.id, why)
+            self.queue.appendleft(_Work(_way_back(probation, why), None))
+            self._next()
+        elif probation.is_over(clock.now()):
+            self._found_good("passed", f"held all limits for {probation.length:g} s")
+        else:
+            self._arm()
+
+    def _confirm(self) -> Release:
+        if self.probation is not None:
+            self._found_good("confirmed", "confirmed")
+        return self.releaser.current
+
+    def _found_good(self, kind: str, why: str) -> None:
+        assert self.probation is not None
+        probation, self.probation = self.probation, None
+        release = self.releaser.judge(probation.release, "live", why)
+        for earlier in probation.earlier:
+            self.releaser.judge(earlier, "live", f"followed by {release}, which {why}")
+        text = f"release {release.id} is good: {why}"
+        (_log.debug if release.kind == "watch" else _log.info)("%s", text)
+        self._tell(kind, release, text)
+
+    def _arm(self) -> None:
+        if self.tick is None and self.probation is not None:
+            wait = min(_LOOK, max(0.001, self.probation.left(clock.now())))
+            self.tick = kernel.send_after(wait, kernel.self_(), _TICK)
+
+    # looking and listening
+
+    def _status(self) -> Status:
+        return Status(
+            self.mode,
+            self.releaser.current,
+            self.work.job.name if self.work is not None else "",
+            tuple(work.job.name for work in self.queue),
+            self.probation.shown(clock.now()) if self.probation is not None else None,
+            self.alarmed,
+        )
+
+    def _subscribe(self, pid: Any) -> None:
+        if pid not in self.subscribers:
+            self.subscribers[pid] = kernel.monitor(pid)
+
+    def _unsubscribe(self, pid: Any) -> None:
+        ref = self.subscribers.pop(pid, None)
+        if ref is not None:
+            kernel.demonitor(ref, flush=True)
+
+    def _alarm(self, text: str | None) -> None:
+        if kernel.whereis(alarms.NAME) is None:
+            return
+        if text is None:
+            alarms.clear_alarm(_STUCK)
+        else:
+            alarms.set_alarm(_STUCK, text, level=logging.CRITICAL, quiet=True)
+
+    def _tell(self, kind: str, release: Release | None, text: str) -> None:
+        for pid in self.subscribers:
+            kernel.send(pid, CodeEvent(kind, release, text))
+
+
+# Internals
+
+_TICK = "code_server_tick"
+_STUCK = "code_rollback_refused"
+"""The alarm: a bad release runs, and could not be taken back."""
+
+
+def _do(server: Process, job: Job, releaser: Releaser, limits: Limits) -> None:
+    """The worker."""
+    try:
+        finished = _Finished(job.work(releaser, limits), None)
+    except Refused as error:
+        finished = _Finished(None, error.with_traceback(None))
+    kernel.send(server, finished)
+
+
+def _way_back(probation: Probation, why: str) -> Job:
+    def work(releaser: Releaser, _: Limits) -> Done:
+        for attempt in range(_TRIES):
+            try:
+                return releaser.rollback(probation.back_to, by="probation", why=why, verdict="bad")
+            except Refused as error:
+                if error.kind not in ("busy", "blocking") or attempt == _TRIES - 1:
+                    releaser.judge(probation.release, "bad", f"{why}; its rollback was refused: {error}")
+                    raise
+                kernel.sleep(_AGAIN)
+        raise AssertionError
+
+    return Job("rollback", work, by="probation", probation=probation, why=why)

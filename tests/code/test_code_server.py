@@ -1,0 +1,369 @@
+"""The code server: releases one after the other, each in the log, each answered and told; and the way back."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtime import code
+from runtime.code.release_log import ReleaseLog
+from runtime.code.server import NAME, CodeEvent
+from runtime.kernel import (
+    KILL,
+    CallError,
+    call,
+    exit,
+    receive,
+    receive_match,
+    self_,
+    send,
+    spawn,
+    spawn_link,
+    unlink,
+)
+from runtime.otp.gen_server import GenServer, stop
+from runtime.testing import settle, until
+from tests.code.served import Place, serving
+from tests.observe.observing import lines_of
+
+
+@pytest.fixture
+def place(tmp_path):
+    place = Place(tmp_path)
+    place.open()
+    yield place
+    place.close()
+
+
+def test_a_push_is_live_kept_and_said(place):
+    module = place.load(m="def f(): return 1\n\ndef g(): return 1\n")
+    with serving(place), lines_of("evergreen.code") as lines:
+        booted = code.current()
+        assert (booted.kind, booted.result, booted.number) == ("boot", "live", 1)
+        release = code.push(
+            place.sources(m="def f(): return 2\n\ndef g(): return 1\n"), by="anna", note="twice"
+        )
+        assert module.f() == 2
+        assert code.current() == release
+        assert (release.kind, release.by, release.note, release.result) == (
+            "push",
+            "anna",
+            "twice",
+            "probation",
+        )
+        assert release.base == booted.id
+        assert code.releases() == [booted, release]
+        assert "def f(): return 2" in code.diff(booted)[place.path("m")]
+        assert code.which(f"{place.package}.m") == str(place.base / place.path("m"))
+        assert code.is_loaded(f"{place.package}.m")
+        assert not code.is_loaded("nobody")
+        assert code.which("nobody") is None
+    assert len(lines) == 1
+    assert lines[0][0] == "INFO"
+    assert f"release {release.id} is live in " in lines[0][1]
+    assert f": {place.package}.m: f" in lines[0][1]
+
+
+def test_a_refused_push_changes_nothing_says_where_and_is_kept(place):
+    module = place.load(m="def f(): return 1\n")
+    with serving(place), lines_of("evergreen.code") as lines:
+        with pytest.raises(code.Refused) as refused:
+            code.push(place.sources(m="def f(:\n    return 2\n"), by="ben")
+        assert refused.value.kind == "syntax"
+        assert module.f() == 1
+        kept = code.releases()[-1]
+        assert (kept.result, kept.by) == ("refused", "ben")
+        assert code.current().number == 1
+        level, text = lines[0]
+        assert level == "ERROR"
+        assert text.startswith(f"not live: {place.path('m')}:1: SyntaxError")
+        assert "    def f(:\n" in text
+        assert "^" in text
+        assert text.endswith(f"nothing changed: release {code.current().id} runs on")
+
+
+def test_several_modules_are_one_release_or_none(place):
+    a = place.load(b="Y = 1\n", a="X = 1\n")
+    with serving(place):
+        with pytest.raises(code.Refused):
+            code.push(place.sources(b="Y = 2\n", a="X = 1 / 0\n"))
+        assert sys.modules[f"{place.package}.b"].Y == 1
+        release = code.push(place.sources(b="Y = 2\n", a="X = 2\n"))
+        assert (a.X, sys.modules[f"{place.package}.b"].Y) == (2, 2)
+        assert len(release.files) == 2
+
+
+def test_what_is_no_change_is_no_release(place):
+    place.load(m="X = 1\n")
+    with serving(place), lines_of("evergreen.code") as lines:
+        assert code.push(place.sources(m="X = 1\n")) == code.current()
+        assert len(code.releases()) == 1
+    assert lines == []
+
+
+def test_a_push_for_another_base_is_refused(place):
+    module = place.load(m="X = 1\n")
+    with serving(place):
+        base = code.current().id
+        code.push(place.sources(m="X = 2\n"), base=base)
+        with pytest.raises(code.Refused) as refused:
+            code.push(place.sources(m="X = 3\n"), base=base)
+        assert refused.value.kind == "base"
+        assert module.X == 2
+
+
+def test_a_plan_tells_and_changes_nothing(place):
+    module = place.load(m="def f(): return 1\n")
+    with serving(place), lines_of("evergreen.code") as lines:
+        plan = code.plan(place.sources(m="def f(): return 2\n\ndef g(): pass\n"))
+        assert {change.name for change in plan.changes} == {"f", "g"}
+        assert module.f() == 1
+        with pytest.raises(code.Refused):
+            code.plan(place.sources(m="def f(:\n"))
+        assert len(code.releases()) == 1
+    assert lines == []
+
+
+def test_a_module_that_nothing_imports_rests_in_the_release(place):
+    """A tool or a client of the same tree must not be loaded into the node because its file changed."""
+    place.load(m="X = 1\n")
+    with serving(place):
+        release = code.push(place.sources(tool="raise SystemExit\n"))
+        assert place.path("tool") in release.files
+        assert f"{place.package}.tool" not in sys.modules
+        with pytest.raises(code.Refused) as refused:
+            code.push(place.sources(tool="def f(:\n"))
+        assert refused.value.kind == "syntax"
+        code.push(place.sources(m=f"from {place.package}.n import Y\nX = Y\n", n="Y = 5\n"))
+        assert sys.modules[f"{place.package}.n"].Y == 5
+
+
+def test_rolling_back_and_forth_with_states(place):
+    """RELOAD: any release can be rolled back, states included; the newer code brings them down."""
+    old = (
+        "from runtime.otp.gen_server import GenServer\n__vsn__ = 1\n"
+        "class Counter(GenServer):\n"
+        "    def init(self): self.n = 1\n"
+        "    def handle_call(self, request, sender): return self.n\n"
+    )
+    new = (
+        "from runtime.otp.gen_server import GenServer\n__vsn__ = 2\n"
+        "class Counter(GenServer):\n"
+        "    def init(self): self.m = 100\n"
+        "    def handle_call(self, request, sender): return self.m\n"
+        "    def code_change(self, old, extra):\n"
+        "        if isinstance(old, tuple): self.n = self.m // 100; del self.m\n"
+        "        else: self.m = self.n * 100; del self.n\n"
+    )
+    module = place.load(m=old)
+    counter = module.Counter.start_link()
+    with serving(place), lines_of("evergreen.code") as lines:
+        first = code.current()
+        second = code.push(place.sources(m=new))
+        assert second.migrated == 1
+        assert call(counter, "n") == 100
+        third = code.rollback(by="anna")
+        assert (third.kind, third.id, third.base, third.migrated) == ("rollback", first.id, second.id, 1)
+        assert call(counter, "n") == 1
+        assert code.releases()[1].result == "rolled_back"
+        assert code.status().probation is None
+        fourth = code.rollback(second.number)
+        assert call(counter, "n") == 100
+        assert code.current() == fourth
+        with pytest.raises(code.Refused) as refused:
+            code.rollback("no such release")
+        assert refused.value.kind == "base"
+    stop(counter)
+    assert "1 process migrated" in lines[0][1]
+    assert f"release {second.id} was rolled back to {first.id} in " in lines[1][1]
+    assert "asked by anna" in lines[1][1]
+
+
+def test_nothing_to_go_back_to(place):
+    place.load(m="X = 1\n")
+    with serving(place), pytest.raises(code.Refused, match="no release before"):
+        code.rollback()
+
+
+def test_pushes_go_one_after_the_other_and_status_is_answered_meanwhile(place):
+    module = place.load(m="__vsn__ = 1\nX = 0\n")
+    place.load(
+        s=(
+            "from runtime.otp.gen_server import GenServer\n__vsn__ = 1\n"
+            "class Slow(GenServer):\n"
+            "    def handle_call(self, request, sender):\n"
+            "        from runtime.kernel import receive\n"
+            "        return receive()\n"
+            "    def code_change(self, old, extra): pass\n"
+        )
+    )
+    slow = sys.modules[f"{place.package}.s"].Slow.start_link()
+    place.engine.quiesce = 30.0
+    me = self_()
+    with serving(place):
+        asking = spawn(lambda: call(slow, "wait", timeout=None))
+        settle()
+        source = (place.base / place.path("s")).read_text()
+        texts = [source.replace("__vsn__ = 1", "__vsn__ = 2"), "X = 1\n", "X = 2\n"]
+        names = ["s", "m", "m"]
+        for number, (name, text) in enumerate(zip(names, texts, strict=True)):
+            changed = place.sources(**{name: text})
+            spawn_link(lambda changed=changed, number=number: send(me, (number, code.push(changed).number)))
+            settle()
+        until(lambda: code.status().busy == "push")
+        assert code.status().waiting == ("push", "push")
+        assert module.X == 0
+        send(slow, "go on")
+        done = [receive_match(lambda m: isinstance(m, tuple)) for _ in range(3)]
+        assert done == [(0, 2), (1, 3), (2, 4)]
+        assert module.X == 2
+        settle()
+        assert asking is not None
+    stop(slow)
+
+
+def test_a_busy_process_refuses_the_push_by_name(place):
+    place.load(
+        m=(
+            "from runtime.otp.gen_server import GenServer\n__vsn__ = 1\n"
+            "class Slow(GenServer):\n"
+            "    def handle_call(self, request, sender):\n"
+            "        from runtime.kernel import receive\n"
+            "        return receive()\n"
+            "    def code_change(self, old, extra): pass\n"
+        )
+    )
+    slow = sys.modules[f"{place.package}.m"].Slow.start_link(name="slow_one")
+    with serving(place):
+        spawn(lambda: call(slow, "wait", timeout=None))
+        settle()
+        source = (place.base / place.path("m")).read_text()
+        with pytest.raises(code.Refused) as refused:
+            code.push(place.sources(m=source.replace("__vsn__ = 1", "__vsn__ = 2")))
+        assert refused.value.kind == "busy"
+        send(slow, "go on")
+        settle()
+    stop(slow)
+
+
+def test_the_check_aside_refuses_what_the_step_would_not_see(place):
+    """A name that unchanged code imports is deleted: in place all seems well, a cold start fails."""
+    place.load(a="X = 1\n", b="")
+    place.load(c=f"from {place.package}.a import X\n")
+    with serving(place, check=True):
+        with pytest.raises(code.Refused) as refused:
+            code.push(place.sources(a="Z = 1\n"))
+        assert refused.value.kind == "import"
+        assert sys.modules[f"{place.package}.a"].X == 1
+        assert code.push(place.sources(a="Z = 1\n"), check=False).result == "probation"
+
+
+def test_progress_is_told_step_by_step(place):
+    place.load(m="X = 1\n")
+    stages = []
+    with serving(place):
+        code.push(place.sources(m="X = 2\n"), progress=lambda stage, **facts: stages.append(stage))
+        assert stages == ["plan", "apply", "live"]
+
+
+def test_subscribers_hear_of_everything_until_they_end(place):
+    place.load(m="X = 1\n")
+    with serving(place) as server:
+        code.subscribe()
+        code.subscribe()
+        other = spawn_link(lambda: (code.subscribe(), receive()))
+        settle()
+        assert len(server.behaviour.subscribers) == 2
+        release = code.push(place.sources(m="X = 2\n"))
+        with pytest.raises(code.Refused):
+            code.push(place.sources(m="X = (\n"))
+        back = code.rollback()
+        events = [receive() for _ in range(3)]
+        assert [type(event) for event in events] == [CodeEvent] * 3
+        assert [event.kind for event in events] == ["live", "refused", "rolled_back"]
+        assert (events[0].release, events[2].release) == (release, back)
+        code.unsubscribe()
+        code.push(place.sources(m="X = 3\n"))
+        settle()
+        assert len(server.behaviour.subscribers) == 0
+        assert other is not None
+
+
+def test_a_fault_in_the_worker_is_told_and_the_next_push_works(place):
+    module = place.load(m="X = 1\n")
+    with serving(place), lines_of("evergreen.code") as lines:
+        with pytest.raises(code.Refused, match="ended with"):
+            code.push({place.path("m"): 12345})
+        code.push(place.sources(m="X = 2\n"))
+        assert module.X == 2
+    assert lines[0][0] == "ERROR"
+
+
+def test_a_release_that_the_log_cannot_keep_is_taken_back(place, monkeypatch):
+    module = place.load(m="X = 1\n")
+    with serving(place):
+
+        def full(**_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(place.log, "add", full)
+        with pytest.raises(code.Refused, match="release log cannot be written"):
+            code.push(place.sources(m="X = 2\n"))
+        assert module.X == 1
+        monkeypatch.undo()
+        code.push(place.sources(m="X = 2\n"))
+        assert module.X == 2
+
+
+def test_a_server_that_is_killed_leaves_nothing_behind_and_another_goes_on(place):
+    module = place.load(m="X = 1\n")
+    with serving(place) as server:
+        release = code.push(place.sources(m="X = 2\n"))
+        unlink(server)
+        exit(server, KILL)
+        settle()
+        with pytest.raises(CallError):
+            code.status()
+    with serving(place):
+        assert code.current().id == release.id
+        code.push(place.sources(m="X = 3\n"))
+    assert module.X == 3
+
+
+def test_releases_outlive_the_program(place, tmp_path):
+    place.load(m="X = 1\n")
+    with serving(place):
+        code.push(place.sources(m="X = 2\n"))
+        code.confirm()
+    place.log.close()
+    again = ReleaseLog.open(tmp_path / "log")
+    assert [one.result for one in again.releases()] == ["live", "live"]
+    assert again.boot_sources() == {place.path("m"): "X = 2\n"}
+    place.log = again
+
+
+def test_outside_of_a_node_there_is_no_code_server():
+    with pytest.raises(CallError):
+        code.status()
+
+
+def test_importing_the_runtime_does_not_load_the_engine():
+    import subprocess
+
+    script = "import sys, runtime, runtime.code; print(sorted(m for m in sys.modules if m.startswith('runtime.code.')))"
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_a_name_is_the_function_even_when_the_room_of_that_name_is_loaded():
+    from runtime.code.plan import Plan
+
+    assert callable(code.plan)
+    assert Plan.__module__ == "runtime.code.plan"
+    assert NAME == "code_server"
+    assert issubclass(GenServer, object)
