@@ -65,6 +65,13 @@ def test_a_time_out_can_be_copied():
         assert (error.dest, error.request, error.seconds, error.reason) == ("a", "b", 1.0, "timeout")
 
 
+def test_a_time_limit_that_is_none_is_refused_once_it_matters():
+    pid = Mute.start()
+    with pytest.raises(TypeError, match="timeout='5': want seconds or None"):
+        call(pid, 1, "5")
+    proc_lib.stop(pid)
+
+
 def test_a_stop_that_is_too_slow_is_a_time_out(clock):
     class Slow(GenServer):
         def terminate(self, reason):
