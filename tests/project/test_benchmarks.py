@@ -123,6 +123,7 @@ def test_every_row_that_was_promised_is_there_with_its_target():
         "memory_server": 500, "hub": 25, "crash": 10, "echo_added": 2, "idle_plain": 1, "idle_tls": 16, "tls_echo_16": 200_000,
         "appends": 80_000, "appends_busy": 40_000, "one_writer_ratio": 2, "messages": 20_000, "messages_cpu": 45, "p99": 10,
         "idle": 25, "logins": 1000, "stored": 20_000, "drained": 20_000,
+        "swap": 10, "swap_stall": 10, "migrate": 100, "check": 150, "tls_dropped": 0, "tls_lost": 0, "tls_doubled": 0,
     }  # fmt: skip
     rows = {r["key"]: r["target"] for r in json.loads(bench("--list", "--json").stdout)}
     assert {key: rows.get(key) for key in promised} == promised
@@ -131,14 +132,14 @@ def test_every_row_that_was_promised_is_there_with_its_target():
 def test_an_unknown_group_is_refused_with_the_known_ones():
     done = bench("kernl")
     assert done.returncode == 2
-    assert "kernel, net, store, chat" in done.stderr
+    assert "kernel, net, store, chat, code" in done.stderr
 
 
 # each group runs
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("key", ["spawn", "idle_plain", "get", "stored"])
+@pytest.mark.parametrize("key", ["spawn", "idle_plain", "get", "stored", "migrate", "tls_dropped"])
 def test_a_case_of_each_group_runs(key):
     """One case of each group, tiny: processes start, speak, and are gone afterwards."""
     done = bench("--smoke", "--json", "--only", key)

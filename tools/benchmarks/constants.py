@@ -8,8 +8,8 @@ from __future__ import annotations
 from tools.benchmarks.model import Constant
 
 __all__ = [
-    "BEAM_CALL", "BEAM_CALL_QUEUED", "BEAM_CAST", "BEAM_CRASH", "BEAM_CRASH_STORM", "BEAM_HUB", "BEAM_MEMORY",
-    "BEAM_MEMORY_SERVER", "BEAM_PING_PONG", "BEAM_RING", "BEAM_SPAWN", "EJABBERD_CPU", "EJABBERD_DRAINED",
+    "BEAM_CALL", "BEAM_CALL_QUEUED", "BEAM_CAST", "BEAM_CHANGE", "BEAM_CRASH", "BEAM_CRASH_STORM", "BEAM_HUB", "BEAM_LOAD",
+    "BEAM_LOAD_GAP", "BEAM_MEMORY", "BEAM_MEMORY_SERVER", "BEAM_PING_PONG", "BEAM_RING", "BEAM_SPAWN", "BEAM_UPGRADE", "EJABBERD_CPU", "EJABBERD_DRAINED",
     "EJABBERD_IDLE", "EJABBERD_IDLE_LOGIN", "EJABBERD_IDLE_TLS", "EJABBERD_LOGINS", "EJABBERD_MESSAGES", "EJABBERD_P50",
     "EJABBERD_P95", "EJABBERD_P99", "EJABBERD_STORED", "PROSODY_CPU", "PROSODY_DRAINED", "PROSODY_IDLE_LOGIN",
     "PROSODY_LOGINS", "PROSODY_MESSAGES", "PROSODY_P50", "PROSODY_P95", "PROSODY_P99", "PROSODY_STORED", "PYKKA_MEMORY",
@@ -46,6 +46,13 @@ BEAM_MEMORY_SERVER = _beam(2728)  # bytes
 BEAM_HUB = _beam(16)  # ms; two schedulers: 22
 BEAM_CRASH = _beam(4.3)  # µs, batches of 100
 BEAM_CRASH_STORM = _beam(120)  # µs, 20,000 in a row
+_UPGRADE = "10,000 gen_servers"
+BEAM_LOAD = Constant("BEAM", 0.5, _OTP, "a module that 10,000 processes use; 0.5 to 7")  # ms
+BEAM_LOAD_GAP = Constant("BEAM", 0.4, _OTP, "the longest gap of a caller; 0.4 to 4")  # ms
+BEAM_CHANGE = Constant("BEAM", 19, _OTP, f"{_UPGRADE}, change_code alone; two schedulers: 26")  # ms
+BEAM_UPGRADE = Constant(
+    "BEAM", 55, _OTP, f"{_UPGRADE}: suspend, load, change_code, resume; two schedulers: 81"
+)  # ms
 
 # Pykka: a thread each, so 100,000 are out of reach in a run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import select
 import socket
 import ssl
@@ -13,7 +14,7 @@ from typing import Any
 from tools.benchmarks.proc import cpu_seconds
 from tools.benchmarks.probe import ready
 
-__all__ = ["flood", "hold", "paced"]
+__all__ = ["flood", "hold", "numbered", "paced"]
 
 _LIMIT = 60.0  # seconds for all connections to be made
 
@@ -132,3 +133,97 @@ def flood(
         "server_share": used / took,
         "client_share": own / took,
     }
+
+
+def numbered(port: int, connections: int, rate: int) -> None:
+    """Open TLS connections, and from the first line on standard input to the second send numbered frames, `rate` a second in
+    all, one connection after the other. Reports what was dropped, lost, and answered twice or out of order.
+
+    An answer is the frame with the server's version, four bytes, behind it.
+    """
+    gc.disable()
+    context = _context()
+    lines: dict[int, _Line] = {}
+    epoll = select.epoll()
+    for _ in range(connections):
+        line = _Line(_connect(port, context))
+        lines[line.sock.fileno()] = line
+        epoll.register(line.sock.fileno(), select.EPOLLIN)
+    ready(open=len(lines))
+    os.read(0, 100)
+    epoll.register(0, select.EPOLLIN)
+    order = list(lines.values())
+    due, at, end = time.perf_counter(), 0, 0.0
+    while True:
+        now = time.perf_counter()
+        if end and (now > end or all(line.is_closed or line.answered == line.sent for line in order)):
+            break
+        while not end and due <= now:
+            order[at % len(order)].send(now)
+            at += 1
+            due += 1 / rate
+        for fd, _ in epoll.poll(0.01 if end else max(0.0, due - now)):
+            if fd == 0:
+                epoll.unregister(0)
+                end = time.perf_counter() + 10.0
+            elif not lines[fd].read():
+                epoll.unregister(fd)
+    latencies = sorted(seconds for line in order for seconds in line.latencies) or [0.0]
+    ready(
+        sent=sum(line.sent for line in order),
+        dropped=sum(line.is_closed for line in order),
+        lost=sum(line.sent - line.answered for line in order),
+        doubled=sum(line.doubled for line in order),
+        version=max(line.version for line in order),
+        p99=latencies[int(0.99 * (len(latencies) - 1))] * 1e3,
+        longest=latencies[-1] * 1e3,
+    )
+
+
+class _Line:
+    """One connection, with its numbers. `answered`: numbers answered so far, each once and in order."""
+
+    def __init__(self, sock: Any) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.sent = self.answered = self.doubled = self.version = 0
+        self.is_closed = False
+        self.latencies: list[float] = []
+        self._times: list[float] = []
+        self._tail = b""
+
+    def send(self, now: float) -> None:
+        if self.is_closed:
+            return
+        self.sent += 1
+        self._times.append(now)
+        try:
+            self.sock.send(b"\0\0\0\x08" + self.sent.to_bytes(8, "big"))
+        except OSError:
+            self.is_closed = True
+
+    def read(self) -> bool:
+        """Take what has come; False at the end of the connection."""
+        try:
+            while data := self.sock.recv(65536):
+                self._tail += data
+        except (ssl.SSLWantReadError, BlockingIOError):
+            pass
+        except OSError:
+            self.is_closed = True
+        else:
+            self.is_closed = True
+        now = time.perf_counter()
+        while len(self._tail) >= 16:
+            number, version = (
+                int.from_bytes(self._tail[4:12], "big"),
+                int.from_bytes(self._tail[12:16], "big"),
+            )
+            self._tail = self._tail[16:]
+            if number == self.answered + 1:
+                self.answered = number
+                self.version = version
+                self.latencies.append(now - self._times[number - 1])
+            else:
+                self.doubled += 1
+        return not self.is_closed

@@ -17,6 +17,7 @@ _TITLES = {
     "net": "net: connections over real sockets",
     "store": "store: durable records",
     "chat": "chat: a whole node, the load generator a process of its own",
+    "code": "code: changing it while it runs",
 }
 _BOLD, _GREEN, _RED, _DIM, _PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
 
