@@ -12,8 +12,9 @@ from typing import Any
 
 from runtime import kernel
 from runtime.admin import control
+from runtime.admin.live_code import LiveCode
 from runtime.admin.operations import Operations, Who
-from runtime.admin.push_operations import CodeServer, PushOperations, PushSettings
+from runtime.admin.push_operations import PushOperations, PushSettings
 from runtime.code.bundle import Limits
 from runtime.kernel import Process
 from runtime.otp import supervisor
@@ -27,7 +28,7 @@ SOCKET = "admin.sock"
 # API
 
 
-def start_control(node: Any, services: Process, code: CodeServer | None) -> Operations:
+def start_control(node: Any, services: Process, code: LiveCode | None) -> Operations:
     """Start the control socket as the last of the node's services; return its table, for others to add to.
 
     It ends by itself if it cannot go on (its listeners crash again and again): the node does not end with it.
@@ -62,7 +63,7 @@ def start_control(node: Any, services: Process, code: CodeServer | None) -> Oper
 class _Audit:
     """Writes what was done into the release log, in the process of the request, which may wait for the disk."""
 
-    def __init__(self, code: CodeServer) -> None:
+    def __init__(self, code: LiveCode) -> None:
         self._code = code
 
     def __call__(self, who: Who, operation: str, what: str, verdict: str, changes: bool) -> None:

@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from runtime.admin.live_code import LiveCode
 from runtime.admin.operations import Denied, Operations, Request
 from runtime.code.blobs import BlobDamaged
 from runtime.code.bundle import (
@@ -30,33 +31,16 @@ from runtime.code.bundle import (
 from runtime.code.errors import Refused
 from runtime.code.keys import DEVELOPMENT, KeyProblem, allowed_keys
 from runtime.code.release_log import Release, ReleaseLog, UnknownRelease, release_id
-from runtime.code.roots import Roots
 from runtime import kernel
 from runtime.kernel import node, sleep
 
-__all__ = ["CodeServer", "PushOperations", "PushSettings"]
+__all__ = ["PushOperations", "PushSettings"]
 
 _LOOK = 0.1
 """Seconds between two looks at whether a probation is over."""
 _SHOWN = 20
 
 # Types
-
-
-class CodeServer(Protocol):
-    """What is needed of the code server."""
-
-    mode: str
-    roots: Roots
-    log: ReleaseLog
-
-    def push(
-        self, sources: Mapping[str, str | None], *, by: str, note: str, progress: Callable[..., None]
-    ) -> Release: ...
-    def rollback(self, release: str | None, *, by: str) -> Release: ...
-    def confirm(self, *, by: str) -> Release: ...
-    def plan(self, sources: Mapping[str, str | None]) -> Mapping[str, Any]: ...
-    def probation(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +62,7 @@ class PushSettings:
 class PushOperations:
     """The operations' handlers. Each runs in a process of its own; the only state is the code server's."""
 
-    def __init__(self, code: CodeServer, settings: PushSettings) -> None:
+    def __init__(self, code: LiveCode, settings: PushSettings) -> None:
         self._code = code
         self._settings = settings
 
@@ -102,20 +86,19 @@ class PushOperations:
     def status(self, request: Request) -> dict[str, Any]:
         """Say what runs, and what a client needs for making a bundle."""
         log, roots = self._code.log, self._code.roots
-        current, good = log.current(), log.last_good()
+        current, good, now = self._code.current(), log.last_good(), self._code.status()
         own = self._settings.keys / f"{DEVELOPMENT}.key" if self._settings.allowed is None else None
         return {
             "node": node(),
-            "mode": self._code.mode,
-            "running": None if current is None else as_map(current),
+            **now,
+            "running": as_map(current),
             "last_good": None if good is None else as_map(good),
-            "files": {} if current is None else dict(current.files),
+            "files": dict(current.files),
             "base": str(roots.base),
             "folders": list(roots.folders),
             "requires": {"python": python_version(), "runtime": RUNTIME_VERSION},
             "key": str(own) if own is not None and request.who.is_local else "",
             "limit": self._settings.limits.bundle,
-            "probation": dict(self._code.probation()),
         }
 
     def releases(self, request: Request) -> list[dict[str, Any]]:
@@ -169,9 +152,10 @@ class PushOperations:
         opened = self._open(request, "stage")
         request.progress("checked", files=len(opened.sources), key=opened.key.name)
         try:
-            return {"release": opened.manifest.release, **self._code.plan(opened.sources)}
+            plan = self._code.plan(opened.sources, base=opened.manifest.base)
         except Refused as refused:
             raise _denied(refused) from None
+        return {"release": opened.manifest.release, **plan}
 
     def push(self, request: Request) -> dict[str, Any]:
         """Make a bundle live. The events are the stages; the result is the release, perhaps in probation."""
@@ -182,11 +166,13 @@ class PushOperations:
         request.progress("checked", files=len(opened.sources), key=opened.key.name)
         by = f"{manifest.author or opened.key.name} (key {opened.key.name}), {request.who}"
         try:
-            release = self._code.push(opened.sources, by=by, note=manifest.note, progress=request.progress)
+            release = self._code.push(
+                opened.sources, base=manifest.base, by=by, note=manifest.note, progress=request.progress
+            )
         except Refused as refused:
             raise _denied(refused) from None
         request.what = f"{release.id} (#{release.number}) by the key {opened.key.name}"
-        return {**as_map(release), "probation": dict(self._code.probation())}
+        return as_map(release)
 
     def follow(self, request: Request) -> dict[str, Any]:
         """Wait until a release is no longer in probation, with an event at each change of what is watched."""
@@ -196,11 +182,11 @@ class PushOperations:
             release = self._find(number)
             if release.result != "probation":
                 return as_map(release)
-            now = dict(self._code.probation())
-            seen = {name: value for name, value in now.items() if name != "left"}
-            if seen != told:
-                told = seen
-                request.progress("probation", **now)
+            probation = self._code.status()["probation"]
+            counts = [row["now"] for name, row in probation.get("watched", {}).items() if name != "lag"]
+            if counts != told:
+                told = counts
+                request.progress("probation", **probation)
             sleep(_LOOK)
 
     def rollback(self, request: Request) -> dict[str, Any]:
@@ -210,7 +196,9 @@ class PushOperations:
         target = self._find(wanted) if wanted else None
         request.what = f"{target.id} (#{target.number})" if target is not None else "the one before"
         try:
-            release = self._code.rollback(f"#{target.number}" if target is not None else None, by=by)
+            release = self._code.rollback(
+                target.number if target is not None else None, by=by, progress=request.progress
+            )
         except Refused as refused:
             raise _denied(refused) from None
         request.what = f"{release.id} (#{release.number}), {by}"
@@ -220,7 +208,7 @@ class PushOperations:
         """End the probation of the running release: it is good."""
         by = self._authority(request, "confirm", "")
         try:
-            release = self._code.confirm(by=by)
+            release = self._code.confirm()
         except Refused as refused:
             raise _denied(refused) from None
         request.what = f"{release.id} (#{release.number}), {by}"
@@ -248,9 +236,9 @@ class PushOperations:
 
     def _fit(self, opened: Opened) -> None:
         """Hold a bundle against what runs. Raises BadBundle, Denied."""
-        manifest, log = opened.manifest, self._code.log
-        running = log.current()
-        if running is None or running.id != manifest.base:
+        manifest = opened.manifest
+        running = self._code.current()
+        if running.id != manifest.base:
             raise self._other_base(running, manifest.base)
         for path in opened.sources:
             if not self._code.roots.owns_relative(path):
@@ -267,9 +255,7 @@ class PushOperations:
         if release_id(files) != manifest.release:
             raise BadBundle("hash", "the bundle does not lead to the release that it names")
 
-    def _other_base(self, running: Release | None, base: str) -> Denied:
-        if running is None:
-            return Denied("base", "no release runs here yet: this node keeps no releases")
+    def _other_base(self, running: Release, base: str) -> Denied:
         text = f"the node runs release {running}, and the bundle was made for {base}"
         try:
             made_for = self._code.log.find(base)
@@ -295,8 +281,8 @@ class PushOperations:
             order, key = unpack_order(data, _aside(self._keys), limits=self._settings.limits)
             if (order.order, order.release) != (wish, self._find(release).id if release else ""):
                 raise BadBundle("signature", "what was signed is another wish than what was asked")
-            running = log.current()
-            if running is None or running.id != order.base:
+            running = self._code.current()
+            if running.id != order.base:
                 raise self._other_base(running, order.base)
         except BadBundle as bad:
             raise Denied(bad.kind, str(bad)) from None

@@ -110,8 +110,8 @@ class Report:
             number = plan.get("migrates", {}).get(module)
             many = "its processes" if number is None else f"{number} process{'es' * (number != 1)}"
             self.line("  migrates", f"{many} of {module}: __vsn__ {old!r} to {new!r}")
-        for path in plan.get("unloaded", ()):
-            self.line("  kept", f"{path} (not loaded here: it is only stored)")
+        for path in plan.get("resting", ()):
+            self.line("  stored", f"{path} (nothing here has imported it)")
 
     def release(self, release: Mapping[str, Any], stage: str = "") -> None:
         """What became of a release."""
@@ -204,4 +204,31 @@ def _checked(facts: Mapping[str, Any]) -> str:
     return f"{files} file{'s' * (files != 1)}, signed by the key {facts.get('key')}"
 
 
-_EVENTS = {"checked": _checked}
+def _planned(facts: Mapping[str, Any]) -> str:
+    files = facts.get("files", 0)
+    return f"what {files} file{'s' * (files != 1)} change"
+
+
+def _probation(facts: Mapping[str, Any]) -> str:
+    watched = facts.get("watched", {})
+    counts = [
+        f"{name} {_count(row['now'])} of {_count(row['limit'])}"
+        for name, row in watched.items()
+        if row["limit"]
+    ]
+    left, back = facts.get("left", 0.0), facts.get("back_to", "")
+    return f"{left:.0f} s left; else back to {back}: " + ", ".join(counts)
+
+
+def _count(value: float) -> str:
+    return _seconds(value) if isinstance(value, float) else str(value)
+
+
+_EVENTS = {
+    "checked": _checked,
+    "plan": _planned,
+    "check": lambda facts: f"{facts.get('modules')} modules aside, in a child process",
+    "apply": lambda facts: f"one step for {_fact(facts.get('modules', ()))}",
+    "live": lambda facts: f"release {facts.get('release')}",
+    "probation": _probation,
+}
