@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from contextlib import contextmanager
 
 import pytest
@@ -198,7 +199,7 @@ def heard():
 
 class Top(Supervisor):
     def init(self):
-        return SupFlags(intensity=5), [ChildSpec("alarms", (alarms.start_link, ()))]
+        return SupFlags(intensity=1000), [ChildSpec("alarms", (alarms.start_link, ()))]
 
 
 @contextmanager
@@ -298,3 +299,36 @@ def test_an_alarm_set_again_takes_the_new_level(keeper):
         set_alarm("a", "bad", level=logging.WARNING)
         set_alarm("a", "worse", level=logging.ERROR)
         assert [(alarm.level, alarm.times) for alarm in get_alarms()] == [(logging.ERROR, 2)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_list_and_subscriber_agree_whatever_comes_and_crashes(seed, caplog):
+    """Ours: the list is what was set and not cleared, and a subscriber's own view of it is the same, after every step."""
+    caplog.set_level(logging.CRITICAL)
+    chance = random.Random(seed)
+    up, view = set(), None
+    with supervised():
+        for _ in range(150):
+            id_ = chance.choice("abcdef")
+            match chance.choice(["set", "set", "clear", "clear", "crash", "subscribe", "unsubscribe"]):
+                case "set":
+                    set_alarm(id_)
+                    up.add(id_)
+                case "clear":
+                    clear_alarm(id_)
+                    up.discard(id_)
+                case "crash":
+                    exit(whereis(alarms.NAME), KILL)
+                case "subscribe":
+                    known = {alarm.id for alarm in subscribe()}
+                    view = known if view is None else view
+                case "unsubscribe":
+                    unsubscribe()
+                    heard()
+                    view = None
+            settle()
+            for message in heard():
+                (view.add if isinstance(message, AlarmRaised) else view.discard)(message.id)
+            assert set(ids()) == up
+            assert view is None or view == up
+        unsubscribe()
