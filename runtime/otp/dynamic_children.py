@@ -228,9 +228,10 @@ class SimpleChildren(DynamicChildren):
             return self.template
         raise NotFound(key)
 
-    def change(self, flags: SupFlags, given: Any) -> None:
+    def change(self, flags: SupFlags, given: Any) -> tuple[tuple[()], tuple[()]]:
         """Take new flags and the new template (code_change): running children keep their process, and are started
-        by the new template when they are restarted. Raises SpecError and leaves everything as it was.
+        by the new template when they are restarted. Raises SpecError and leaves everything as it was. Returns ids like
+        StaticChildren: none here.
         """
         (template,) = check_specs(given, flags).values()
         for table in (self.by_pid, self.restarting):
@@ -240,6 +241,7 @@ class SimpleChildren(DynamicChildren):
         self._bare = Plan(template, None)
         self.flags = flags
         self.intensity.change(flags.intensity, flags.period)
+        return (), ()
 
     def _plan(self, given: Any) -> Plan:
         if not isinstance(given, (tuple, list)):

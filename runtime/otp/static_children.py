@@ -181,9 +181,10 @@ class StaticChildren:
         for child in list(reversed(self.by_id.values())):
             self._stop(child)
 
-    def change(self, flags: SupFlags, given: Any) -> None:
+    def change(self, flags: SupFlags, given: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Take new flags and specs (code_change): known ids get the new spec and keep their process, new ones are
-        not started, vanished ones are kept, as the last. Raises SpecError and leaves everything as it was.
+        not started, vanished ones are kept, as the last. Return the new and the vanished ids. Raises SpecError and
+        leaves everything as it was.
         """
         specs = check_specs(given, flags)
         merged: dict[Hashable, Child] = {}
@@ -198,9 +199,11 @@ class StaticChildren:
         for id_, child in merged.items():
             if id_ in specs:
                 child.spec = specs[id_]
+        new = tuple(id_ for id_ in merged if id_ not in self.by_id)
         self.by_id = merged
         self.flags = flags
         self.intensity.change(flags.intensity, flags.period)
+        return new, tuple(id_ for id_ in merged if id_ not in specs)
 
     # ------------------------------------------------------------ internals
 

@@ -257,11 +257,14 @@ class _StaticServer(SupervisorServer):
             return Stop(Shutdown(error.reason))
         return None
 
-    def code_change(self, old_version: Any, extra: Any) -> None:
-        """Ask the class again, and merge. Raises what is wrong with the answer; then all is as it was."""
+    def code_change(self, old_version: Any, extra: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Ask the class again, and merge. Raises what is wrong with the answer; then all is as it was.
+
+        Returns the ids that are new, and not started, and those that are gone, and go on as long as they run.
+        """
         given = self.module.init(*self.args)
         if given.__class__ is Ignore:
-            return
+            return (), ()
         if not isinstance(given, tuple) or len(given) != 2:
             raise TypeError(f"{type(self.module).__qualname__}.init returned {given!r:.200}")
         flags = to_flags(given[0])
@@ -269,7 +272,7 @@ class _StaticServer(SupervisorServer):
             raise BadFlags(
                 "strategy", flags.strategy, "no change to or from simple_one_for_one in a running tree"
             )
-        self.children.change(flags, given[1])
+        return self.children.change(flags, given[1])  # type: ignore[no-any-return]  # an engine is any object here
 
 
 def _refusal(error: SpecError) -> tuple[str, SpecError]:
