@@ -174,11 +174,10 @@ def _send(client: Client, data: bytes, options: argparse.Namespace, report: Repo
 
 def _follow(client: Client, release: Mapping[str, Any], options: argparse.Namespace, report: Report) -> int:
     """Tell of a release until it is judged."""
-    if release["result"] == "probation":
-        report.release(release, "live")
-        if options.no_wait:
-            return 0
-        release = client.ask("follow", {"number": release["number"]}, on_event=report.event)
+    report.live(release)
+    if release["result"] != "probation" or options.no_wait:
+        return 0
+    release = client.ask("follow", {"number": release["number"]}, on_event=report.event)
     report.release(release)
     return 0 if release["result"] == "live" else 1
 
@@ -323,6 +322,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.diff is not None and len(options.diff) > 2:
         parser.error("--diff takes one release or two")
+    looks = options.list or options.show or options.diff or options.new_key
+    acts = options.rollback is not None or options.confirm
+    if options.paths and (looks or acts or options.bundle):
+        parser.error(f"what is {options.paths[0]}? Files and folders are named only for a push")
+    if options.dry_run and acts:
+        parser.error("--dry-run shows what a push would do; for a way back, see --diff")
     return options
 
 

@@ -94,6 +94,8 @@ class Report:
         self.data("event", event)
         facts = {key: value for key, value in event.items() if key != "stage"}
         stage = str(event.get("stage"))
+        if stage == "live":
+            return  # the release itself comes next, and says more
         self.line(stage, _EVENTS[stage](facts) if stage in _EVENTS else _plain(facts))
 
     def plan(self, plan: Mapping[str, Any]) -> None:
@@ -113,16 +115,24 @@ class Report:
         for path in plan.get("resting", ()):
             self.line("  stored", f"{path} (nothing here has imported it)")
 
-    def release(self, release: Mapping[str, Any], stage: str = "") -> None:
+    def live(self, release: Mapping[str, Any]) -> None:
+        """A release runs: how long it took, and whose state was brought into another form."""
+        self.data("release", release)
+        migrated = release["migrated"]
+        took = release["seconds"].get("total")
+        text = f"release {release['id']} (#{release['number']})" + (f" in {_seconds(took)}" if took else "")
+        if migrated:
+            text += f", {migrated} process{'es' * (migrated != 1)} migrated"
+        self.line("live", text, "32;1")
+
+    def release(self, release: Mapping[str, Any]) -> None:
         """What became of a release."""
         self.data("release", release)
         result = str(release["result"])
         colour = {"live": "32;1", "bad": "31;1", "refused": "31;1"}.get(result, "33;1")
         text = f"release {release['id']} (#{release['number']})"
         self.line(
-            stage or _RESULTS.get(result, result),
-            text + (f": {release['why']}" if release["why"] else ""),
-            colour,
+            _RESULTS.get(result, result), text + (f": {release['why']}" if release["why"] else ""), colour
         )
 
     def releases(self, releases: Iterable[Mapping[str, Any]]) -> None:
@@ -229,6 +239,5 @@ _EVENTS = {
     "plan": _planned,
     "check": lambda facts: f"{facts.get('modules')} modules aside, in a child process",
     "apply": lambda facts: f"one step for {_fact(facts.get('modules', ()))}",
-    "live": lambda facts: f"release {facts.get('release')}",
     "probation": _probation,
 }
