@@ -16,15 +16,17 @@ from . import syntax
 from .errors import Refused
 from .journal import MISSING
 from .merge import become, merge_class, renew_abstract, set_member
-from .plan import ClassPlan, Step, Verdict
+from .plan import ClassPlan, Step, Verdict, is_made_from
+from .purity import is_pure
 from .spread import propagate
 from .statements import CONTAINERS, compile_statement, dependencies
+from .units import Unit
 from .version import ModuleVersion
 
 if TYPE_CHECKING:
     from .commit import Commit
 
-__all__ = ["change_class"]
+__all__ = ["change_class", "follow_class"]
 
 _CATCHER = "__live_code_catcher__"
 _HARMLESS = frozenset({"dataclass", "final", "runtime_checkable", "total_ordering", "unique", "verify"})
@@ -35,26 +37,57 @@ _OF_THE_BODY = frozenset(
 
 
 def change_class(
-    commit: Commit, version: ModuleVersion, plan: ClassPlan, cls: type, namespace: dict[str, Any], path: tuple[type, ...] = ()
-) -> None:  # fmt: skip
-    """Make `cls` what the new class statement says. `path`: the classes that it is nested in, outermost first."""
-    if plan.rebuild or _is_rebased(commit, version.name, plan.node):
+    commit: Commit,
+    version: ModuleVersion,
+    plan: ClassPlan,
+    cls: type,
+    namespace: dict[str, Any],
+    path: tuple[type, ...] = (),
+) -> None:
+    """Make `cls` what the new class statement says. `path`: the classes that it is nested in, outermost first.
+
+    Raises Refused.
+    """
+    chosen, rebuild = _choose(commit, version, plan, cls, namespace, path)
+    if rebuild:
         if path:
             raise Refused(
-                f"{plan.qualname}: a nested class cannot be given other bases by a change elsewhere",
-                kind="layout", module=version.name, line=plan.node.lineno, hint="move it to the top level",
-            )  # fmt: skip
+                f"{plan.qualname}: a nested class would have to be made anew for a change elsewhere",
+                kind="layout",
+                module=version.name,
+                line=plan.node.lineno,
+                hint="move it to the top level",
+            )
         _rebuild(commit, version, plan, cls, namespace)
         return
-    chosen = _choose(commit, version, plan, cls, namespace, path)
     if chosen:
         _run_members(commit, version, plan, cls, chosen, namespace, path)
     _delete(commit, version, plan, cls)
+    _set_hash(commit, plan, cls)
     _set_doc(commit, plan, cls)
     renew_abstract(commit, cls)
 
 
+def follow_class(
+    commit: Commit, version: ModuleVersion, unit: Unit, cls: type, namespace: dict[str, Any]
+) -> None:
+    """A class statement that stands as it was is made from something that changed: let what depends on that follow."""
+    change_class(commit, version, _unchanged(version, unit, cls, unit.name), cls, namespace)
+
+
 # Internals
+
+
+def _unchanged(version: ModuleVersion, unit: Unit, cls: type, qualname: str) -> ClassPlan:
+    assert isinstance(unit.node, ast.ClassDef)
+    steps = []
+    for member in version.body_of(unit.node):
+        living = cls.__dict__.get(member.name)
+        inner = None
+        if member.is_class and isinstance(living, type):
+            inner = _unchanged(version, member, living, f"{qualname}.{member.name}")
+        steps.append(Step(Verdict.KEEP, member, member, inner))
+    return ClassPlan(qualname, unit.node, steps, [], False, frozenset())
 
 
 def _is_rebased(commit: Commit, module: str, node: ast.ClassDef) -> bool:
@@ -67,30 +100,43 @@ def _is_rebased(commit: Commit, module: str, node: ast.ClassDef) -> bool:
 
 
 def _choose(
-    commit: Commit, version: ModuleVersion, plan: ClassPlan, cls: type, namespace: dict[str, Any], path: tuple[type, ...]
-) -> list[ast.stmt]:  # fmt: skip
-    """Return the statements of the body that run: the changed, and those that are made from something that changed."""
+    commit: Commit,
+    version: ModuleVersion,
+    plan: ClassPlan,
+    cls: type,
+    namespace: dict[str, Any],
+    path: tuple[type, ...],
+) -> tuple[list[ast.stmt], bool]:
+    """Return the statements of the body that run, the changed and those made from something that changed; and whether
+    the class must be made anew instead.
+    """
+    if plan.rebuild or _is_rebased(commit, version.name, plan.node):
+        return [], True
     chosen: list[ast.stmt] = []
     moved: set[str] = set()
+    following: list[Unit] = []
+    nested: list[tuple[ClassPlan, type]] = []
     for step in plan.steps:
         unit = step.unit
-        if step.class_plan is not None:
-            inner = cls.__dict__.get(unit.name)
-            if isinstance(inner, type):
-                change_class(commit, version, step.class_plan, inner, namespace, (*path, cls))
-                continue
-        if unit.is_text:
+        inner = cls.__dict__.get(unit.name)
+        if step.class_plan is not None and isinstance(inner, type):
+            nested.append((step.class_plan, inner))
+        elif unit.is_text:
             continue
-        if step.verdict is Verdict.ANNOTATE:
+        elif step.verdict is Verdict.ANNOTATE:
             chosen.append(_bare(unit.node))
-        elif (
-            step.verdict in (Verdict.EXECUTE, Verdict.CLASS)
-            or not plan.together.isdisjoint(unit.names)
-            or _follows(commit, version, step, namespace, moved, f"{plan.qualname}.")
-        ):
+        elif step.verdict in (Verdict.EXECUTE, Verdict.CLASS) or not plan.together.isdisjoint(unit.names):
             chosen.append(unit.node)
             moved.update(unit.names)
-    return chosen
+        elif _follows(commit, version, step, namespace, moved, f"{plan.qualname}."):
+            chosen.append(unit.node)
+            moved.update(unit.names)
+            following.append(unit)
+    if is_made_from(cls, plan.node, following):
+        return [], True
+    for inner_plan, inner in nested:
+        change_class(commit, version, inner_plan, inner, namespace, (*path, cls))
+    return chosen, False
 
 
 def _follows(
@@ -107,7 +153,7 @@ def _follows(
         return False
     if unit.is_function or unit.is_class:
         return True
-    if unit.is_assignment and (replaced or syntax.is_pure(unit.node)):
+    if unit.is_assignment and (replaced or is_pure(unit.node, namespace)):
         return True
     commit.keep(version.name, prefix + (unit.name or unit.kind.lower()), unit)
     return False
@@ -255,6 +301,17 @@ def _delete(commit: Commit, version: ModuleVersion, plan: ClassPlan, cls: type) 
             commit.journal.class_attribute(cls, name, MISSING)
             commit.class_attributes.add((cls, name))
             commit.note(version.name, "delete", f"{cls.__qualname__}.{name}")
+
+
+def _set_hash(commit: Commit, plan: ClassPlan, cls: type) -> None:
+    """A class that defines `__eq__` and no `__hash__` has None for it, as if it were written there."""
+    names = {name for step in plan.steps for name in step.unit.names}
+    if "__hash__" in names or plan.node.decorator_list:  # a decorator has made its own
+        return
+    if "__eq__" in names and "__hash__" not in cls.__dict__:
+        commit.journal.class_attribute(cls, "__hash__", None)
+    elif any("__eq__" in unit.names for unit in plan.removed) and cls.__dict__.get("__hash__", 1) is None:
+        commit.journal.class_attribute(cls, "__hash__", MISSING)
 
 
 def _set_doc(commit: Commit, plan: ClassPlan, cls: type) -> None:

@@ -15,6 +15,7 @@ Whatever fails, the journal takes everything back, within the same callback.
 
 from __future__ import annotations
 
+import ast
 import linecache
 import sys
 from collections.abc import Mapping
@@ -23,14 +24,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from runtime import kernel
 
-from . import syntax
-from .classes import change_class
+from .classes import change_class, follow_class
 from .errors import Refused
 from .functions import FORWARD, swap, update_docs
 from .heap import Heap
 from .importer import Importer, show_source
 from .journal import MISSING, Journal
+from .merge import renew_instance_checks
 from .plan import Change, ModulePlan, Plan, Step, Verdict
+from .purity import is_pure
 from .spread import namespace_of, spread
 from .statements import annotate, dependencies, run_statement, undo_statement
 from .version import ModuleVersion
@@ -75,7 +77,6 @@ class Commit:
         """Names that mean another object now, by module."""
         self.replaced: dict[str, set[str]] = {}
         """Those of them that are classes whose instances stay with the old one."""
-        self.added: dict[str, set[str]] = {}
         self.removed: dict[str, dict[str, Any]] = {}
         self.class_attributes: set[tuple[type, str]] = set()
         self.changes: list[Change] = []
@@ -85,9 +86,9 @@ class Commit:
         """Code that is old now: (code, module, version's sha)."""
         self.migrated = 0
         self._edited: set[int] = set()
-        self.importers = _importers(
-            {**importer.modules, **{n: m.new for n, m in plan.modules.items()}, **plan.added}
-        )
+        versions = {**importer.modules, **{n: m.new for n, m in plan.modules.items()}, **plan.added}
+        self.importers = _importers(versions)
+        self._imported = {name: version.imports - {name} for name, version in versions.items()}
 
     # ------------------------------------------------------------------------------------------------- the step
 
@@ -120,15 +121,16 @@ class Commit:
             self.migrated = migration.migrate(self.journal, "down", extra)
         for module in plan.modules.values():
             self._swap(module)
-        seen: dict[str, tuple[int, int]] = {}
+        seen: dict[str, int] = {}
         for module in plan.modules.values():
             self._apply(module)
             spread(self, module.name)
             self.importer.modules[module.name] = module.new
-            seen[module.name] = self._state(module.name)
+            seen[module.name] = self._news(module.name)
         self._follow(seen)
         for name in plan.deleted:
             self._delete_module(name)
+        renew_instance_checks(self)
         self._clear_caches()
         self._reload_instances()
         for name in plan.modules:
@@ -187,8 +189,12 @@ class Commit:
         self.journal.namespace(namespace)
         for name in module.reshaped:
             self.mark(module.name, name)
+        last = {
+            name: step.unit for step in module.steps for name in step.unit.names if name in module.together
+        }
         for step in module.steps:
-            self._take(module.new, step, namespace, module.together)
+            later = {name for name in step.unit.names if last.get(name, step.unit) is not step.unit}
+            self._take(module.new, step, namespace, module.together, later)
         still = {name for step in module.steps for name in step.unit.names}
         for unit in module.removed:
             for name in unit.names:
@@ -199,7 +205,12 @@ class Commit:
         self._tidy(module, namespace)
 
     def _take(
-        self, version: ModuleVersion, step: Step, namespace: dict[str, Any], together: frozenset[str]
+        self,
+        version: ModuleVersion,
+        step: Step,
+        namespace: dict[str, Any],
+        together: frozenset[str],
+        later: set[str],
     ) -> None:
         unit = step.unit
         if step.class_plan is not None:
@@ -208,16 +219,16 @@ class Commit:
             if isinstance(cls, type) and was is cls:
                 change_class(self, version, step.class_plan, cls, namespace)
             else:
-                run_statement(self, version, unit, namespace)
+                run_statement(self, version, unit, namespace, later)
         elif step.verdict is Verdict.ANNOTATE:
             annotate(self, version, unit, namespace)
         elif step.verdict is Verdict.EXECUTE:
-            run_statement(self, version, unit, namespace)
+            run_statement(self, version, unit, namespace, later)
             self.note(version.name, "define" if unit.is_function or unit.is_class else "execute", unit.name or unit.kind, unit.node.lineno)  # fmt: skip
         elif version.keep and version.keep.issuperset(unit.names) and unit.names:
             return
         elif not together.isdisjoint(unit.names):
-            run_statement(self, version, unit, namespace)
+            run_statement(self, version, unit, namespace, later)
         else:
             self._follow_unit(version, unit, namespace)
 
@@ -230,29 +241,41 @@ class Commit:
             return
         if unit.is_assignment:
             value = unit.node.value  # type: ignore[attr-defined]
-            if not replaced and value is not None and not syntax.is_pure(value):
+            if not replaced and value is not None and not is_pure(value, namespace):
                 self.keep(version.name, unit.name, unit)
                 return
-        elif not (unit.is_function or unit.is_class):
+        elif unit.is_class:
+            cls = namespace.get(unit.name)
+            if isinstance(cls, type):
+                follow_class(self, version, unit, cls, namespace)
+                return
+        elif isinstance(unit.node, ast.If):
+            if not self._decides_otherwise(version, unit.node, namespace):
+                return
+        elif not unit.is_function:
             if not unit.kind.startswith("Import"):
                 self.keep(version.name, unit.name or unit.kind.lower(), unit)
             return
         run_statement(self, version, unit, namespace)
         self.note(version.name, "follow", unit.name, unit.node.lineno)
 
-    def _follow(self, seen: dict[str, tuple[int, int]]) -> None:
+    def _decides_otherwise(self, version: ModuleVersion, node: ast.If, namespace: dict[str, Any]) -> bool:
+        """Tell whether a condition at the top level has another outcome than it had: then the other branch counts."""
+        if not is_pure(node.test, namespace):
+            return False
+        test = compile(ast.Expression(node.test), version.path, "eval", dont_inherit=True)
+        before = self.journal.namespace(namespace)
+        return bool(eval(test, dict(before))) != bool(eval(test, namespace))  # noqa: S307 - the program's own source
+
+    def _follow(self, seen: dict[str, int]) -> None:
         """Let modules follow what changed in those that they import, until nothing does any more."""
         for _ in range(_ROUNDS):
-            behind = [
-                name
-                for name in list(self.changed)
-                if name in self.importer.modules and self._state(name) != seen.get(name, (0, 0))
-            ]
+            behind = [name for name in self.importer.modules if self._news(name) != seen.get(name, 0)]
             if not behind:
                 return
             for name in behind:
                 namespace = namespace_of(name)
-                seen[name] = self._state(name)
+                seen[name] = self._news(name)
                 if namespace is None:
                     continue
                 version = self.importer.modules[name]
@@ -266,8 +289,11 @@ class Commit:
         """A statement that runs again replaces code objects in the version's index: take that back on failure."""
         self.journal.undo(setattr, version, "_replaced", dict(version._replaced))
 
-    def _state(self, name: str) -> tuple[int, int]:
-        return len(self.changed.get(name, ())), len(self.replaced.get(name, ()))
+    def _news(self, name: str) -> int:
+        """Count what a module has to follow: its own changed names, and those of modules that it imports as such."""
+        own = len(self.changed.get(name, ())) + len(self.replaced.get(name, ()))
+        imported = self._imported.get(name, frozenset())  # one that this very step imports is new anyway
+        return own + sum(len(self.changed[other]) for other in imported & self.changed.keys())
 
     def _tidy(self, module: ModulePlan, namespace: dict[str, Any]) -> None:
         """What a module says about itself: its doc, and the annotations of variables that are gone."""

@@ -189,7 +189,7 @@ class Engine:
                     release[relative] = text
         for code, module, sha in commit.retired:
             self.retired.add(code, module, sha)
-        for name in commit.changed.keys() | plan.modules.keys():
+        for name in {*commit.changed, *plan.modules, *plan.followers}:
             version = self.modules.get(name)
             if version is not None:
                 version.forget_syntax()

@@ -70,6 +70,9 @@ def merge_enum(
             _set_member_attribute(commit, old, name, value, merged)
         else:
             set_member(commit, old, name, value)
+    combined = {  # combinations of flags that were made at run time are singletons, too
+        value: member for value, member in old._value2member_map_.items() if member not in members.values()
+    } if issubclass(old, enum.Flag) else {}  # fmt: skip
     by_value: dict[Any, Any] = {}
     for mine in merged.values():
         try:
@@ -79,7 +82,7 @@ def merge_enum(
     members.clear()
     members.update(merged)
     old._value2member_map_.clear()
-    old._value2member_map_.update(by_value)
+    old._value2member_map_.update(combined | by_value)
     old._member_names_[:] = new._member_names_
 
 

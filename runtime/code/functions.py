@@ -111,8 +111,12 @@ def patch_wrapper(commit: Commit, old: FunctionType, new: FunctionType) -> None:
 
 
 def copy_appearance(old: FunctionType, new: FunctionType) -> None:
-    """Copy doc, annotations, type parameters and attributes. Attributes that only `old` has were set at run time: they stay."""
+    """Copy doc, annotations and attributes. Those that only `old` has were set at run time, and stay; but special ones
+    (`__isabstractmethod__`, `__wrapped__`) are a decorator's.
+    """
     old.__doc__, old.__annotations__ = new.__doc__, new.__annotations__
+    for name in [n for n in old.__dict__ if n.startswith("__") and n not in new.__dict__]:
+        del old.__dict__[name]
     old.__dict__.update(new.__dict__)
 
 

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable
 from types import FunctionType
 from typing import Any
 
+from greenlet import greenlet
+
 __all__ = ["Heap", "instances_of"]
 
 _SLICE = 20_000
@@ -100,6 +102,13 @@ def instances_of(cls: type) -> list[Any]:
         for o in (holder, *gc.get_referents(holder)):
             if type(o) in wanted:
                 found[id(o)] = o
+        if isinstance(holder, greenlet):  # the frames of a stack that waits are no objects of the collector's
+            frame = holder.gr_frame
+            while frame is not None:
+                for o in frame.f_locals.values():
+                    if type(o) in wanted:
+                        found[id(o)] = o
+                frame = frame.f_back
     return list(found.values())
 
 

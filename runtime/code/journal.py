@@ -27,11 +27,12 @@ MISSING: Final = Missing()
 class Journal:
     """What was changed and how to undo it."""
 
-    __slots__ = ("_namespaces", "_undo")
+    __slots__ = ("_containers", "_namespaces", "_undo")
 
     def __init__(self) -> None:
         self._undo: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self._namespaces: dict[int, dict[str, Any]] = {}
+        self._containers: dict[int, tuple[Any, Any]] = {}
 
     def undo(self, fn: Callable[..., Any], *args: Any) -> None:
         """Have `fn(*args)` called if the release fails."""
@@ -47,7 +48,14 @@ class Journal:
 
     def container(self, value: Any) -> None:
         """Remember what a dict, list or set holds now."""
-        self.undo(_refill, value, value.copy())
+        copy = value.copy()
+        self._containers.setdefault(id(value), (value, copy))
+        self.undo(_refill, value, copy)
+
+    def original(self, value: Any) -> Any:
+        """Return what a container held before the release, as a copy; the container itself if it was not touched."""
+        kept = self._containers.get(id(value))
+        return value if kept is None else kept[1]
 
     def attribute(self, target: Any, name: str, value: Any) -> None:
         """Set an attribute of an object that is no class."""
@@ -74,10 +82,13 @@ class Journal:
             fn, args = undo.pop()
             fn(*args)
         self._namespaces.clear()
+        self._containers.clear()
 
     def knows(self, value: Any) -> bool:
         """Tell whether `value` is a copy of the journal's own: it must not be mistaken for the program's."""
-        return any(value is kept for kept in self._namespaces.values())
+        return any(value is kept for kept in self._namespaces.values()) or any(
+            value is kept for _, kept in self._containers.values()
+        )
 
 
 def _refill(container: Any, content: Any) -> None:

@@ -16,7 +16,7 @@ import functools
 import gc
 import sys
 import types
-from abc import ABCMeta, update_abstractmethods
+from abc import ABC, ABCMeta, update_abstractmethods
 from collections.abc import Callable, Collection, Iterable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from .journal import MISSING
 if TYPE_CHECKING:
     from .commit import Commit
 
-__all__ = ["LayoutChanged", "become", "merge_class", "renew_abstract", "set_member"]
+__all__ = ["LayoutChanged", "become", "merge_class", "renew_abstract", "renew_instance_checks", "set_member"]
 
 _OF_THE_TYPE = frozenset(
     {"__dict__", "__weakref__", "_abc_impl", "__slots__", "__module__", "__qualname__", "__firstlineno__"}
@@ -142,6 +142,22 @@ def renew_abstract(commit: Commit, cls: type) -> None:
     update_abstractmethods(cls)  # type: ignore[arg-type]
     for sub in cls.__subclasses__():
         renew_abstract(commit, sub)
+
+
+class _Anything(ABC):  # noqa: B024
+    """Registering with any abstract class makes all of them ask again about what they have denied."""
+
+
+def renew_instance_checks(commit: Commit) -> None:
+    """Abstract classes remember who is an instance; a class may have changed since."""
+    if not any(module.steps_touch_classes for module in commit.plan.modules.values()):
+        return
+    _Anything.register(type("_", (), {}))
+    for name in commit.importer.modules:
+        module = sys.modules.get(name)
+        for value in list(getattr(module, "__dict__", {}).values()):
+            if isinstance(value, ABCMeta):
+                value._abc_caches_clear()  # type: ignore[attr-defined]
 
 
 # Internals

@@ -22,7 +22,7 @@ import importlib.util
 import sys
 from abc import ABCMeta
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any, Literal
@@ -42,6 +42,7 @@ __all__ = [
     "Sources",
     "Step",
     "Verdict",
+    "is_made_from",
     "make_plan",
 ]
 
@@ -110,6 +111,11 @@ class ModulePlan:
     together: frozenset[str]
     """Names that several statements bind, one of which changes: all of these run again, in order (overloads, `X += …`)."""
     swaps: list[tuple[CodeType, CodeType]] = field(default_factory=list)
+
+    @property
+    def steps_touch_classes(self) -> bool:
+        return any(step.class_plan is not None for step in self.steps)
+
     reshaped: set[str] = field(default_factory=set)
     """Functions that make functions of another shape from now on: what was made with them is made again."""
 
@@ -125,6 +131,8 @@ class Plan:
     sources: dict[str, str | None]
     direction: Direction
     changes: list[Change] = field(default_factory=list)
+    followers: list[str] = field(default_factory=list)
+    """Modules that are not part of it, but import what may change."""
 
     @property
     def vsn_changes(self) -> dict[str, tuple[Any, Any]]:
@@ -179,6 +187,7 @@ def make_plan(
     for name in _in_import_order(changed):
         pause()
         plan.modules[name] = _module_plan(*changed[name], plan.changes, pause)
+    _warm(importer, plan, pause)
     plan.changes += [Change(name, "import", name) for name in added]
     plan.changes += [Change(name, "delete", name) for name in gone]
     return plan
@@ -303,6 +312,24 @@ def _module_plan(
     return plan
 
 
+def _warm(importer: Importer, plan: Plan, pause: Callable[[], None]) -> None:
+    """Read the modules that may have to follow, now: the step has no time for it."""
+    moving = {
+        name for name, m in plan.modules.items()
+        if m.reshaped or any(s.verdict in (Verdict.EXECUTE, Verdict.CLASS) for s in m.steps)
+    }  # fmt: skip
+    open_ = list(moving)
+    while open_:
+        base = open_.pop()
+        for name, version in importer.modules.items():
+            if name not in moving and name not in plan.modules and base in version.imports:
+                moving.add(name)
+                open_.append(name)
+                plan.followers.append(name)
+                pause()
+                _ = version.units
+
+
 class _Comparison:
     """Two versions of a module, statement by statement."""
 
@@ -374,14 +401,10 @@ class _Comparison:
         for before, after in pairing.pairs:
             member = living.__dict__.get(after.name)
             steps.append(self.step(before, after, member, f"{qualname}.{after.name}"))
-        rebuild = _header(was.node) != _header(unit.node) or _rebuilds(
-            living, unit.node, steps, pairing.removed
-        )
+        moved = (Verdict.EXECUTE, Verdict.ANNOTATE, Verdict.CLASS)
+        touched = [s.unit for s in steps if s.verdict in moved] + pairing.removed
+        rebuild = _header(was.node) != _header(unit.node) or is_made_from(living, unit.node, touched)
         rebuild = rebuild or any(s.class_plan is not None and s.class_plan.rebuild for s in steps)
-        if rebuild:
-            # The rebuilt class brings functions of its own; the old ones are patched or exchanged member by member. But
-            # one that is only lines away is found and swapped like any other.
-            pass
         return ClassPlan(qualname, unit.node, steps, pairing.removed, rebuild, _together(pairing, steps))
 
 
@@ -401,11 +424,10 @@ _SHAPING = frozenset(
 """Members that a decorator or metaclass looks at, or makes itself when they are missing."""
 
 
-def _rebuilds(living: type, node: ast.ClassDef, steps: Iterable[Step], removed: Iterable[Unit]) -> bool:
-    """Tell whether the differences reach what the class was made from, so that it must be made again."""
-    touched = [
-        s.unit for s in steps if s.verdict in (Verdict.EXECUTE, Verdict.ANNOTATE, Verdict.CLASS)
-    ] + list(removed)
+def is_made_from(living: type, node: ast.ClassDef, touched: Sequence[Unit]) -> bool:
+    """Tell whether a class is made from the statements `touched` of its body, so that it must be made again: fields of a
+    dataclass, members of an enumeration, slots.
+    """
     if any("__slots__" in unit.names for unit in touched):
         return True
     transformed = (

@@ -44,7 +44,6 @@ def spread(commit: Commit, module: str) -> None:
     """Mark the names that importers have for what changed in `module`; give star importers what it has more or less of."""
     changed = commit.changed.get(module, set())
     replaced = commit.replaced.get(module, set())
-    added, removed = commit.added.get(module, set()), commit.removed.get(module, {})
     for user, original, local in commit.importers.get(module, ()):
         if user == module:
             continue
@@ -56,14 +55,15 @@ def spread(commit: Commit, module: str) -> None:
         if namespace is None or source is None:
             continue
         commit.journal.namespace(namespace)
-        for name in added:
-            if name not in namespace and _is_public(source, name):
+        before, after = _public(commit.journal.namespace(source), commit), _public(source)
+        for name in after - before:
+            if name not in namespace and name in source:
                 namespace[name] = source[name]
-                commit.added.setdefault(user, set()).add(name)
-        for name, value in removed.items():
+                commit.mark(user, name)
+        for name in before - after:
+            value = commit.journal.namespace(source).get(name)
             if name in namespace and namespace[name] is value:
-                del namespace[name]
-                commit.removed.setdefault(user, {})[name] = value
+                commit.removed.setdefault(user, {})[name] = namespace.pop(name)
         for name in changed:
             if name in namespace and name not in commit.changed.get(user, ()):
                 commit.mark(user, name, replaced=name in replaced)
@@ -80,6 +80,9 @@ def _is_same(a: Any, b: Any) -> bool:
     return a is b or (type(a) is type(b) and isinstance(a, _ATOMS) and a == b)
 
 
-def _is_public(namespace: dict[str, Any], name: str) -> bool:
+def _public(namespace: dict[str, Any], before: Commit | None = None) -> set[str]:
+    """The names that a star import takes; or took, before the release."""
     exported = namespace.get("__all__")
-    return name in exported if exported is not None else not name.startswith("_")
+    if before is not None:
+        exported = before.journal.original(exported)
+    return set(exported) if exported is not None else {name for name in namespace if not name.startswith("_")}

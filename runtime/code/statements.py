@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -49,24 +49,22 @@ def compile_statement(version: ModuleVersion, node: ast.stmt) -> CodeType:
     return code
 
 
-def run_statement(commit: Commit, version: ModuleVersion, unit: Unit, namespace: dict[str, Any]) -> None:
-    """Execute `unit` in the living module and settle what it binds."""
+def run_statement(
+    commit: Commit, version: ModuleVersion, unit: Unit, namespace: dict[str, Any], later: Collection[str] = ()
+) -> None:
+    """Execute `unit` in the living module and settle what it binds, but for the names that are bound again `later`."""
     before = commit.journal.namespace(namespace)
     _save_containers(commit, unit, namespace)
-    previous = {}
-    for name in unit.names:
-        value = namespace.get(name, MISSING)
-        previous[name] = before.get(name, MISSING) if value is MISSING else value
     if "__annotations__" in namespace and isinstance(unit.node, ast.AnnAssign):
         commit.journal.container(namespace["__annotations__"])
     exec(compile_statement(version, unit.node), namespace)  # noqa: S102 - the program's own source
-    for name, old in previous.items():
-        new = namespace.get(name, MISSING)
+    for name in dict.fromkeys(unit.names):
+        old, new = before.get(name, MISSING), namespace.get(name, MISSING)
         if new is MISSING or old is new:
             continue
-        if old is MISSING:
-            commit.added.setdefault(version.name, set()).add(name)
-        else:
+        if old is MISSING:  # new; or a scratch name, which is deleted at the end of the top level
+            commit.mark(version.name, name)
+        elif name not in later:
             settle(commit, version, unit, name, old, new, namespace)
 
 

@@ -11,8 +11,7 @@ import ast
 from collections.abc import Iterator
 
 __all__ = [
-    "COMPOUND", "FUNCTIONS", "annotation_digest", "attribute_loads", "bound_names", "digest", "functions_in", "is_pure",
-    "loads", "shell",
+    "COMPOUND", "FUNCTIONS", "annotation_digest", "attribute_loads", "bound_names", "digest", "functions_in", "loads", "shell",
 ]  # fmt: skip
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -20,19 +19,6 @@ SCOPES = (*FUNCTIONS, ast.ClassDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.D
 COMPOUND = (
     ast.If, ast.Try, ast.TryStar, ast.With, ast.For, ast.While, ast.Match, ast.AsyncWith, ast.AsyncFor, ast.match_case,
     ast.ExceptHandler,
-)  # fmt: skip
-
-_PURE_FUNCTIONS = frozenset(
-    {
-        "abs", "bool", "bytes", "dict", "divmod", "enumerate", "float", "frozenset", "int", "len", "list", "max", "min",
-        "range", "reversed", "round", "set", "sorted", "str", "sum", "tuple", "zip",
-    }
-)  # fmt: skip
-_PURE_METHODS = frozenset(
-    {
-        "copy", "decode", "encode", "format", "get", "items", "join", "keys", "lower", "replace", "split", "strip", "union",
-        "upper", "values",
-    }
 )  # fmt: skip
 
 
@@ -113,21 +99,6 @@ def attribute_loads(node: ast.AST) -> set[tuple[str, str]]:
         for n in _running(node)
         if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and isinstance(n.ctx, ast.Load)
     }
-
-
-def is_pure(expression: ast.AST) -> bool:
-    """Tell whether an expression may be evaluated again for nothing but its value: it calls only what has no effects."""
-    for node in ast.walk(expression):
-        if isinstance(node, (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)):
-            return False
-        if isinstance(node, ast.Call):
-            called = node.func
-            if isinstance(called, ast.Name) and called.id in _PURE_FUNCTIONS:
-                continue
-            if isinstance(called, ast.Attribute) and called.attr in _PURE_METHODS:
-                continue
-            return False
-    return True
 
 
 # Internals
