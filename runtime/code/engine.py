@@ -28,6 +28,7 @@ from .merge import LayoutChanged
 from .plan import Change, Direction, Plan, Sources, make_plan
 from .processes import quiesce
 from .roots import Roots
+from .supervisors import Refreshed, refresh
 from .version import ModuleVersion
 
 __all__ = ["Engine", "Report"]
@@ -51,6 +52,8 @@ class Report:
     """Processes whose states were brought into a new form."""
     seconds: dict[str, float] = field(default_factory=dict)
     """plan, quiesce, look (the walk over the heap, in slices), step (all stood still for so long), total."""
+    supervisors: list[Refreshed] = field(default_factory=list)
+    """Those that were asked for their flags and child specs again; what is worth knowing of them is in `warnings` too."""
 
 
 class Engine:
@@ -115,10 +118,13 @@ class Engine:
             if held is not None:
                 held.release()
         self._settle(plan, commit)
+        supervisors = refresh(plan.modules, self.quiesce)
+        noted = [str(one) for one in supervisors if one.new or one.gone or one.error]
         seconds["total"] = perf_counter() - began
         return Report(
             modules=list(plan.modules), added=sorted(plan.added), deleted=sorted(plan.deleted), changes=_told(plan, commit),
-            kept=list(commit.kept.values()), warnings=commit.warnings, migrated=commit.migrated, seconds=seconds,
+            kept=list(commit.kept.values()), warnings=[*commit.warnings, *noted], migrated=commit.migrated, seconds=seconds,
+            supervisors=supervisors,
         )  # fmt: skip
 
     def push(self, sources: Sources, *, direction: Direction = "up", extra: Any = None) -> Report:
