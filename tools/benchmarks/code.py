@@ -6,7 +6,9 @@ knows processes, or brings states into a new form.
 
 from __future__ import annotations
 
+import tempfile
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from runtime import certificates
@@ -115,6 +117,20 @@ def check(lab: Lab) -> None:
         found = lab.probe(f"{_PROBES}:check", count=lab.pick(1, 10, 30))
         lab.value("check", found["ms"])
         lab.note("check", "modules", f"{found['modules']} modules")
+
+
+@case(
+    _row(
+        "save", "saved until live", "ms",
+        "watch mode, one of 20 modules saved: from the rename into place until a process gets the new function's answer; the "
+        "quiet time (100 ms), the check aside and the release log on disk are in it", 250,
+    )
+)  # fmt: skip
+def save(lab: Lab) -> None:
+    for _ in lab.rounds(3):
+        path = Path(tempfile.mkdtemp(dir=lab.scratch))
+        sizes = {"modules": lab.pick(2, 20, 20), "count": lab.pick(1, 8, 20)}
+        lab.value("save", lab.probe(f"{_PROBES}:save", path=str(path), timeout=120.0, **sizes)["ms"])
 
 
 # many releases

@@ -17,15 +17,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from runtime import code
+from runtime.code.check import Checker
 from runtime.code.engine import Engine
+from runtime.code.probation import Limits
+from runtime.code.release_log import ReleaseLog
+from runtime.code.releaser import Releaser
 from runtime.code.roots import Roots
-from runtime.kernel import KILL, call, exit, loop, receive, run, self_, send, spawn, yield_
+from runtime.code.server import NAME, CodeServer
+from runtime.code.watch import WatchConfig, Watcher
+from runtime.kernel import KILL, call, exit, loop, receive, run, self_, send, sleep, spawn, yield_
 from runtime.net import Listener, ListenerConfig, TLSConfig, listener
 from runtime.testing import settle
 from tools.benchmarks.probe import leave, ready
 from tools.benchmarks.proc import resident
 
-__all__ = ["check", "door", "growth", "migrate", "swap"]
+__all__ = ["check", "door", "growth", "migrate", "save", "swap"]
 
 _NAME = "subject"
 
@@ -244,9 +251,48 @@ def growth(path: str, engine: str, pushes: int) -> dict[str, float]:
     return run(body)  # type: ignore[no-any-return]
 
 
+def save(path: str, modules: int, count: int) -> dict[str, float]:
+    """Milliseconds from the end of a save (a new file renamed into the old one's place) until a caller gets the new answer.
+
+    With all that a node does in between: watcher, plan, check aside, step, release log on disk.
+    """
+    tree = Path(path, "tree")
+    tree.mkdir()
+    (tree / "__init__.py").write_text("")
+    for number in range(modules):
+        (tree / f"m{number}.py").write_text(_functions(20, 0))
+    sys.path.insert(0, path)
+
+    def body() -> dict[str, float]:
+        engine = Engine(Roots(path, ["tree"]))
+        engine.install()
+        loaded = [importlib.import_module(f"tree.m{number}") for number in range(modules)]
+        releaser = Releaser(engine, ReleaseLog.open(Path(path, "log")), checker=Checker(engine.roots))
+        releaser.begin()
+        CodeServer.start_link(releaser, Limits(), "watch", name=NAME)
+        Watcher.start_link(
+            engine.roots, WatchConfig(), engine.running, lambda batch: code.push(batch, kind="watch"), print
+        )
+        times = []
+        for number in range(1, count + 3):
+            sleep(0.5)  # let the watcher come to rest, as a developer does
+            module = loaded[number % modules]
+            file = tree / f"m{number % modules}.py"
+            file.with_suffix(".new").write_text(_functions(20, number))
+            file.with_suffix(".new").replace(file)
+            start = time.perf_counter()
+            while module.f0(1) != number:
+                sleep(0.001)
+                if time.perf_counter() > start + 20.0:
+                    raise RuntimeError("the save did not go live")
+            times.append(time.perf_counter() - start)
+        return {"ms": statistics.median(times[2:]) * 1e3}
+
+    return run(body)  # type: ignore[no-any-return]
+
+
 def check(count: int) -> dict[str, float]:
     """Milliseconds of a check aside of all that the chat is made of, one module changed each time; the first checks not counted."""
-    from runtime.code.check import Checker
     from tools.benchmarks.lab import ROOT
 
     def body() -> dict[str, float]:
