@@ -54,6 +54,8 @@ def start_control(node: Any, services: Process, code: LiveCode | None) -> Operat
         "control", (control.start_link, (listeners,)), restart="temporary", type="supervisor", shutdown=5.0
     )
     supervisor.start_child(services, spec)
+    if config.integer("admin.port"):
+        node.announce("admin", *where, "control, by mutual TLS")
     return operations
 
 

@@ -1,0 +1,559 @@
+"""A real node in push mode and tools/push: show, push, follow, list, go back, and whatever must be refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgpack
+import pytest
+
+from runtime.admin.client import Client, NotConnected, OperationFailed, TLSFiles
+from runtime.code.keys import make_pair
+from runtime.code.release_log import ReleaseLog
+from tests.net.conftest import authority
+
+__all__ = ["authority"]
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = [pytest.mark.slow, pytest.mark.plain]
+
+APP = """
+from live import helper
+from live.counter import Counter
+from runtime import node
+from runtime.kernel import call
+from runtime.otp.application import Application
+from runtime.otp.child_spec import ChildSpec, SupFlags
+from runtime.otp.supervisor import Supervisor
+
+
+class Live(Application):
+    name = "live"
+
+    def start(self, start_type, config):
+        table = node.current().operations
+        table.add("probe", probe)
+        table.add("bump", bump)
+        counter = ChildSpec("counter", (Counter.start_link, (), {"name": "counter"}))
+        return Supervisor.start_link_with(SupFlags(intensity=100), [counter], name="live_top"), None
+
+
+def probe(request):
+    return {"answer": helper.answer(), "state": call("counter", "state")}
+
+
+def bump(request):
+    return call("counter", "bump")
+"""
+HELPER = """
+def answer():
+    return 1
+"""
+COUNTER = """
+from runtime.otp.gen_server import GenServer
+
+__vsn__ = 1
+
+
+class Counter(GenServer):
+    def init(self):
+        self.count = 0
+
+    def handle_call(self, request, sender):
+        if request == "bump":
+            self.count += 1
+        return dict(vars(self))
+"""
+COUNTER_2 = """
+from runtime.otp.gen_server import GenServer
+
+__vsn__ = 2
+
+
+class Counter(GenServer):
+    def init(self):
+        self.total = 0
+
+    def handle_call(self, request, sender):
+        if request == "bump":
+            self.total += 1
+        return dict(vars(self))
+
+    def code_change(self, old, extra):
+        if old == 1:
+            self.total = self.__dict__.pop("count")
+        elif old == ("down", 1):
+            self.count = self.__dict__.pop("total")
+"""
+
+
+class Tree:
+    """A working tree with an application, and a node that runs it."""
+
+    def __init__(self, path):
+        self.path = path
+        self.data = path / "var"
+        self.process = None
+        (path / "live").mkdir()
+        (path / "node.toml").write_text('[node]\napplications = ["live.app:Live"]\n')
+        self.save(__init__="", app=APP, helper=HELPER, counter=COUNTER, resting="x = 1\n")
+
+    def save(self, **texts):
+        for name, text in texts.items():
+            (self.path / "live" / f"{name}.py").write_text(text)
+
+    def start(self, *settings):
+        command = [sys.executable, "-m", "runtime.node", "--config", "node.toml", "--json-ready"]
+        chosen = {"code.mode": "push", "code.roots": "live", "code.probation": "0"}
+        chosen |= dict(one.split("=", 1) for one in settings)
+        for name, value in chosen.items():
+            command += ["--set", f"{name}={value}"]
+        self.log = (self.path / "log").open("a+")
+        self.process = subprocess.Popen(
+            command, cwd=self.path, env=self.environment(), stdout=subprocess.PIPE, stderr=self.log, text=True
+        )
+        line = self.process.stdout.readline()
+        assert line, (self.path / "log").read_text()
+        return self
+
+    def stop(self):
+        self.process.terminate()
+        assert self.process.wait(30) == 0
+        self.process.stdout.close()
+        self.log.close()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(30)
+        self.process.stdout.close()
+        self.log.close()
+
+    def environment(self):
+        own = {"PYTHONPATH": f"{ROOT}{os.pathsep}{self.path}", "NO_COLOR": "1", "USER": "anna"}
+        return {**os.environ, **own, "EVERGREEN_CWD": str(self.path)}
+
+    def push(self, *arguments, code=0):
+        """Run the command; return what it said."""
+        done = subprocess.run(
+            [sys.executable, "-m", "runtime.admin.push_command", "--config", "node.toml", *arguments],
+            cwd=self.path, env=self.environment(), capture_output=True, text=True, timeout=100, check=False,
+        )  # fmt: skip
+        said = done.stdout + done.stderr
+        assert done.returncode == code, said + (self.path / "log").read_text()
+        assert "Traceback" not in said
+        return said
+
+    def json(self, *arguments, code=0):
+        """Run the command; return what it said to programs, by kind (of several the last)."""
+        rows = {}
+        for line in self.push("--json", *arguments, code=code).splitlines():
+            rows |= json.loads(line)
+        return rows
+
+    def ask(self, operation, **arguments):
+        with Client.connect(self.data / "admin.sock") as client:
+            return client.ask(operation, arguments, timeout=60.0)
+
+    def probe(self):
+        found = self.ask("probe")
+        return found["answer"], found["state"]
+
+    def running(self):
+        return self.ask("status")["running"]
+
+
+@contextmanager
+def running(path, *settings):
+    tree = Tree(path)
+    tree.start(*settings)
+    try:
+        yield tree
+    finally:
+        if tree.process.poll() is None:
+            tree.kill()
+
+
+@pytest.fixture
+def tree(tmp_path):
+    with running(tmp_path) as made:
+        yield made
+
+
+def better(tree, number=2):
+    tree.save(helper=f"def answer():\n    return {number}\n")
+
+
+def test_from_the_tree_to_the_running_node_and_back(tree):
+    first = tree.running()
+    assert first["kind"] == "boot"
+    assert "the tree has the same" in tree.push()
+    better(tree)
+    assert tree.probe()[0] == 1  # saving alone is nothing in push mode
+    said = tree.push("--dry-run", "--patch")
+    assert "live/helper.py" in said
+    assert "+    return 2" in said
+    assert "answer" in said.partition("checked")[2]
+    assert "nothing was changed" in said
+    assert tree.probe()[0] == 1
+    assert tree.running() == first
+
+    said = tree.push("--note", "a better answer")
+    assert "signed by the key development" in said
+    assert tree.probe()[0] == 2
+    second = tree.running()
+    assert (second["base"], second["note"], second["kind"]) == (first["id"], "a better answer", "push")
+    assert second["by"].startswith("anna (key development), uid ")
+    assert second["id"] in said
+    assert "the tree has the same" in tree.push()
+
+    said = tree.push("--list")
+    assert said.index(first["id"]) < said.index(second["id"])
+    assert "a better answer" in said
+    said = tree.push("--show", second["id"][:6])
+    assert "live/helper.py" in said
+    assert "push: ok" in said
+    said = tree.push("--diff", first["id"], second["id"])
+    assert "-    return 1\n+    return 2\n" in said
+    assert tree.push("--diff", second["id"]) == said
+
+    said = tree.push("--rollback")
+    assert tree.probe()[0] == 1
+    third = tree.running()
+    assert (third["id"], third["kind"]) == (first["id"], "rollback")
+    results = {row["number"]: row["result"] for row in tree.ask("releases")}
+    assert results == {1: "live", 2: "rolled_back", 3: "live"}
+    # The tree still has the better one: it can go live again.
+    tree.push("--rollback", "#2")
+    assert tree.probe()[0] == 2
+
+
+def test_states_migrate_and_the_dry_run_says_how_many(tree):
+    tree.ask("bump")
+    tree.save(counter=COUNTER_2)
+    said = tree.push("--dry-run")
+    assert "1 process of live.counter: __vsn__ 1 to 2" in said
+    tree.push()
+    assert tree.probe() == (1, {"total": 1})
+    assert tree.running()["migrated"] == 1
+    tree.ask("bump")
+    tree.push("--rollback")
+    assert tree.probe() == (1, {"count": 2})
+
+
+def test_added_and_deleted_files(tree):
+    tree.save(helper="from live.more import value\n\n\ndef answer():\n    return value()\n")
+    tree.save(more="def value():\n    return 7\n")
+    said = tree.push()
+    assert "added" in said
+    assert tree.probe()[0] == 7
+    better(tree)
+    (tree.path / "live" / "more.py").unlink()
+    assert "deleted" in tree.push()
+    assert tree.probe()[0] == 2
+    assert "live/more.py" not in tree.ask("status")["files"]
+    tree.push("--rollback")
+    assert tree.probe()[0] == 7
+
+
+def test_only_what_was_named_is_pushed(tree):
+    better(tree)
+    tree.save(counter=COUNTER_2)
+    said = tree.push("live/helper.py")
+    assert "counter" not in said
+    assert tree.probe() == (2, {"count": 0})
+    assert "counter" in tree.push("--dry-run", "live")
+    assert "is not in the tree" in tree.push("/etc", code=1)
+
+
+def test_a_file_that_nothing_has_imported_is_only_stored(tree):
+    tree.save(resting="raise SystemExit('must not run')\n")
+    tree.push()
+    assert tree.probe()[0] == 1
+    status = tree.ask("status")
+    assert tree.ask("texts", release=status["running"]["id"], paths=["live/resting.py"]) == {
+        "live/resting.py": "raise SystemExit('must not run')\n"
+    }
+
+
+def test_broken_code_changes_nothing_and_is_shown_with_its_line(tree):
+    before = tree.running()
+    tree.save(helper="def answer(:\n    return 2\n")
+    said = tree.push(code=1)
+    assert "live/helper.py:1: SyntaxError" in said
+    assert "^" in said
+    assert tree.probe()[0] == 1
+    assert tree.running() == before
+    tree.save(helper="def answer():\n    return 2\n\n1 / 0\n")
+    assert "ZeroDivisionError" in tree.push(code=1)
+    assert tree.probe()[0] == 1
+    assert tree.json(code=1)["error"]["kind"] in ("import", "check")
+    assert {row["result"] for row in tree.ask("releases")} == {"live", "refused"}
+
+
+def test_a_restart_boots_the_release_and_not_the_tree(tree):
+    better(tree)
+    tree.push()
+    better(tree, 3)
+    (tree.path / "live" / "counter.py").unlink()
+    pushed = tree.running()
+    tree.stop()
+    tree.start()
+    assert tree.probe()[0] == 2
+    assert tree.running() == pushed
+    tree.kill()
+    tree.start()
+    assert tree.probe()[0] == 2
+    said = tree.push("--dry-run", "live/helper.py")
+    assert "live/helper.py" in said
+
+
+def test_a_release_in_probation_is_not_booted_after_a_crash(tmp_path):
+    with running(tmp_path, "code.probation=600") as tree:
+        first = tree.running()
+        better(tree)
+        said = tree.push("--no-wait")
+        assert tree.running()["result"] == "probation"
+        assert tree.probe()[0] == 2
+        assert "probation" in said
+        tree.kill()
+        tree.start("code.probation=600")
+        assert tree.probe()[0] == 1
+        assert tree.running()["id"] == first["id"]
+        assert "ended during its probation" in tree.push("--list")
+
+
+def test_probation_is_followed_and_can_be_confirmed(tmp_path):
+    with running(tmp_path, "code.probation=600") as tree:
+        better(tree)
+        command = [sys.executable, "-m", "runtime.admin.push_command", "--config", "node.toml"]
+        with subprocess.Popen(
+            command, cwd=tree.path, env=tree.environment(), stdout=subprocess.PIPE, text=True
+        ) as follower:
+            lines = []
+            while not any(line.startswith("probation") for line in lines):
+                lines.append(follower.stdout.readline())
+                assert lines[-1], lines
+            assert "crash" in lines[-1]  # what is watched
+            assert "good" in tree.push("--confirm")
+            rest = follower.stdout.read()
+            assert follower.wait(30) == 0
+        assert "good" in rest
+        assert tree.running()["result"] == "live"
+
+
+def test_a_bad_release_rolls_itself_back_and_the_command_says_why(tmp_path):
+    with running(tmp_path, "code.probation=600", "code.max_crashes=1") as tree:
+        tree.save(counter=COUNTER.replace("self.count += 1", "1 / 0"))
+        command = [sys.executable, "-m", "runtime.admin.push_command", "--config", "node.toml"]
+        with subprocess.Popen(
+            command, cwd=tree.path, env=tree.environment(), stdout=subprocess.PIPE, text=True
+        ) as follower:
+            line = "-"
+            while line and not line.startswith("probation"):
+                line = follower.stdout.readline()
+            with pytest.raises(OperationFailed):
+                tree.ask("bump")
+            rest = follower.stdout.read()
+            assert follower.wait(60) == 1
+        assert "bad" in rest
+        assert "ZeroDivisionError" in rest
+        assert tree.ask("bump")["count"] == 1
+
+
+def bundle(tree, *arguments):
+    """What would be sent, as bytes."""
+    tree.push("--write", "bundle", *arguments)
+    return (tree.path / "bundle").read_bytes()
+
+
+def send(tree, data, code=1):
+    (tree.path / "sent").write_bytes(data)
+    return tree.json("--bundle", "sent", code=code)
+
+
+def test_a_bundle_works_once(tree):
+    better(tree)
+    data = bundle(tree)
+    assert tree.probe()[0] == 1
+    assert send(tree, data, code=0)["release"]["result"] == "live"
+    assert tree.probe()[0] == 2
+    assert send(tree, data)["error"]["kind"] == "base"
+    tree.push("--rollback")
+    # The base is right again; it is the nonce that tells.
+    assert send(tree, data)["error"]["kind"] == "replay"
+    tree.stop()
+    tree.start()
+    assert send(tree, data)["error"]["kind"] == "replay"
+    assert tree.probe()[0] == 1
+
+
+def test_a_push_on_another_base_is_refused_with_the_difference(tree):
+    first = tree.running()
+    tree.save(counter=COUNTER_2)
+    data = bundle(tree, "live/counter.py")
+    better(tree)
+    tree.push("live/helper.py")
+    error = send(tree, data)["error"]
+    assert error["kind"] == "base"
+    assert first["id"] in error["text"]
+    assert error["changed"] == {"live/helper.py": "changed"}
+    assert "-    return 1" in error["diff"]["live/helper.py"]
+    said = tree.push("--bundle", "sent", code=1)
+    assert "+    return 2" in said
+    assert tree.probe() == (2, {"count": 0})
+    said = tree.push("--base", first["id"], code=1)
+    assert "+    return 2" in said
+    tree.push("--base", tree.running()["id"])
+    assert tree.probe() == (2, {"total": 0})
+
+
+def test_tampered_bundles_are_refused(tree):
+    before = tree.running()
+    better(tree)
+    data = bundle(tree)
+    outer = msgpack.unpackb(data)
+    name, text = next(iter(outer["blobs"].items()))
+    changed = text.replace(b"2", b"3")
+    stranger = make_pair(tree.path / "strangers", "stranger")
+    signature = stranger.sign(b"evergreen bundle\0" + outer["manifest"])
+    for kind, sent in (
+        ("hash", {**outer, "blobs": {name: changed}}),
+        ("signature", {**outer, "manifest": outer["manifest"].replace(b"anna", b"emma")}),
+        ("signature", {**outer, "signature": signature}),
+        ("key", {**outer, "signature": signature, "key": stranger.public.id}),
+    ):
+        assert send(tree, msgpack.packb(sent))["error"]["kind"] == kind
+    for sent in (b"", data[:-1], b"x" * 1000):
+        assert send(tree, sent)["error"]["kind"] == "format"
+    assert tree.probe()[0] == 1
+    assert tree.running() == before
+    assert [one["result"] for one in tree.ask("releases")] == ["live"]
+    # What was refused used up nothing: the true one still goes.
+    send(tree, data, code=0)
+    assert tree.probe()[0] == 2
+
+
+def test_keys_of_people(tmp_path):
+    tree = Tree(tmp_path)
+    said = tree.push("--new-key", "alice", "--keys", "keys")
+    assert "code.allowed_keys" in said
+    tree.push("--new-key", "bob", "--keys", "keys", "--roles", "stage")
+    assert "is there already" in tree.push("--new-key", "bob", "--keys", "keys", code=1)
+    allowed = tree.path / "allowed"
+    allowed.write_text((tree.path / "keys" / "alice.pub").read_text())
+    tree.start(f"code.allowed_keys={allowed}")
+    try:
+        assert not (tree.data / "code" / "keys").exists()  # a list of its own: no key makes itself
+        better(tree)
+        assert "which key?" in tree.push(code=1)
+        assert "does not know the key" in tree.push("--key", "keys/bob.key", code=1)
+        # The list is read anew for each bundle.
+        allowed.write_text(allowed.read_text() + (tree.path / "keys" / "bob.pub").read_text())
+        assert "may stage, and not activate" in tree.push("--key", "keys/bob.key", code=1)
+        assert "nothing was changed" in tree.push("--key", "keys/bob.key", "--dry-run")
+        assert tree.probe()[0] == 1
+        (tree.path / "keys" / "alice.key").chmod(0o644)
+        assert "may be read by others" in tree.push("--key", "keys/alice.key", code=1)
+        (tree.path / "keys" / "alice.key").chmod(0o600)
+        tree.push("--key", "keys/alice.key")
+        assert tree.probe()[0] == 2
+        assert "(key alice)" in tree.running()["by"]
+        # Going back with a signed order: bob may not, alice may; on this machine the user alone may, too.
+        assert "may stage, and not rollback" in tree.push("--rollback", "--key", "keys/bob.key", code=1)
+        tree.push("--rollback", "#1", "--key", "keys/alice.key")
+        assert tree.probe()[0] == 1
+        tree.push("--rollback", "#2")
+        assert tree.probe()[0] == 2
+    finally:
+        tree.kill()
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return found.getsockname()[1]
+
+
+def test_from_another_machine_by_mutual_tls(tmp_path, authority):
+    authority.issue("anna", file="anna")
+    port = free_port()
+    with running(tmp_path, f"admin.port={port}", f"admin.clients={authority.ca}") as tree:
+        by_tls = [
+            "--node", f"127.0.0.1:{port}", "--authority", str(tree.data / "certificates" / "ca.pem"),
+            "--certificate", f"{authority.folder}/anna.pem", "--certificate-key", f"{authority.folder}/anna.key",
+        ]  # fmt: skip
+        key = ["--key", str(tree.data / "code" / "keys" / "development.key")]
+        first = tree.running()
+        better(tree)
+        assert "which key?" in tree.push(
+            *by_tls, code=1
+        )  # where the node's key lies is told only on its machine
+        tree.push(*by_tls, *key)
+        assert tree.probe()[0] == 2
+        assert "certificate commonName=anna (127.0.0.1)" in tree.running()["by"]
+        assert first["id"] in tree.push(*by_tls, "--list")
+        # On this machine the user is enough for a way back; from another a key must sign it.
+        error = tree.json(*by_tls, "--confirm", code=1)["error"]
+        assert "which key?" in error["text"]
+        with pytest.raises(OperationFailed, match="needs an order signed by a key") as caught:
+            files = TLSFiles(
+                f"{authority.folder}/anna.pem", f"{authority.folder}/anna.key", by_tls[3], "localhost"
+            )
+            with Client.connect_tls("127.0.0.1", port, files) as client:
+                client.ask("rollback", {}, timeout=60.0)
+        assert caught.value.kind == "signature"
+        assert tree.probe()[0] == 2
+        tree.push(*by_tls, *key, "--rollback")
+        assert tree.probe()[0] == 1
+        # Without a certificate of that authority nobody gets in.
+        own = tree.data / "certificates"
+        strange = [
+            *by_tls[:4],
+            "--certificate",
+            str(own / "server.pem"),
+            "--certificate-key",
+            str(own / "server.key"),
+        ]
+        assert "evergreen: " in tree.push(*strange, "--list", code=1)
+
+
+def test_a_wrong_list_of_keys_is_a_sentence_at_the_start(tmp_path):
+    tree = Tree(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "runtime.node", "--config", "node.toml", "--set", "code.roots=live",
+         "--set", "code.mode=push", "--set", f"code.allowed_keys={tmp_path / 'nothing'}"],
+        cwd=tmp_path, env=tree.environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "cannot start: the list of keys" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_node_and_unknown_releases_are_sentences(tree):
+    assert "there is no release 'zzz'" in tree.push("--show", "zzz", code=1)
+    assert "there is no release" in tree.push("--rollback", "zzz", code=1)
+    assert tree.json("--diff", "#1", "#9", code=1)["error"]["kind"] == "unknown"
+    tree.stop()
+    assert "no node runs there" in tree.push("--list", code=1)
+    with pytest.raises(NotConnected):
+        tree.ask("status")
+
+
+def test_everything_done_is_in_the_release_log(tree):
+    better(tree)
+    tree.push()
+    tree.push("--rollback")
+    tree.push("--rollback", "zzz", code=1)
+    tree.stop()
+    log = ReleaseLog.open(tree.data / "code")
+    done = [(one.operation, one.verdict) for one in log.operations() if one.operation in ("push", "rollback")]
+    assert done[:2] == [("push", "ok"), ("rollback", "ok")]
+    assert done[2][1].startswith("refused (unknown)")
+    assert all(one.who.startswith("uid ") for one in log.operations())
+    assert log.problems == []
+    log.close()
