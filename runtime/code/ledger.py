@@ -1,6 +1,6 @@
 """What goes wrong in a node, kept for a while: crashes, restarts, hogs, logged errors, alarms, and how late timers fire.
 
-Theory of operation: hooks of the kernel, a handler of the log and a timer write here all the time, so that what comes after
+Theory of operation: a handler of the log, a hook of the kernel and a timer write here all the time, so that what comes after
 a release can be compared with what was before it. An incident knows which managed files had to do with it:
 
     crash      a process ended by an exception: the files of its traceback
@@ -10,8 +10,11 @@ a release can be compared with what was before it. An incident knows which manag
     error      a log record of level error or above: the file that logged it, and those of its traceback
     alarm      an alarm rose: of the process that it names, if it names one; else it may be anybody's
 
-The hooks run in the hub, in whatever process, in other threads, and (hogs) in a signal's handler: they only append to a
-bounded queue and post one message. Of a storm the oldest incidents are forgotten: what is counted is then too little.
+Crashes and restarts are known by their reports, as whoever reads the log knows them: with `log.level` or `log.levels` above
+error, they are not made.
+
+This runs in the hub, in whatever process, in other threads, and (hogs) in a signal's handler: it only appends to a bounded
+queue and posts one message. Of a storm the oldest incidents are forgotten: what is counted is then too little.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from typing import Any, Final, NamedTuple
 from runtime import kernel
 from runtime.code.roots import Roots
 from runtime.kernel import Crash, Process, clock, hooks
+from runtime.otp.reports import CrashReport
 from runtime.otp.supervisor_report import MAX_RESTARTS, SupervisorReport
 
 __all__ = ["ANYWHERE", "NOTED", "Incident", "Ledger"]
@@ -67,24 +71,17 @@ class Ledger:
         self._told = False
         self._dead: OrderedDict[Any, frozenset[str]] = OrderedDict()
         self._log = _Handler(self)
-        self._hooks: list[tuple[list[Any], Any]] = [
-            (hooks.on_crash, self._crash),
-            (hooks.on_hog, self._hog),
-        ]
         self._timer: Any = None
 
     def open(self) -> None:
         """Start listening."""
-        for listeners, listener in self._hooks:
-            listeners.append(listener)
+        hooks.on_hog.append(self._hog)
         logging.getLogger().addHandler(self._log)
         self._arm()
 
     def close(self) -> None:
         """End listening. Must not block: it is called from the kernel."""
-        for listeners, listener in self._hooks:
-            if listener in listeners:
-                listeners.remove(listener)
+        hooks.on_hog.remove(self._hog)
         logging.getLogger().removeHandler(self._log)
         if self._timer is not None:
             self._timer.cancel()
@@ -129,7 +126,7 @@ class Ledger:
 
     # hooks
 
-    def _crash(self, process: Process, crash: Crash) -> None:
+    def _crash(self, process: Any, crash: Crash) -> None:
         files = self._managed(place[0] for place in crash.places)
         if files:
             self._dead[process] = files
@@ -147,7 +144,10 @@ class Ledger:
     def record(self, record: logging.LogRecord) -> None:
         """Note what is logged as an error: a supervisor's report, or anybody's record."""
         report = getattr(record, "report", None)
-        if isinstance(report, SupervisorReport):
+        if isinstance(report, CrashReport):
+            if isinstance(report.reason, Crash):
+                self._crash(report.pid, report.reason)
+        elif isinstance(report, SupervisorReport):
             self._supervised(report)
         elif report is None:
             files = {record.pathname}
