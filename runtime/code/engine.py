@@ -202,11 +202,11 @@ class Engine:
 
 
 def _give_way() -> None:
-    kernel.step(_nothing)
-
-
-def _nothing() -> None:
-    pass
+    """Let everybody have a turn. A step of nothing would not: it is over before the run queue goes on."""
+    try:
+        kernel.yield_()
+    except kernel.NotAProcess:  # a main program
+        kernel.pause(0.0)
 
 
 def _classes_of(plan: Plan) -> list[type]:
