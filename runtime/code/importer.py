@@ -109,8 +109,9 @@ class _Loader(importlib.machinery.SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
-        if self._version is not None:
-            self._importer.modules[module.__name__] = self._version
+        version, self._version = self._version, None  # the module keeps its loader: old code would stay with it
+        if version is not None:
+            self._importer.modules[module.__name__] = version
 
 
 def show_source(version: ModuleVersion) -> None:

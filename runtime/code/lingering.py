@@ -120,6 +120,7 @@ class Retired:
             kernel.pause(min(_POLL, left))
         for process in victims:
             kernel.exit(process, KILL)
+        kernel.pause(0)  # their stacks unwind
         return len(victims)
 
     def _processes(self, module: str) -> list[Process]:
