@@ -228,12 +228,8 @@ def _sorted(value: Any) -> Any:
 def _check_canonical(value: Any, inner: bytes) -> None:
     try:
         same = _canonical(value) == inner
-    except (
-        TypeError,
-        ValueError,
-        OverflowError,
-        RecursionError,
-    ):  # keys of mixed kinds, or nested without end
+    # Keys of mixed kinds cannot be sorted, and what is nested without end cannot be walked.
+    except (TypeError, ValueError, OverflowError, RecursionError):
         same = False
     if not same:
         raise BadBundle("format", "the manifest is not in its canonical form")
