@@ -29,7 +29,7 @@ from typing import Any, Final, TypeVar
 
 from runtime import kernel
 from runtime.kernel import Gate, Process
-from runtime.otp import GenStateMachine, proc_lib
+from runtime.otp import GenStateMachine
 
 from .errors import Refused
 from .snapshot import Snapshot
@@ -80,8 +80,10 @@ class Quiesced:
         """Those to look at: not at rest yet, or let on. With the time since when each is known to be in a callback."""
         self._busy: list[Process] = []
         """Those that were not at rest at the last look."""
-        self._plain: list[Process] = []
-        """Without a behaviour of their own, so far: they may yet enter the loop of one."""
+        self._others: list[Process] = []
+        """Not concerned so far, but they may be when they go on: a connection that gets its protocol."""
+        self._plain: dict[Process, Any] = {}
+        """Plain processes, with their behaviour: they may yet enter the loop of a server."""
         self._machines: list[tuple[GenStateMachine, Process]] = []
         """Whose callback mode is to be looked up again."""
         self._source = kernel.processes()
@@ -211,9 +213,12 @@ class Quiesced:
         """Take in the processes that have not been looked at. Return False if there are more of them."""
         if not self._changed:
             return True
-        for process in [p for p in self._plain if p.behaviour.__class__.__module__ != _PLAIN]:
-            self._plain.remove(process)
-            self._take(process)
+        others, self._others = self._others, []
+        others += [p for p, behaviour in self._plain.items() if p.behaviour is not behaviour]
+        for process in others:
+            self._plain.pop(process, None)
+            if kernel.is_alive(process):
+                self._take(process)
         for _ in range(_SCANNED):
             found = next(self._source, None)
             if found is None:
@@ -233,8 +238,10 @@ class Quiesced:
             self._gate.close(process)
             if process.g is not None:
                 self._moving[process] = 0.0
-        elif behaviour.__class__.__module__ == _PLAIN and proc_lib.was_started_here(process):
-            self._plain.append(process)
+        elif behaviour.__class__.__module__ == _PLAIN:
+            self._plain[process] = behaviour
+        elif self._subjects.may_come(behaviour):
+            self._others.append(process)
 
     # ---------------------------------------------------------------------------------------------------- refusals
 

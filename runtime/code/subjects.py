@@ -1,7 +1,7 @@
 """Whose state a release changes: the objects that a process keeps it in, and their code_change callbacks.
 
 The state of a process is its behaviour itself (a server, a machine), or what the behaviour's method `code_subjects()`
-returns: an event manager's handlers, a connection's protocol. Such an object is concerned when its class, or a base of
+returns: an event manager's handlers, a connection's protocol (None: not made yet). Such an object is concerned when its class, or a base of
 it, is defined in a module whose `__vsn__` changes. One whose callbacks are elsewhere than in its class names the modules
 by a method `code_modules()`.
 
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
+
+from runtime.otp import EventManager
 
 __all__ = ["Called", "Direction", "Subjects", "Versions"]
 
@@ -52,7 +54,14 @@ class Subjects:
         if known is not None:
             return (behaviour,) if known else ()
         subjects = behaviour.code_subjects() if hasattr(kind, "code_subjects") else (behaviour,)
-        return [subject for subject in subjects if self._is_concerned(type(subject)) or self._named(subject)]
+        return [s for s in subjects or () if self._is_concerned(type(s)) or self._named(s)]
+
+    def may_come(self, behaviour: Any) -> bool:
+        """Tell whether a behaviour that this release does not concern now may have something that it does, soon."""
+        kind = type(behaviour)
+        if isinstance(behaviour, EventManager):
+            return True
+        return hasattr(kind, "code_subjects") and behaviour.code_subjects() is None
 
     def calls(self, subject: Any, direction: Direction) -> list[Called]:
         """Return what is to be called on an object, in order: bases first, downwards last.

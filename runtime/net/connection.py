@@ -186,9 +186,9 @@ class Connection(Stream):
             self._closing = reason
         self._shut()
 
-    def code_subjects(self) -> tuple[Any, ...]:
-        """What a release of code may have to bring into form: the protocol, once there is one."""
-        return () if self.protocol is None else (self.protocol,)
+    def code_subjects(self) -> tuple[Any, ...] | None:
+        """What a release of code may have to bring into form: the protocol. None: there is none yet."""
+        return None if self.protocol is None else (self.protocol,)
 
     def _deliver(self) -> None:
         frames = self._inbox

@@ -236,6 +236,27 @@ def test_a_connections_protocol_is_changed_and_its_socket_lives_through():
         assert opened[-1].protocol.told == ["1"]
 
 
+def test_a_connection_that_gets_its_protocol_meanwhile_takes_part():
+    """Its first message, by which the protocol is made, comes after the gates were closed."""
+    with listening(Counting) as pid:
+        with quiesce(UP, 1) as quiesced, Client(pid) as client:
+            client.raw(b"one\n")
+            assert client.exactly(6) == b"one 1\n"
+            assert quiesced.step(lambda: quiesced.migrate(Journal())) == 1
+            client.raw(b"two\n")
+            quiesced.release()
+            assert client.exactly(8) == b"two 102\n"
+
+
+def test_a_handler_that_is_added_meanwhile_takes_part():
+    pid = EventManager.start()
+    with quiesce(UP, 1) as quiesced:
+        event_manager.add_handler(pid, Logs)
+        assert quiesced.step(lambda: quiesced.migrate(Journal())) == 1
+    assert event_manager.call(pid, Logs, "seen") == ["1"]
+    kernel.exit(pid, "kill")
+
+
 def test_a_held_connection_that_is_killed_lets_go_of_its_socket():
     with listening(Counting) as pid, Client(pid) as client:
         client.raw(b"one\n")

@@ -78,6 +78,17 @@ class Engine:
             self.before.pop()
         return result
 
+    def lingering(self, h: Any) -> list[dict[str, Any]]:
+        return [
+            {
+                "greenlet": one.who,
+                "function": f"{one.module}.{one.function}",
+                "sha": one.sha,
+                "line": one.line,
+            }
+            for one in self.engine.retired.lingering()
+        ]
+
     def watch(self, h: Any) -> Watching:
         return Watching(self)
 
