@@ -1,0 +1,296 @@
+"""What `tools/push` asks for, against the real code server: what a bundle must fit, orders, two at once, and who may what."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import pytest
+
+from runtime import code
+from runtime.admin.live_code import LiveCode
+from runtime.admin.operations import Denied, Operations, Request, Who
+from runtime.admin.push_command import Difference
+from runtime.admin.push_operations import PushOperations, PushSettings
+from runtime.code.bundle import Manifest, Order, new_nonce, pack, pack_order, python_version
+from runtime.code.bundle import RUNTIME_VERSION as VERSION
+from runtime.code.keys import load_private, make_pair
+from runtime.kernel import TIMEOUT, receive_match, self_, send, spawn
+from runtime.otp.gen_server import stop
+from tests.code.served import NEVER, Place, serving
+
+HERE = Who("uid 0 (pid 1)", is_local=True)
+THERE = Who("certificate commonName=anna", is_local=False)
+SERVER = """
+from runtime.otp.gen_server import GenServer
+
+__vsn__ = 1
+
+
+class Keeper(GenServer):
+    def init(self):
+        self.kept = 1
+"""
+
+
+class World:
+    def __init__(self, place):
+        self.place = place
+        keys = place.base / "keys"
+        self.settings = PushSettings(keys)
+        self.settings.prepare()
+        self.key = load_private(keys / "development.key")
+        self.table = Operations()
+        PushOperations(LiveCode(place.log, place.engine.roots), self.settings).add_to(self.table)
+        self.events = []
+
+    def ask(self, operation, who=HERE, **arguments):
+        self.request = Request(operation, arguments, who, self.events.append)
+        return self.table.find(operation).handler(self.request)
+
+    def refused(self, operation, who=HERE, **arguments):
+        with pytest.raises(Denied) as caught:
+            self.ask(operation, who, **arguments)
+        return caught.value
+
+    def difference(self, **texts):
+        running = code.current().files
+        tree = {
+            **{path: self.place.log.sources(code.current())[path] for path in running},
+            **{self.place.path(name): text for name, text in texts.items() if text is not None},
+        }
+        for name, text in texts.items():
+            if text is None:
+                del tree[self.place.path(name)]
+        return Difference(running, tree, None)
+
+    def bundle(self, key=None, **texts):
+        return self.difference(**texts).bundle(code.current().id, "anna", "", key or self.key)
+
+    def crafted(self, texts, deleted=(), **more):
+        """A bundle that `tools/push` would not make."""
+        made = Difference(code.current().files, {**self.sources(), **texts}, None)
+        values = {
+            "base": code.current().id, "release": made.release, "files": made.files, "deleted": tuple(deleted),
+            "requires": {"python": python_version(), "runtime": VERSION}, "time": time.time(), "nonce": new_nonce(),
+        }  # fmt: skip
+        return pack(Manifest(**{**values, **more}), texts, self.key)
+
+    def sources(self):
+        return self.place.log.sources(code.current())
+
+    def order(self, wish, release="", key=None, **more):
+        values = {"base": code.current().id, "time": time.time(), "nonce": new_nonce()} | more
+        return pack_order(Order(order=wish, release=release, **values), key or self.key)
+
+
+@pytest.fixture
+def place(tmp_path):
+    made = Place(tmp_path)
+    made.open()
+    yield made
+    made.close()
+
+
+def test_a_bundle_goes_live_with_its_stages(place):
+    module = place.load(rest="x = 1\n", m="def f(): return 1\n")
+    with serving(place):
+        world = World(place)
+        release = world.ask("push", bundle=world.bundle(m="def f(): return 2\n"))
+        assert module.f() == 2
+        assert release["result"] == "probation"
+        assert release["by"] == "anna (key development), uid 0 (pid 1)"
+        assert world.events[0] == {"stage": "checked", "files": 1, "key": "development"}
+        assert "live" in [event["stage"] for event in world.events]
+        assert world.request.what == f"{release['id']} (#2) by the key development"
+        assert world.ask("status")["probation"]["release"] == release["id"]
+        assert world.ask("confirm")["result"] == "live"
+        assert world.ask("status")["probation"] == {}
+        assert world.ask("follow", number=2)["why"] == "confirmed"
+        assert world.ask("show", release="#2")["changed"] == {place.path("m"): "changed"}
+
+
+def test_the_plan_counts_processes_and_touches_nothing(place):
+    module = place.load(m=SERVER)
+    with serving(place):
+        world = World(place)
+        servers = [module.Keeper.start_link() for _ in range(30)]
+        new = SERVER.replace("__vsn__ = 1", "__vsn__ = 2") + "\n    def more(self): pass\n"
+        plan = world.ask("plan", bundle=world.bundle(m=new, other="x = 1\n"))
+        name = f"{place.package}.m"
+        assert plan["migrates"] == {name: 30}
+        assert plan["vsn_changes"] == {name: [1, 2]}
+        assert plan["modules"] == [name]
+        assert plan["resting"] == [place.path("other")]
+        assert [name, "member", "Keeper.more", 11] in plan["changes"]
+        assert not hasattr(module.Keeper, "more")
+        assert code.current().number == 1
+        for server in servers:
+            stop(server)
+
+
+def test_what_a_bundle_must_fit(place):
+    place.load(m="x = 1\n")
+    with serving(place):
+        world = World(place)
+        m, wrong = place.path("m"), "0" * 12
+        for kind, bundle, words in (
+            ("path", world.crafted({"runtime/kernel/spawn.py": "x = 1\n"}), "is not managed on this node"),
+            ("path", world.crafted({f"{place.package}/no-name.py": ""}), "is not managed on this node"),
+            ("path", world.crafted({m: "x = 2\n"}, [place.path("gone")]), "has no such file"),
+            ("hash", world.crafted({m: "x = 2\n"}, release=wrong), "does not lead to the release"),
+            ("base", world.crafted({m: "x = 2\n"}, base=wrong), "which this node does not know"),
+            (
+                "requires",
+                world.crafted({m: "x = 2\n"}, requires={"python": "2.7", "runtime": VERSION}),
+                "2.7",
+            ),
+        ):
+            for operation in ("push", "plan"):
+                denied = world.refused(operation, bundle=bundle)
+                assert (denied.kind, words in str(denied)) == (kind, True), denied
+        assert len(code.releases()) == 1
+
+
+def test_a_refusal_of_the_code_server_keeps_its_kind_and_place(place):
+    place.load(m="x = 1\n")
+    with serving(place):
+        world = World(place)
+        denied = world.refused("push", bundle=world.bundle(m="x = (\n"))
+        assert (denied.kind, denied.more["line"]) == ("syntax", 1)
+        assert "^" in str(denied)
+        assert code.current().number == 1
+
+
+def test_two_at_once_on_the_same_base(place):
+    module = place.load(m="x = 1\n")
+    with serving(place):
+        world = World(place)
+        bundles = [world.bundle(m=f"x = {n}\n") for n in (2, 3)]
+        me = self_()
+
+        def push(bundle):
+            try:
+                result = world.ask("push", bundle=bundle)["id"]
+            except Denied as denied:
+                result = denied.kind
+            send(me, ("done", result))
+
+        for bundle in bundles:
+            spawn(push, bundle)
+        results = [receive_match(lambda m: m is not TIMEOUT and m[0] == "done", timeout=20)[1] for _ in "ab"]
+        assert "base" in results
+        (won,) = [result for result in results if result != "base"]
+        assert code.current().id == won
+        assert module.x in (2, 3)
+        assert [one.result for one in code.releases()].count("refused") == 0
+
+
+def test_the_same_bundle_twice_at_once_goes_once(place):
+    place.load(m="x = 1\n")
+    with serving(place):
+        world = World(place)
+        bundle = world.bundle(m="x = 2\n")
+        me = self_()
+
+        def push():
+            try:
+                send(me, ("done", world.ask("push", bundle=bundle)["result"]))
+            except Denied as denied:
+                send(me, ("done", denied.kind))
+
+        for _ in range(5):
+            spawn(push)
+        results = [receive_match(lambda m: m[0] == "done", timeout=20)[1] for _ in range(5)]
+        assert set(results) <= {"probation", "replay", "base"}
+        assert results.count("probation") == 1
+        assert len(code.releases()) == 2
+
+
+def test_orders_from_another_machine(place):
+    module = place.load(m="x = 1\n")
+    with serving(place, NEVER):
+        world = World(place)
+        world.ask("push", bundle=world.bundle(m="x = 2\n"))
+        first = code.releases()[0]
+        stager = make_pair(place.base / "others", "stager", ["stage"])
+        old = world.order("confirm", base="0" * 12)
+        for kind, order in (
+            ("signature", None),
+            ("key", world.order("rollback", first.id, key=stager)),
+            ("signature", world.order("confirm", first.id)),
+            ("signature", world.order("rollback")),
+            ("time", world.order("rollback", first.id, time=time.time() - 100_000)),
+            ("base", world.order("rollback", first.id, base=first.id)),
+            ("format", b"nonsense"),
+        ):
+            assert world.refused("rollback", THERE, release=first.id, order=order).kind == kind
+        assert world.refused("confirm", THERE, order=old).kind == "base"
+        assert module.x == 2
+        order = world.order("rollback", first.id)
+        assert world.ask("rollback", THERE, release=first.id, order=order)["id"] == first.id
+        assert module.x == 1
+        assert "key development, certificate" in code.current().by
+        world.ask("push", bundle=world.bundle(m="x = 2\n"))
+        assert world.refused("rollback", THERE, release=first.id, order=order).kind == "replay"
+        assert module.x == 2
+        # On this machine nobody needs one, but whoever shows one is held to it.
+        assert world.refused("rollback", HERE, release=first.id, order=order).kind == "replay"
+        world.ask("rollback", HERE, release=first.id)
+        assert module.x == 1
+
+
+def test_the_way_back_by_hand(place):
+    module = place.load(m="x = 1\n")
+    with serving(place):
+        world = World(place)
+        assert world.refused("rollback").kind == "base"
+        for n in (2, 3):
+            world.ask("push", bundle=world.bundle(m=f"x = {n}\n"))
+            world.ask("confirm")
+        assert world.ask("rollback")["kind"] == "rollback"
+        assert module.x == 2
+        assert world.ask("rollback", release="#3")["number"] == 5
+        assert module.x == 3
+        assert world.refused("rollback", release="#77").kind == "unknown"
+        results = [one["result"] for one in world.ask("releases")]
+        assert results == ["live", "live", "rolled_back", "rolled_back", "live"]
+
+
+def test_looking(place):
+    place.load(m="x = 1\n")
+    with serving(place):
+        world = World(place)
+        status = world.ask("status")
+        assert status["running"]["number"] == status["last_good"]["number"] == 1
+        assert status["files"] == code.current().files
+        assert status["key"] == str(place.base / "keys" / "development.key")
+        assert world.ask("status", THERE)["key"] == ""
+        own = dataclasses.replace(world.settings, allowed=place.base / "keys" / "development.pub")
+        table = Operations()
+        PushOperations(LiveCode(place.log, place.engine.roots), own).add_to(table)
+        assert table.find("status").handler(Request("status", {}, HERE, print))["key"] == ""
+        assert world.ask("texts", release="#1", paths=[place.path("m"), "none.py", 7]) == {
+            place.path("m"): "x = 1\n",
+            "none.py": None,
+        }
+        assert world.refused("diff", new="#1").kind == "unknown"
+        world.ask("push", bundle=world.bundle(m="x = 2\n"))
+        assert world.ask("diff", new="#2")["files"][place.path("m")].endswith("-x = 1\n+x = 2\n")
+        name = code.current().files[place.path("m")]
+        place.log._blobs.path(name).write_text("damaged")
+        assert world.refused("diff", new="#2").kind == "damaged"
+        assert world.refused("texts", release="#2", paths=[place.path("m")]).kind == "damaged"
+
+
+def test_files_come_and_go(place):
+    place.load(m="x = 1\n", gone="y = 1\n")
+    with serving(place):
+        world = World(place)
+        world.ask("push", bundle=world.bundle(gone=None, fresh="z = 1\n", m="x = 2\n"))
+        assert world.ask("show", release="#2")["changed"] == {
+            place.path("fresh"): "added",
+            place.path("gone"): "deleted",
+            place.path("m"): "changed",
+        }
+        assert place.path("gone") not in code.current().files
