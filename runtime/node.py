@@ -42,6 +42,7 @@ from runtime.kernel import (
     trap_exit,
     unlink,
 )
+from runtime.node_code import NodeCode, ReleaseLogError
 from runtime.node_config import RESTART_KEYS, load_node_config
 from runtime.node_control import start_control
 from runtime.node_errors import explain, sentence
@@ -68,7 +69,8 @@ class Node:
 
     `store` is the store's handle (runtime.store.contract.Store), `cluster` the cluster's (runtime.cluster), `config` all
     settings (it is another object after a reload), `certificates` the paths of certificate, key and authority,
-    `operations` the table of what can be asked over the control socket, for an application to add to.
+    `operations` the table of what can be asked over the control socket, for an application to add to, `code` live code
+    (the module runtime.code; None when `code.mode` is off).
     """
 
     def __init__(self, identity: Identity, config: Config, data_dir: Path) -> None:
@@ -80,6 +82,7 @@ class Node:
         self.store: Any = None
         self.cluster: Any = None
         self.operations: Operations | None = None
+        self.code: Any = None
         self.doors: list[Door] = []
 
     def announce(self, name: str, host: str, port: int, speaks: str = "") -> None:
@@ -109,37 +112,50 @@ def current() -> Node:
 def main(arguments: list[str] | None = None) -> int:
     """Run a node until it is stopped; return the exit code."""
     options = _options(arguments)
+    if not options.check:
+        os.umask(0o077)
+    code: NodeCode | None = None
+    directory: DataDirectory | None = None
     try:
+        code = None if options.check else NodeCode.prepare(options.config, options.set)
         config, classes = load_node_config(options.config, options.set)
+        if options.check:
+            return _check(options, config)
+        data_dir = Path(config.text("node.data_dir")).resolve()
+        directory = code.directory if code is not None else None
+        directory = directory or DataDirectory.hold(data_dir)
+        identity = directory.next_identity(config.text("node.name"), config.integer("cluster.shards"))
+        if code is not None:
+            code.open(data_dir, config)
+        return _run(_Init(options, config, classes, directory, identity, code))
     except KeyboardInterrupt:
         return 130
     except ConfigErrors as found:
         say(f"the configuration has {_count(len(found.errors), 'error')}:")
         for error in found.errors:
             print(f"  {error}", file=sys.stderr)
+        if code is not None and code.hint():
+            say(code.hint())
         return 2
-    if options.check:
-        return _check(options, config)
-    os.umask(0o077)
-    try:
-        directory = DataDirectory.hold(Path(config.text("node.data_dir")).resolve())
-    except DirectoryError as error:
+    except (DirectoryError, ReleaseLogError) as error:
         say(f"cannot start: {error}")
         return 1
+    finally:
+        if code is not None:
+            code.close()
+            directory = directory or code.directory
+        if directory is not None:
+            directory.release()
+
+
+def _run(init: _Init) -> int:
+    log = init.log = NodeLog.start(init.node.config)
     try:
-        identity = directory.next_identity(config.text("node.name"), config.integer("cluster.shards"))
-    except DirectoryError as error:
-        say(f"cannot start: {error}")
-        directory.release()
-        return 1
-    log = NodeLog.start(config)
-    try:
-        kernel.set_node(identity.name, identity.creation)
-        code: int = kernel.run(_Init(options, config, classes, directory, identity, log).run)
+        kernel.set_node(init.identity.name, init.identity.creation)
+        code: int = kernel.run(init.run)
         return code
     finally:
         log.stop()
-        directory.release()
 
 
 # The first process
@@ -155,14 +171,16 @@ class _Init:
         classes: list[type[application.Application]],
         directory: DataDirectory,
         identity: Identity,
-        log: NodeLog,
+        code: NodeCode | None,
     ) -> None:
         self.options = options
         self.classes = classes
         self.directory = directory
         self.identity = identity
-        self.log = log
+        self.code = code
+        self.log: NodeLog
         self.node = Node(identity, config, directory.path)
+        self.node.code = code.handle() if code is not None else None
         self.tuning = Tuning()
         self.services: Process | None = None
         self.controller: Process | None = None
@@ -189,10 +207,14 @@ class _Init:
         """Start services and applications; return an exit code if that cannot be."""
         node = self.node
         try:
-            self.services = start_services(node, [m for cls in self.classes for m in cls.migrations])
+            migrations = [m for cls in self.classes for m in cls.migrations]
+            more = [self.code.spec(node.config)] if self.code is not None else []
+            self.services = start_services(node, migrations, more)
             self.directory.remember(self.identity)
             node.certificates = self._certificates(node.config)
-            node.operations = start_control(node, self.services, None)
+            node.operations = start_control(
+                node, self.services, self.code.control() if self.code is not None else None
+            )
         except (StartError, CertificateError, DirectoryError, KeyProblem) as error:
             return self._refuse("", error)
         self.controller = application.start_controller(self_())
@@ -258,6 +280,7 @@ class _Init:
                 ("node", f"{node.name}, life {node.creation}, pid {os.getpid()}"),
                 ("data", f"{node.data_dir} ({node.config.integer('cluster.shards')} shards)"),
                 ("certificate", _describe(made)),
+                ("code", self.code.text() if self.code is not None else "off: a change takes a restart"),
                 ("runs", ", ".join(names) or "no application: see node.applications"),
                 *((door.name, f"{door.host}:{door.port}  {door.speaks}") for door in node.doors),
             ]
@@ -281,6 +304,8 @@ class _Init:
             _log.warning("these hold from the next start on: %s", ", ".join(late))
         node.config, node.certificates = config, made
         self.tuning.apply(config)
+        if self.code is not None:
+            self.code.take(config)
         application.change_config({cls.name: self._settings(cls, config) for cls in self.classes})
         _log.info("reloaded; changed: %s", ", ".join(sorted(changed)) or "nothing")
 

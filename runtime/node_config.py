@@ -7,13 +7,14 @@ looked up beside the node's (see `runtime.otp.application`).
 from __future__ import annotations
 
 import importlib
+import tomllib
 import traceback
 from pathlib import Path
 from typing import Any
 
 from runtime.config import Config, ConfigError, ConfigErrors, Key, load, load_files
 
-__all__ = ["KEYS", "RESTART_KEYS", "application_class", "load_node_config"]
+__all__ = ["KEYS", "RESTART_KEYS", "application_class", "early", "load_node_config"]
 
 KEYS: tuple[Key, ...] = (
     Key(
@@ -207,6 +208,33 @@ KEYS: tuple[Key, ...] = (
         doc="what these hold together; more are refused",
     ),
     Key(
+        "code.mode",
+        str,
+        "watch",
+        choices=("watch", "push", "off"),
+        doc="watch: saved files are live; push: tools/push alone; off: a change takes a restart",
+    ),
+    Key("code.roots", list[str], ["apps"], min=1, doc="folders of live code, beneath where the node starts"),
+    Key("code.quiet", float, 0.1, "seconds", 0.001, 60, doc="so long nothing is saved before it goes live"),
+    Key("code.max_wait", float, 2.0, "seconds", 0.01, 600, doc="but no longer after the first save"),
+    Key(
+        "code.hold", float, 1.0, "seconds", 0, 60, doc="so long a file that looks half written is waited for"
+    ),
+    Key("code.poll", float, 0.5, "seconds", 0.01, 600, doc="how often files are looked at without events"),
+    Key("code.quiesce", float, 5.0, "seconds", 0.01, 3600, doc="so long a release waits for busy processes"),
+    Key(
+        "code.check", bool, True, doc="import a release from scratch in a process beside, before it goes live"
+    ),
+    Key("code.check_limit", float, 10.0, "seconds", 0.1, 3600, doc="so long that may take"),
+    Key("code.probation", float, 60.0, "seconds", 0, 86400, doc="how long a release is watched; 0: not"),
+    Key("code.watch_probation", float, 10.0, "seconds", 0, 86400, doc="and a saved file; 0: not"),
+    Key("code.max_crashes", int, 3, "crashes", 0, 10**6, doc="so many more roll it back; 0: never"),
+    Key("code.max_restarts", int, 5, "children", 0, 10**6, doc="so many more ended ones do; 0: never"),
+    Key("code.max_hogs", int, 1, "callbacks", 0, 10**6, doc="so many more that held the node do; 0: never"),
+    Key("code.max_alarms", int, 1, "alarms", 0, 10**6, doc="so many more do; 0: never"),
+    Key("code.max_errors", int, 10, "records", 0, 10**6, doc="so many more logged errors do; 0: never"),
+    Key("code.max_lag", float, 0.05, "seconds", 0, 60, doc="so much later timers do, on average; 0: never"),
+    Key(
         "code.keep",
         int,
         200,
@@ -233,7 +261,14 @@ RESTART_KEYS = (
     "log.format",
     "cluster.",
     "store.",
+    "code.mode",
+    "code.roots",
+    "code.quiet",
+    "code.max_wait",
+    "code.hold",
+    "code.poll",
     "code.keep",
+    "code.check",
     "code.bundle_",
     "code.allowed_keys",
     "admin.",
@@ -244,6 +279,7 @@ _RISING = (
     ("log.sync", "log.drop"),
     ("log.drop", "log.flush"),
     ("alarms.lag_low", "alarms.lag_high"),
+    ("code.quiet", "code.max_wait"),
     ("alarms.run_queue_low", "alarms.run_queue_high"),
     ("alarms.memory_low", "alarms.memory_high"),
     ("alarms.descriptors_low", "alarms.descriptors_high"),
@@ -285,6 +321,21 @@ def load_node_config(path: str | Path | None, overrides: list[str]) -> tuple[Con
     if errors:
         raise ConfigErrors(errors)
     return config, classes
+
+
+def early(path: str | Path | None, overrides: list[str], name: str) -> Any:
+    """Return one setting before all are known; its default where it is wrong, as the full reading will say."""
+    key = next(key for key in KEYS if key.name == name)
+    own = [text for text in overrides if text.partition("=")[0].strip() == name]
+    try:
+        if own:
+            return load(None, [key], own)[name]
+        found: Any = tomllib.loads(Path(path).read_text()) if path is not None else {}
+        for part in name.split("."):
+            found = found[part]
+        return key.check(found)
+    except (ConfigErrors, OSError, ValueError, LookupError, TypeError):
+        return key.default
 
 
 def application_class(name: str) -> type[Any]:

@@ -10,7 +10,7 @@ import resource
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -162,8 +162,8 @@ class Janitor(GenServer):
 # API
 
 
-def start_services(node: Any, migrations: list[str]) -> Process:
-    """Start alarms, system monitor, store and janitor, linked to the caller; fill `node.store` and `node.cluster`.
+def start_services(node: Any, migrations: list[str], more: Sequence[ChildSpec] = ()) -> Process:
+    """Start alarms, system monitor, store, janitor and `more`, linked to the caller; fill `node.store` and `node.cluster`.
 
     The cluster is not started yet: who owns the shards' processes, an application, does that with its callbacks.
 
@@ -193,7 +193,7 @@ def start_services(node: Any, migrations: list[str]) -> Process:
             "janitor", (Janitor.start_link, (config.number("runtime.gc_full_every"),), {"name": "janitor"})
         ),
     ]
-    pid = Supervisor.start_link_with(SupFlags(intensity=0), specs, name="node_services")
+    pid = Supervisor.start_link_with(SupFlags(intensity=0), [*specs, *more], name="node_services")
     node.store = store_of("store")
     node.cluster = LocalCluster(node.name, config.integer("cluster.shards"))
     return pid

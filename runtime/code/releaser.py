@@ -71,8 +71,13 @@ class Releaser:
             raise RuntimeError("no release runs yet")
         return self._current
 
+    @property
+    def has_begun(self) -> bool:
+        """Tell whether it is known what runs."""
+        return self._current is not None
+
     def begin(self) -> Release:
-        """Note what the node has booted with. Blocks on files."""
+        """Note what the node has booted with. Blocks on files: in a thread, or before the loop runs."""
         known = self.log.last_good() if self.from_log else self.log.current()
         if known is not None and (self.from_log or known.id == self._id(self._whole({}))):
             self._current = known
@@ -80,6 +85,11 @@ class Releaser:
             self._current = self.log.add(
                 kind="boot", files=self._whole({}), base=known.id if known else "", by="node"
             )
+        for other in self.log.releases():
+            if other.result == "probation" and other.number != self._current.number:
+                self.log.judge(other.number, "rolled_back", "the node ended during its probation")
+        if self.from_log and self.engine.importer.release is None:  # the first start: it was of the tree
+            self.engine.install(self.log.sources(self._current))
         return self._current
 
     # in the worker

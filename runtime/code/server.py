@@ -120,7 +120,7 @@ class CodeServer(GenServer):
     ("unsubscribe", pid); Limits as a cast.
     """
 
-    def init(self, releaser: Releaser, limits: Limits, mode: str = "push") -> None:
+    def init(self, releaser: Releaser, limits: Limits, mode: str = "push") -> NoReply:
         self.releaser = releaser
         self.limits = limits
         self.mode = mode
@@ -134,10 +134,7 @@ class CodeServer(GenServer):
         self.tick: Any = None
         self.ledger = Ledger(releaser.engine.roots, kernel.self_())
         self.ledger.open()
-        if kernel.whereis(alarms.NAME) is not None:
-            alarms.subscribe()
-        if releaser.checker is not None:
-            releaser.checker.start()
+        return NoReply(continue_="begin")
 
     def on_exit(self, _process: Process, _reason: Any) -> None:
         """Whatever ends it: listen no more, and take the worker along. (From the kernel: must not block.)"""
@@ -148,6 +145,16 @@ class CodeServer(GenServer):
             kernel.cancel_timer(self.tick)
         if self.work is not None and self.work.pid is not None:
             kernel.exit(self.work.pid, kernel.KILL)
+
+    def handle_continue(self, value: Any) -> None:
+        """Note what the node has booted with: some tenths of a second at the first start, so that nobody waits for it."""
+        if not self.releaser.has_begun:
+            kernel.blocking(self.releaser.begin)
+        if kernel.whereis(alarms.NAME) is not None:
+            alarms.subscribe()
+        if self.releaser.checker is not None:
+            self.releaser.checker.start()
+        self._resume()
 
     def handle_call(self, request: Any, sender: Call) -> Any:
         if request.__class__ is Job:
@@ -247,6 +254,16 @@ class CodeServer(GenServer):
         self._tell("live", release, text)
         if release.result == "probation":
             self._watch_over(done, before)
+
+    def _resume(self) -> None:
+        """The server was restarted within a probation: begin it again."""
+        release, good = self.releaser.current, self.releaser.log.last_good()
+        if release.result == "probation" and good is not None:
+            paths = {path for path, name in release.files.items() if good.files.get(path) != name}
+            files = frozenset(str(self.releaser.engine.roots.path_of(path)) for path in paths)
+            length = self.limits.length(release.kind)
+            self.probation = Probation(self.ledger, self.limits, release, good, files, clock.now(), length)
+            self._arm()
 
     def _watch_over(self, done: Done, before: Probation | None) -> None:
         """Begin the probation of a release; one that was on probation is not found good or bad any more by itself."""
