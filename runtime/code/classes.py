@@ -20,7 +20,7 @@ from .plan import ClassPlan, Step, Verdict, is_made_from
 from .purity import is_pure
 from .spread import propagate
 from .statements import CONTAINERS, compile_statement, dependencies
-from .units import Unit
+from .units import Unit, unannotated
 from .version import ModuleVersion
 
 if TYPE_CHECKING:
@@ -292,15 +292,24 @@ def _gone(plan: ClassPlan, cls: type) -> set[str]:
 
 
 def _delete(commit: Commit, version: ModuleVersion, plan: ClassPlan, cls: type) -> None:
-    annotations = cls.__dict__.get("__annotations__")  # noqa: RUF063 - its own, the very dict
+    _tidy_annotations(commit, plan, cls)
     for name in _gone(plan, cls):
-        if annotations and name in annotations:
-            commit.journal.container(annotations)
-            del annotations[name]
         if name in cls.__dict__:
             commit.journal.class_attribute(cls, name, MISSING)
             commit.class_attributes.add((cls, name))
             commit.note(version.name, "delete", f"{cls.__qualname__}.{name}")
+
+
+def _tidy_annotations(commit: Commit, plan: ClassPlan, cls: type) -> None:
+    annotations = cls.__dict__.get("__annotations__")  # noqa: RUF063 - its own, the very dict
+    if annotations is None:
+        return
+    gone = unannotated([*plan.removed, *(s.old for s in plan.steps if s.old)], [s.unit for s in plan.steps])
+    commit.journal.container(annotations)
+    for name in gone:
+        annotations.pop(_mangle(cls, name), None)
+    if not annotations and gone:
+        commit.journal.class_attribute(cls, "__annotations__", MISSING)
 
 
 def _set_hash(commit: Commit, plan: ClassPlan, cls: type) -> None:

@@ -20,10 +20,11 @@ import linecache
 import sys
 from collections.abc import Mapping
 from types import CodeType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from runtime import kernel
 
+from .blocks import dependent_part
 from .classes import change_class, follow_class
 from .errors import Refused
 from .functions import FORWARD, swap, update_docs
@@ -35,10 +36,8 @@ from .plan import Change, ModulePlan, Plan, Step, Verdict
 from .purity import is_pure
 from .spread import namespace_of, spread
 from .statements import annotate, dependencies, run_statement, undo_statement
+from .units import Unit, unannotated
 from .version import ModuleVersion
-
-if TYPE_CHECKING:
-    from .units import Unit
 
 __all__ = ["Commit", "Kept", "Migration"]
 
@@ -249,9 +248,12 @@ class Commit:
             if isinstance(cls, type):
                 follow_class(self, version, unit, cls, namespace)
                 return
-        elif isinstance(unit.node, ast.If):
-            if not self._decides_otherwise(version, unit.node, namespace):
-                return
+        elif isinstance(unit.node, (ast.If, ast.Try)):
+            if not (isinstance(unit.node, ast.If) and self._decides_otherwise(version, unit.node, namespace)):
+                part = dependent_part(self, version.name, unit, namespace)
+                if part is None:
+                    return
+                unit = part
         elif not unit.is_function:
             if not unit.kind.startswith("Import"):
                 self.keep(version.name, unit.name or unit.kind.lower(), unit)
@@ -302,17 +304,14 @@ class Commit:
         if doc != _docstring(module.old.units[0].node if module.old.units else None):
             namespace["__doc__"] = doc
         annotations = namespace.get("__annotations__")
-        if annotations:
-            annotated = {n for s in module.steps for n in s.unit.names if s.unit.kind != "Assign"}
-            gone = [n for u in module.removed for n in u.names if n in annotations and n not in annotated]
-            gone += [
-                n for s in module.steps if s.old is not None and s.old.kind == "AnnAssign" and s.unit.kind == "Assign"
-                for n in s.unit.names if n in annotations
-            ]  # fmt: skip
-            if gone:
-                self.journal.container(annotations)
-                for name in gone:
-                    annotations.pop(name, None)
+        if annotations is not None:
+            old = [*module.removed, *(step.old for step in module.steps if step.old)]
+            gone = unannotated(old, [step.unit for step in module.steps])
+            self.journal.container(annotations)
+            for name in gone:
+                annotations.pop(name, None)
+            if gone and not annotations:
+                del namespace["__annotations__"]
 
     def _delete_module(self, name: str) -> None:
         module = sys.modules.pop(name, None)

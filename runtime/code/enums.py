@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from .errors import Refused
@@ -27,6 +28,7 @@ _OF_THE_ENUM = frozenset(
 def merge_enum(
     commit: Commit, module: str, old: type[enum.Enum], new: type[enum.Enum],
     set_member: Callable[[Commit, type, str, Any], None],
+    gone: Collection[str],
 ) -> None:  # fmt: skip
     """Make the living enumeration `old` what `new` is. A member that is gone stays what it is for whoever holds it.
 
@@ -58,6 +60,9 @@ def merge_enum(
     for name in members.keys() - merged.keys():
         if name in old.__dict__:
             commit.journal.class_attribute(old, name, MISSING)
+    for name in list(old.__dict__):
+        if name not in new.__dict__ and (name in gone or _is_sunder(name)):
+            commit.journal.class_attribute(old, name, MISSING)
     for value in list(new.__dict__.values()):
         for _, fn in inner_functions(value):
             for free, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=False):
@@ -66,6 +71,8 @@ def merge_enum(
     for name, value in list(new.__dict__.items()):
         if name in _OF_THE_ENUM:
             continue
+        if isinstance(value, MethodType) and value.__self__ is new:
+            value = MethodType(value.__func__, old)  # noqa: PLW2901
         if name in newer:
             _set_member_attribute(commit, old, name, value, merged)
         else:
@@ -106,6 +113,10 @@ def _remember(commit: Commit, old: type[enum.Enum], newer: dict[str, Any]) -> No
         journal.container(member.__dict__)
     for name in newer.keys() - old._member_map_.keys():
         journal.undo(_drop, old, name)
+
+
+def _is_sunder(name: str) -> bool:
+    return name.startswith("_") and name.endswith("_") and not name.startswith("__")
 
 
 def _drop(cls: type, name: str) -> None:

@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 __all__ = [
     "FORWARD", "copy_appearance", "forward", "inner_functions", "patch", "patch_wrapper", "redecorated", "swap",
     "update_docs",
+    "wraps_own",
 ]  # fmt: skip
 
 FORWARD = "<live code: forwards to a newer definition>"
 """The file name of trampolines."""
 
 _ATOMS = (int, str, float, bool, bytes, type(None), tuple, frozenset)
+_STACKED = 6
+"""Decorators on one function that are looked through."""
 _TARGET = "the target"  # stands in the template's constants
 
 
@@ -147,6 +150,11 @@ def inner_functions(member: Any) -> Iterator[tuple[str, FunctionType]]:
             yield "function", member.func
 
 
+def wraps_own(wrapper: FunctionType, namespace: dict[str, Any]) -> bool:
+    """Tell whether a decorator's function from elsewhere holds one of this module."""
+    return _owned(wrapper.__dict__.get("__wrapped__"), namespace) or _wraps(wrapper, namespace)
+
+
 # Internals
 
 
@@ -184,6 +192,19 @@ def _same_cell(a: Any, b: Any) -> bool:
 
 def _owned(value: Any, namespace: dict[str, Any]) -> bool:
     return isinstance(value, FunctionType) and value.__globals__ is namespace
+
+
+def _wraps(wrapper: FunctionType, namespace: dict[str, Any], depth: int = 0) -> bool:
+    for cell in wrapper.__closure__ or ():
+        try:
+            content = cell.cell_contents
+        except ValueError:
+            continue
+        if _owned(content, namespace):
+            return True
+        if isinstance(content, FunctionType) and depth < _STACKED and _wraps(content, namespace, depth + 1):
+            return True
+    return False
 
 
 def _inside(wrapper: FunctionType, namespace: dict[str, Any]) -> FunctionType | None:

@@ -13,10 +13,10 @@ from __future__ import annotations
 import functools
 import gc
 from collections.abc import Callable, Iterable
-from types import FunctionType
+from types import FrameType, FunctionType
 from typing import Any
 
-from greenlet import greenlet
+from runtime import kernel
 
 __all__ = ["Heap", "instances_of"]
 
@@ -102,13 +102,13 @@ def instances_of(cls: type) -> list[Any]:
         for o in (holder, *gc.get_referents(holder)):
             if type(o) in wanted:
                 found[id(o)] = o
-        if isinstance(holder, greenlet):  # the frames of a stack that waits are no objects of the collector's
-            frame = holder.gr_frame
-            while frame is not None:
-                for o in frame.f_locals.values():
-                    if type(o) in wanted:
-                        found[id(o)] = o
-                frame = frame.f_back
+    for _, top in kernel.stacks():  # the frames of a stack that waits are no objects of the collector's
+        frame: FrameType | None = top
+        while frame is not None:
+            for o in frame.f_locals.values():
+                if type(o) in wanted:
+                    found[id(o)] = o
+            frame = frame.f_back
     return list(found.values())
 
 

@@ -109,7 +109,10 @@ class _Loader(importlib.machinery.SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
-        version, self._version = self._version, None  # the module keeps its loader: old code would stay with it
+        version, self._version = (
+            self._version,
+            None,
+        )  # the module keeps its loader: old code would stay with it
         if version is not None:
             self._importer.modules[module.__name__] = version
 

@@ -59,12 +59,13 @@ def merge_class(
     Raises LayoutChanged.
     """
     if issubclass(old, enum.Enum) and issubclass(new, enum.Enum):
-        merge_enum(commit, module, old, new, set_member)
+        merge_enum(commit, module, old, new, set_member, _lost(old, new) if gone is None else gone)
         return True
     if _layout(old) != _layout(new) or hasattr(new, "__struct_fields__"):
         alive = len(commit.heap.instances(old))
         if alive:
             raise LayoutChanged(module, old, alive)
+        _retarget(commit, module, old, new)
         commit.note(module, "replace", old.__qualname__)
         return False
     if type(old) is not type(new):
@@ -85,6 +86,8 @@ def merge_class(
     for name, value in list(new.__dict__.items()):
         if name in _OF_THE_TYPE or name in keep or type(value) is types.MemberDescriptorType:
             continue
+        if isinstance(value, types.MethodType) and value.__self__ is new:
+            value = types.MethodType(value.__func__, old)  # noqa: PLW2901
         set_member(commit, old, name, value)
     _fill_in(commit, old, fields)
     return True
@@ -114,8 +117,8 @@ def set_member(commit: Commit, cls: type, name: str, value: Any) -> None:
         set_name(value, cls, name)
 
 
-def become(commit: Commit, new: type, old: type) -> None:
-    """Registries that caught the throw-away class when it was made get the living one instead."""
+def become(commit: Commit, new: Any, old: Any) -> None:
+    """Registries that caught a throw-away class or function when it was made get the living one instead."""
     for holder in gc.get_referrers(new):
         if commit.journal.knows(holder):
             continue
@@ -123,7 +126,7 @@ def become(commit: Commit, new: type, old: type) -> None:
             for i, item in enumerate(holder):
                 if item is new:
                     commit.journal.item(holder, i, old)
-        elif type(holder) is dict and holder is not new.__dict__:
+        elif type(holder) is dict and holder is not getattr(new, "__dict__", None):
             for key, item in list(holder.items()):
                 if item is new:
                     commit.journal.item(holder, key, old)
@@ -191,12 +194,42 @@ def _lost(old: type, new: type) -> list[str]:
 
 
 def _adopt_cells(new: type, old: type) -> None:
-    """`super()` and `__class__` in the new class's methods mean the living class."""
-    for value in list(new.__dict__.values()):
+    """`super()` and `__class__` in the new class's methods, and what a decorator made for it, mean the living class."""
+    for cell in _cells(new):
+        if _content(cell) is new:
+            cell.cell_contents = old
+
+
+def _cells(cls: type) -> Iterable[Any]:
+    for value in list(cls.__dict__.values()):
         for _, fn in _with_wrapped(inner_functions(value)):
-            for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=False):
-                if name == "__class__":
-                    cell.cell_contents = old
+            yield from fn.__closure__ or ()
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return MISSING
+
+
+def _retarget(commit: Commit, module: str, old: type, new: type) -> None:
+    """A class that gives way to another: its methods, which others hold bound, run the new ones' code."""
+    for cell in {id(c): c for c in _cells(old)}.values():
+        if _content(cell) is old:
+            commit.journal.undo(setattr, cell, "cell_contents", old)
+            cell.cell_contents = new
+    for name, value in list(new.__dict__.items()):
+        current = old.__dict__.get(name)
+        if (
+            isinstance(current, FunctionType)
+            and isinstance(value, FunctionType)
+            and current.__module__ == module
+        ):
+            if not patch(commit, current, value):
+                forward(commit, current, value)
+        elif type(current) is type(value):
+            _settle_inside(commit, current, value)
 
 
 def _with_wrapped(functions: Iterable[tuple[str, FunctionType]]) -> Iterable[tuple[str, FunctionType]]:
@@ -251,6 +284,7 @@ def _fill_in(commit: Commit, cls: type, fields: list[dataclasses.Field[Any]]) ->
 def _replace(commit: Commit, module: str, old: type, new: type) -> None:
     """Bases cannot be assigned: move the subclasses, the instances, and whoever holds the class in a table."""
     sub: type
+    _retarget(commit, module, old, new)
     for sub in type.__subclasses__(old):
         if sub is not new:
             before = sub.__bases__

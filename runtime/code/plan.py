@@ -402,7 +402,9 @@ class _Comparison:
             member = living.__dict__.get(after.name)
             steps.append(self.step(before, after, member, f"{qualname}.{after.name}"))
         moved = (Verdict.EXECUTE, Verdict.ANNOTATE, Verdict.CLASS)
-        touched = [s.unit for s in steps if s.verdict in moved] + pairing.removed
+        touched = [
+            u for s in steps if s.verdict in moved for u in (s.unit, s.old) if u is not None
+        ] + pairing.removed
         rebuild = _header(was.node) != _header(unit.node) or is_made_from(living, unit.node, touched)
         rebuild = rebuild or any(s.class_plan is not None and s.class_plan.rebuild for s in steps)
         return ClassPlan(qualname, unit.node, steps, pairing.removed, rebuild, _together(pairing, steps))
@@ -439,6 +441,12 @@ def is_made_from(living: type, node: ast.ClassDef, touched: Sequence[Unit]) -> b
     )
     if not transformed:
         return False
+    if (
+        hasattr(living, "__dataclass_fields__")
+        and ast.get_docstring(node) is None
+        and any(u.is_text for u in touched)
+    ):
+        return True  # a dataclass without a docstring is given one
     return any(
         not (unit.is_function or unit.is_class or unit.is_text) or not _SHAPING.isdisjoint(unit.names)
         for unit in touched

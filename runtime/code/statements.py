@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import ast
 import functools
+import sys
 from collections.abc import Collection, Sequence
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import codes, syntax
-from .merge import merge_class
-from .functions import forward, patch, redecorated
+from .merge import become, merge_class
+from .functions import forward, patch, redecorated, wraps_own
 from .journal import MISSING
 from .spread import propagate
 from .units import Unit
@@ -118,7 +119,7 @@ def settle(
     commit: Commit, version: ModuleVersion, unit: Unit, name: str, old: Any, new: Any, namespace: dict[str, Any]
 ) -> None:  # fmt: skip
     """`name` meant `old`, and the statement has bound it to `new`: decide which of them stays, and tell who else has it."""
-    if _settle_function(commit, version.name, name, old, new, namespace):
+    if _settle_function(commit, version.name, unit, name, old, new, namespace):
         return
     if isinstance(old, type) and isinstance(new, type) and old.__qualname__ == new.__qualname__:
         if old.__module__ == new.__module__ == version.name and (unit.is_assignment or unit.is_class):
@@ -133,9 +134,6 @@ def settle(
         namespace[name] = old
         commit.mark(version.name, name)
         return
-    elif isinstance(old, _LRU) and isinstance(new, _LRU) and _settle_cache(commit, old, new, namespace):
-        namespace[name] = old
-        return
     if type(old) is type(new) and isinstance(old, _ATOMS) and old == new:
         return
     commit.mark(version.name, name, replaced=isinstance(old, type) and isinstance(new, type))
@@ -146,21 +144,20 @@ def settle(
 
 
 def _settle_function(
-    commit: Commit, module: str, name: str, old: Any, new: Any, namespace: dict[str, Any]
+    commit: Commit, module: str, unit: Unit, name: str, old: Any, new: Any, namespace: dict[str, Any]
 ) -> bool:
+    """Return whether the old thing is a function (or a cache around one) that now does what the new one does."""
+    if isinstance(old, _LRU):
+        return _settle_cache(commit, module, name, old, new, namespace)
     if not isinstance(old, FunctionType):
         return False
     if isinstance(new, FunctionType) and redecorated(commit, old, new, namespace):
-        namespace[name] = old
+        _stay(commit, unit, name, old, new, namespace)
         return True
-    if old.__globals__ is not namespace:  # another module's function under a name here: it was not edited
-        return False
-    if isinstance(new, FunctionType) and new.__globals__ is namespace:
-        if not patch(commit, old, new):
-            forward(commit, old, new)
-            old.__doc__, old.__annotations__ = new.__doc__, new.__annotations__
-            old.__dict__.update(new.__dict__)
-        namespace[name] = old  # the old one is what others hold
+    if old.__globals__ is not namespace and not (unit.is_function and wraps_own(old, namespace)):
+        return False  # another module's function under a name here: it was not edited
+    if isinstance(new, FunctionType) and new.__globals__ is namespace and patch(commit, old, new):
+        _stay(commit, unit, name, old, new, namespace)
         return True
     forward(commit, old, new)
     commit.mark(module, name)
@@ -168,18 +165,38 @@ def _settle_function(
     return True
 
 
-def _settle_cache(commit: Commit, old: Any, new: Any, namespace: dict[str, Any]) -> bool:
-    """Two functools caches: let the old one hold the new function; False if it was given another size."""
-    before, after = old.__wrapped__, new.__wrapped__
-    if (
-        isinstance(before, FunctionType)
-        and isinstance(after, FunctionType)
-        and before.__globals__ is namespace
-    ):
-        if not patch(commit, before, after):
-            forward(commit, before, after)
-        old.cache_clear()
-        return old.cache_parameters() == new.cache_parameters()  # type: ignore[no-any-return]
+def _stay(commit: Commit, unit: Unit, name: str, old: Any, new: Any, namespace: dict[str, Any]) -> None:
+    """The old function is what others hold: it keeps the name, also where a decorator has put the new one."""
+    namespace[name] = old
+    if getattr(unit.node, "decorator_list", None) and sys.getrefcount(new) > _UNHELD:
+        become(commit, new, old)
+
+
+_UNHELD = 5
+"""References to a function that nobody but the callers of `_stay` has."""
+
+
+def _settle_cache(
+    commit: Commit, module: str, name: str, old: Any, new: Any, namespace: dict[str, Any]
+) -> bool:
+    """A functools cache holds the new function from now on; it keeps the name, unless it has another size or goes."""
+    before, after = old.__wrapped__, new.__wrapped__ if isinstance(new, _LRU) else new
+    if not (isinstance(before, FunctionType) and before.__globals__ is namespace):
+        return False
+    patched = isinstance(after, FunctionType) and patch(commit, before, after)
+    if not patched:
+        forward(commit, before, after)
+    old.cache_clear()
+    if isinstance(new, _LRU) and old.cache_parameters() == new.cache_parameters():
+        namespace[name] = old
+        return True
+    if patched and not isinstance(
+        new, _LRU
+    ):  # the cache is gone, and the function inside is what the name means
+        namespace[name] = before
+        commit.mark(module, name)
+        propagate(commit, module, name, old, before)
+        return True
     return False
 
 

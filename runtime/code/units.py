@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict, deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 from . import syntax
 
-__all__ = ["Pairing", "Unit", "pair", "units_of"]
+__all__ = ["Pairing", "Unit", "pair", "unannotated", "units_of"]
 
 
 _SLICE = 4
@@ -137,6 +137,21 @@ def pair(old: Sequence[Unit], new: Sequence[Unit], pause: Callable[[], None] | N
     take(lambda unit: (unit.kind, unit.name) if unit.name else None)
     take(lambda unit: unit.name or None)
     return Pairing([(found.get(id(unit)), unit) for unit in new], left)
+
+
+def unannotated(old: Iterable[Unit], new: Iterable[Unit]) -> set[str]:
+    """Return the names that have an annotation in the old statements and none in the new."""
+    return _annotated(old) - _annotated(new)
+
+
+def _annotated(units: Iterable[Unit]) -> set[str]:
+    return {
+        node.target.id
+        for unit in units
+        if not (unit.is_function or unit.is_class)
+        for node in ast.walk(unit.node)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
 
 
 def _text(node: ast.stmt, lines: Sequence[bytes]) -> str:
