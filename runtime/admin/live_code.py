@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from runtime import code, kernel
+from runtime.code.errors import Refused
 from runtime.code.plan import Plan
 from runtime.code.release_log import Release, ReleaseLog
 from runtime.code.roots import Roots
 from runtime.code.subjects import Subjects
+from runtime.kernel import NOPROC, CallError
 
 __all__ = ["LiveCode"]
+
+T = TypeVar("T")
 
 _SLICE = 1_000
 """Processes looked at in one turn of the scheduler."""
@@ -27,12 +31,12 @@ class LiveCode:
         self.roots = roots
 
     def current(self) -> Release:
-        """Return the release that runs."""
-        return code.current()
+        """Return the release that runs. Raises Refused, as all of them, when the code server has ended."""
+        return _asked(code.current)
 
     def status(self) -> dict[str, Any]:
         """Return what the code server is at; `probation` is empty when there is none."""
-        now = code.status()
+        now = _asked(code.status)
         return {
             "mode": now.mode, "busy": now.busy, "waiting": list(now.waiting), "probation": now.probation or {},
             "alarmed": now.alarmed,
@@ -48,19 +52,19 @@ class LiveCode:
         progress: Callable[..., None],
     ) -> Release:
         """Make `sources` live if `base` still runs when its turn comes. Raises Refused."""
-        return code.push(sources, base=base, by=by, note=note, progress=progress)
+        return _asked(code.push, sources, base=base, by=by, note=note, progress=progress)
 
     def rollback(self, release: int | None, *, by: str, progress: Callable[..., None]) -> Release:
         """Go back to the release with that number, or to the one before. Raises Refused."""
-        return code.rollback(release, by=by, progress=progress)
+        return _asked(code.rollback, release, by=by, progress=progress)
 
     def confirm(self) -> Release:
         """End the probation: the release that runs is good."""
-        return code.confirm()
+        return _asked(code.confirm)
 
     def plan(self, sources: Mapping[str, str | None], *, base: str) -> dict[str, Any]:
         """Return what a push would change, as plain values: modules, names, and how many processes migrate."""
-        plan = code.plan(sources, base=base)
+        plan = _asked(code.plan, sources, base=base)
         told = {*plan.modules, *plan.added, *plan.deleted}
         return {
             "modules": list(plan.modules),
@@ -74,6 +78,19 @@ class LiveCode:
 
 
 # Internals
+
+
+def _asked(fn: Callable[..., T], *args: Any, **options: Any) -> T:
+    try:
+        return fn(*args, **options)
+    except CallError as error:
+        if error.reason != NOPROC:
+            raise
+        raise Refused(
+            "the code server of this node has ended",
+            kind="error",
+            hint="the node's log says why; a restart brings it back",
+        ) from None
 
 
 def _concerned(plan: Plan, module: str) -> int:

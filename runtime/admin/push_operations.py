@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.admin.live_code import LiveCode
-from runtime.admin.operations import Denied, Operations, Request
+from runtime.admin.operations import Denied, Handler, Operations, Request
 from runtime.code.blobs import BlobDamaged
 from runtime.code.bundle import (
     RUNTIME_VERSION,
@@ -68,18 +68,19 @@ class PushOperations:
 
     def add_to(self, table: Operations) -> None:
         """Put them into the table."""
-        table.add("status", self.status, doc="the running release, its files, and what a bundle must fit")
-        table.add("texts", self.texts, doc="texts of a release: {release, paths}")
-        table.add("plan", self.plan, doc="what a bundle would change: {bundle}")
-        table.add("push", self.push, changes=True, doc="make a bundle live: {bundle}")
-        table.add("follow", self.follow, doc="wait for the end of a release's probation: {number}")
-        table.add("releases", self.releases, doc="the releases that are kept: {limit}")
-        table.add("show", self.show, doc="one release: {release}")
-        table.add("diff", self.diff, doc="the difference of two releases: {old, new}")
-        table.add("rollback", self.rollback, changes=True, doc="go back: {release, order}")
-        table.add(
-            "confirm", self.confirm, changes=True, doc="end the probation: the release is good: {order}"
-        )
+        for name, handler, changes, doc in (
+            ("status", self.status, False, "the running release, its files, and what a bundle must fit"),
+            ("releases", self.releases, False, "the releases that are kept: {limit}"),
+            ("show", self.show, False, "one release: {release}"),
+            ("diff", self.diff, False, "the difference of two releases: {old, new}"),
+            ("texts", self.texts, False, "texts of a release: {release, paths}"),
+            ("plan", self.plan, False, "what a bundle would change: {bundle}"),
+            ("push", self.push, True, "make a bundle live: {bundle}"),
+            ("follow", self.follow, False, "wait for the end of a release's probation: {number}"),
+            ("rollback", self.rollback, True, "go back: {release, order}"),
+            ("confirm", self.confirm, True, "end the probation, the release is good: {order}"),
+        ):
+            table.add(name, _answering(handler), changes=changes, doc=doc)
 
     # looking
 
@@ -130,19 +131,13 @@ class PushOperations:
         old = _before(self._code.log, new) if wanted is None else self._find(wanted)
         if old is None:
             raise Denied("unknown", f"there is no release before {new}")
-        try:
-            return {"old": as_map(old), "new": as_map(new), "files": _aside(self._code.log.diff, old, new)}
-        except BlobDamaged as error:
-            raise Denied("damaged", str(error)) from None
+        return {"old": as_map(old), "new": as_map(new), "files": _aside(self._code.log.diff, old, new)}
 
     def texts(self, request: Request) -> dict[str, str | None]:
         """Return texts of a release by path; None for a file that it has not."""
         release = self._find(request.arg("release", (str, int)))
         wanted = request.arg("paths", list)
-        try:
-            found = _aside(self._code.log.sources, release, wanted)
-        except BlobDamaged as error:
-            raise Denied("damaged", str(error)) from None
+        found = _aside(self._code.log.sources, release, wanted)
         return {path: found.get(path) for path in wanted if isinstance(path, str)}
 
     # acting
@@ -151,10 +146,7 @@ class PushOperations:
         """Check a bundle as `push` does and say what it would change; nothing does."""
         opened = self._open(request, "stage")
         request.progress("checked", files=len(opened.sources), key=opened.key.name)
-        try:
-            plan = self._code.plan(opened.sources, base=opened.manifest.base)
-        except Refused as refused:
-            raise _denied(refused) from None
+        plan = self._code.plan(opened.sources, base=opened.manifest.base)
         return {"release": opened.manifest.release, **plan}
 
     def push(self, request: Request) -> dict[str, Any]:
@@ -165,12 +157,9 @@ class PushOperations:
             raise Denied("replay", "this bundle has been used already: make a new one")
         request.progress("checked", files=len(opened.sources), key=opened.key.name)
         by = f"{manifest.author or opened.key.name} (key {opened.key.name}), {request.who}"
-        try:
-            release = self._code.push(
-                opened.sources, base=manifest.base, by=by, note=manifest.note, progress=request.progress
-            )
-        except Refused as refused:
-            raise _denied(refused) from None
+        release = self._code.push(
+            opened.sources, base=manifest.base, by=by, note=manifest.note, progress=request.progress
+        )
         request.what = f"{release.id} (#{release.number}) by the key {opened.key.name}"
         return as_map(release)
 
@@ -195,22 +184,16 @@ class PushOperations:
         by = self._authority(request, "rollback", wanted)
         target = self._find(wanted) if wanted else None
         request.what = f"{target.id} (#{target.number})" if target is not None else "the one before"
-        try:
-            release = self._code.rollback(
-                target.number if target is not None else None, by=by, progress=request.progress
-            )
-        except Refused as refused:
-            raise _denied(refused) from None
+        release = self._code.rollback(
+            target.number if target is not None else None, by=by, progress=request.progress
+        )
         request.what = f"{release.id} (#{release.number}), {by}"
         return as_map(release)
 
     def confirm(self, request: Request) -> dict[str, Any]:
         """End the probation of the running release: it is good."""
         by = self._authority(request, "confirm", "")
-        try:
-            release = self._code.confirm()
-        except Refused as refused:
-            raise _denied(refused) from None
+        release = self._code.confirm()
         request.what = f"{release.id} (#{release.number}), {by}"
         return as_map(release)
 
@@ -218,15 +201,10 @@ class PushOperations:
 
     def _open(self, request: Request, role: str) -> Opened:
         data = request.arg("bundle", bytes)
-        try:
-            opened: Opened = _aside(self._unpack, data, role)
-            manifest = opened.manifest
-            request.what = f"{manifest.release} on {manifest.base} by the key {opened.key.name}"
-            self._fit(opened)
-        except BadBundle as bad:
-            raise Denied(bad.kind, str(bad)) from None
-        except KeyProblem as problem:
-            raise Denied("key", f"the node's own list of keys is wrong: {problem}") from None
+        opened: Opened = _aside(self._unpack, data, role)
+        manifest = opened.manifest
+        request.what = f"{manifest.release} on {manifest.base} by the key {opened.key.name}"
+        self._fit(opened)
         return opened
 
     def _unpack(self, data: bytes, role: str) -> Opened:
@@ -277,17 +255,12 @@ class PushOperations:
                 return str(request.who)
             raise Denied("signature", f"from another machine, {wish} needs an order signed by a key")
         log = self._code.log
-        try:
-            order, key = unpack_order(data, _aside(self._keys), limits=self._settings.limits)
-            if (order.order, order.release) != (wish, self._find(release).id if release else ""):
-                raise BadBundle("signature", "what was signed is another wish than what was asked")
-            running = self._code.current()
-            if running.id != order.base:
-                raise self._other_base(running, order.base)
-        except BadBundle as bad:
-            raise Denied(bad.kind, str(bad)) from None
-        except KeyProblem as problem:
-            raise Denied("key", f"the node's own list of keys is wrong: {problem}") from None
+        order, key = unpack_order(data, _aside(self._keys), limits=self._settings.limits)
+        if (order.order, order.release) != (wish, self._find(release).id if release else ""):
+            raise BadBundle("signature", "what was signed is another wish than what was asked")
+        running = self._code.current()
+        if running.id != order.base:
+            raise self._other_base(running, order.base)
         if not _aside(log.use_nonce, order.nonce):
             raise Denied("replay", "this order has been used already: make a new one")
         return f"key {key.name}, {request.who}"
@@ -296,10 +269,7 @@ class PushOperations:
         return allowed_keys(self._settings.allowed, self._settings.keys)
 
     def _find(self, ref: str | int) -> Release:
-        try:
-            return self._code.log.find(ref)
-        except UnknownRelease as error:
-            raise Denied("unknown", str(error)) from None
+        return self._code.log.find(ref)
 
 
 # API
@@ -315,6 +285,29 @@ def as_map(release: Release) -> dict[str, Any]:
 
 
 # Internals
+
+
+def _answering(handler: Handler) -> Handler:
+    """What the rooms below raise becomes the answer that it is."""
+
+    def answering(request: Request) -> Any:
+        try:
+            return handler(request)
+        except Refused as refused:
+            more = {"module": refused.module, "line": refused.line, "reason": refused.reason}
+            raise Denied(refused.kind, str(refused), more) from None
+        except BadBundle as bad:
+            raise Denied(bad.kind, str(bad)) from None
+        except KeyProblem as problem:
+            raise Denied("key", f"the node's own list of keys is wrong: {problem}") from None
+        except UnknownRelease as error:
+            raise Denied("unknown", str(error)) from None
+        except BlobDamaged as error:
+            raise Denied("damaged", str(error)) from None
+        except OSError as error:
+            raise Denied("disk", f"the release log cannot be written: {error}") from None
+
+    return answering
 
 
 def _aside(fn: Callable[..., Any], *args: Any) -> Any:
@@ -350,8 +343,3 @@ def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
         if old.get(path) != new.get(path):
             found[path] = "added" if path not in old else "deleted" if path not in new else "changed"
     return found
-
-
-def _denied(refused: Refused) -> Denied:
-    more = {"module": refused.module, "line": refused.line, "reason": refused.reason}
-    return Denied(refused.kind, str(refused), more)

@@ -123,7 +123,7 @@ class Report:
         text = f"release {release['id']} (#{release['number']})" + (f" in {_seconds(took)}" if took else "")
         if migrated:
             text += f", {migrated} process{'es' * (migrated != 1)} migrated"
-        self.line("live", text, "32;1")
+        self.line("live", text + (", on probation" if release["result"] == "probation" else ""), "32;1")
 
     def release(self, release: Mapping[str, Any]) -> None:
         """What became of a release."""
@@ -216,7 +216,7 @@ def _checked(facts: Mapping[str, Any]) -> str:
 
 def _planned(facts: Mapping[str, Any]) -> str:
     files = facts.get("files", 0)
-    return f"what {files} file{'s' * (files != 1)} change"
+    return f"what {files} file{'s change' if files != 1 else ' changes'}"
 
 
 def _probation(facts: Mapping[str, Any]) -> str:
