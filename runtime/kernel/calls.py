@@ -62,17 +62,21 @@ class CallTimeout(CallError):
     """A call got no answer within its `seconds`. The callee may still do the work; its answer vanishes.
 
     `request` is what was asked; the message shows the beginning of it, as OTP's `{timeout, {gen_server, call, _}}` does.
+    `idle`: the callee had nothing left to do by then, so it did take the request: one of its branches does not answer, or
+    it keeps the call for later (a postponed one, too; or all, while it is suspended).
     """
 
-    def __init__(self, dest: Any, request: Any, seconds: float | None) -> None:
+    def __init__(self, dest: Any, request: Any, seconds: float | None, idle: bool = False) -> None:
         super().__init__(TIMEOUT_REASON, dest)
-        self.args = (dest, request, seconds)  # what it is made from again, by copy and pickle
+        self.args = (dest, request, seconds, idle)  # what it is made from again, by copy and pickle
         self.request = request
         self.seconds = seconds
+        self.idle = idle
 
     def __str__(self) -> str:
         limit = "in time" if self.seconds is None else f"within {self.seconds:g} s"
-        return f"call to {self.dest!r} got no answer {limit} (timeout); the request: {_brief(self.request)}"
+        idle = "; the callee is idle: it took the request, and did not answer it" if self.idle else ""
+        return f"call to {self.dest!r} got no answer {limit} (timeout); the request: {_brief(self.request)}{idle}"
 
 
 class Call:
@@ -106,7 +110,9 @@ class Call:
 
     def timed_out(self) -> None:
         """The time limit is over: settle the call, if it is open."""
-        self._fail(CallTimeout(self.dest, self.request, self.due))
+        dest: Any = self.dest
+        idle = dest.__class__ is Process and dest.g is None and dest.q is None and not dest.cur
+        self._fail(CallTimeout(dest, self.request, self.due, idle))
 
     def _fail(self, error: CallError) -> None:
         p = self.process
@@ -275,7 +281,8 @@ def request(dest: Any, request: Any, label: Any = None) -> Request:
 def wait_response(request: Request, timeout: float | None = None) -> Any:
     """Wait for the answer. Returns it, or TIMEOUT after `timeout` seconds; the request then stays open.
 
-    Raises CallError if the request failed.
+    Raises CallError if the request failed. If something else ends the wait (a gevent.Timeout), the request stays open; an
+    answer that came at that very moment is a message.
     """
     p = self_()
     me = getcurrent()
@@ -290,6 +297,11 @@ def wait_response(request: Request, timeout: float | None = None) -> Any:
                 return TIMEOUT
             p.wait = request
             suspend(p, me)
+    except BaseException:
+        # Settled for one who was waiting, hence without a message, and then he was interrupted before he could run.
+        if request.process is None and not request.delivered:
+            request._arrived(p)
+        raise
     finally:
         if timer is not None:
             timer.cancel()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from .reports import format_term
 
@@ -171,7 +171,7 @@ class BadReturnValue(_Value):
 
     _note: str
 
-    def __new__(cls, value: Any, note: str = "") -> BadReturnValue:
+    def __new__(cls, value: Any, note: str = "") -> Self:
         self = super().__new__(cls, value)
         self._note = note
         return self

@@ -31,7 +31,7 @@ Kinds of event (`kind`): the open Call, to be answered by Reply(kind, value) or 
 "internal", which NextEvent inserts; "timeout", "state_timeout", ("timeout", name); "enter".
 
 `Reply` and `Stop` are those of this module. A GenServer's Reply carries no call, so it is refused here as a bad action or
-result; its Stop is taken, as one without replies.
+result; its Stop is taken, and its `reply` answers the call being handled.
 
 A callback returns None, Keep, NextState, Repeat or Stop, with actions: see `state_machine_actions`. In which order
 events happen: see `state_machine_engine`. The state is read as `self.state`. A machine that waits is two small objects
@@ -42,8 +42,9 @@ The debug options of `sys` see, besides messages, the machine's own events as In
 Where this differs from OTP: data changed before a callback raises stay changed; a raised exception never counts as a
 returned value (no `throw`); states are compared by `==`; a state without a method is refused when it is entered, not at
 its first event; a call whose caller no longer waits is skipped, also when it was postponed; None (no branch taken) is
-Keep, so end a `match` with `self.unhandled`, by which an info event is a warning and any other event a crash; there is
-no change of the callback module from within; hibernation is a status only.
+Keep, so end a `match` with `self.unhandled`, by which an info event is a warning and any other event a crash (a call that
+no branch answers is not logged: it may be answered later; if it is not, its caller's CallTimeout says that the callee is
+idle); there is no change of the callback module from within; hibernation is a status only.
 
 Source: OTP gen_statem; gen_statem_SUITE.
 """
@@ -57,17 +58,13 @@ from runtime import kernel
 from runtime.kernel import Call, Cast, Exit, Name, Process, ProcessExit, Ref
 
 from . import proc_lib
-from .outcome import Fail, Ignore, Undefined
+from .child_spec import ChildSpec, Restart, Shutdown, class_spec
+from .outcome import Fail, Ignore, MayBeNone, Undefined
 from .state_machine_actions import (
     CAST,
     ENTER,
     INFO,
     Action,
-    BadActionFromStateFunction,
-    BadReplyAction,
-    BadReturnFromStateFunction,
-    BadStateEnterAction,
-    BadStateEnterReturn,
     EventKind,
     EventTimeout,
     Hibernate,
@@ -81,9 +78,17 @@ from .state_machine_actions import (
     Result,
     StateTimeout,
     Stop,
-    UnhandledEvent,
 )  # fmt: skip
 from .state_machine_engine import admit, check_state, enter_first, failed, finish, go_on, special, system
+from .state_machine_errors import (
+    BadActionFromStateFunction,
+    BadReplyAction,
+    BadReturnFromStateFunction,
+    BadStateEnterAction,
+    BadStateEnterReturn,
+    UnhandledEvent,
+    UnknownState,
+)  # fmt: skip
 from .state_machine_record import Due, Engine, Inner, Postponed
 from .state_machine_report import fields, report_unhandled, set_fields, status_of
 from .sys import SystemRequest
@@ -94,7 +99,7 @@ __all__ = [
     "Action", "BadActionFromStateFunction", "BadReplyAction", "BadReturnFromStateFunction", "BadStateEnterAction",
     "BadStateEnterReturn", "Call", "EventKind", "EventTimeout", "Fail", "GenStateMachine", "Hibernate", "Ignore", "Inner", "Keep",
     "NamedTimeout", "NextEvent", "NextState", "Postpone", "Postponed", "Repeat", "Reply", "Result", "StateTimeout", "Stop",
-    "UnhandledEvent", "enter_loop",
+    "UnhandledEvent", "UnknownState", "enter_loop",
 ]  # fmt: skip
 
 # --------------------------------------------------------------------------------------------------------- types
@@ -138,11 +143,11 @@ class GenStateMachine:
     def start_link(
         cls, *args: Any, name: Name | None = None, timeout: float | None = None,
         options: Mapping[str, Any] | None = None, debug: Iterable[DebugOption] | None = None,
-    ) -> Process | None:  # fmt: skip
+    ) -> Process | MayBeNone:  # fmt: skip
         """Start a machine linked to the caller, its parent; wait until `init(*args)` has run.
 
         The first state's enter call comes after that. Blocks at most `timeout` seconds (None: for ever). Returns the
-        pid, or None when init returned Ignore(). `options`: further ones of spawn (priority, watermarks, label). `debug`:
+        pid, or None when init returned Ignore() (see MayBeNone). `options`: further ones of spawn (priority, watermarks, label). `debug`:
         what of it to trace, log, count from the first message on (see sys_start).
 
         Raises StartError or AlreadyStarted: as GenServer.start_link. Source: OTP gen_statem:start_link/4.
@@ -153,7 +158,7 @@ class GenStateMachine:
     def start(
         cls, *args: Any, name: Name | None = None, timeout: float | None = None,
         options: Mapping[str, Any] | None = None, debug: Iterable[DebugOption] | None = None,
-    ) -> Process | None:  # fmt: skip
+    ) -> Process | MayBeNone:  # fmt: skip
         """As start_link, without link or parent."""
         return _start(cls, args, name, timeout, options, debug, link=False)
 
@@ -161,11 +166,21 @@ class GenStateMachine:
     def start_monitor(
         cls, *args: Any, name: Name | None = None, timeout: float | None = None,
         options: Mapping[str, Any] | None = None, debug: Iterable[DebugOption] | None = None,
-    ) -> tuple[Process, Ref] | None:  # fmt: skip
+    ) -> tuple[Process, Ref] | MayBeNone:  # fmt: skip
         """As start, and monitor the machine: returns (pid, ref), or None when ignored."""
         refs: list[Ref] = []
         pid = _start(cls, args, name, timeout, options, debug, link=False, refs=refs)
         return None if pid is None else (pid, refs[0])
+
+    @classmethod
+    def child_spec(
+        cls, *args: Any, id: Hashable = None, restart: Restart = "permanent", shutdown: Shutdown = None,
+        significant: bool = False, **start: Any,
+    ) -> ChildSpec:  # fmt: skip
+        """Return the spec of a child that `start_link(*args, **start)` starts: as GenServer.child_spec."""
+        return class_spec(
+            cls, args, start, id=id, restart=restart, shutdown=shutdown, significant=significant
+        )
 
     # ----------------------------------------------------------------------------------------------- callbacks
 

@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 from runtime.kernel import Call
 
 from . import outcome
 
 __all__ = [
-    "ACTIONS", "CAST", "ENTER", "EVENT_TIMEOUT", "INFO", "INTERNAL", "NAMED_TIMEOUT", "STATE_TIMEOUT", "TIMEOUTS",
-    "Action", "BadActionFromStateFunction", "BadReplyAction", "BadReturnFromStateFunction", "BadStateEnterAction",
-    "BadStateEnterReturn", "EventKind", "EventTimeout", "Hibernate", "Keep", "NamedTimeout", "NextEvent", "NextState",
-    "Postpone", "Repeat", "Reply", "Result", "StateTimeout", "Stop", "UnhandledEvent",
+    "ACTIONS", "CAST", "ENTER", "EVENT_TIMEOUT", "INFO", "INTERNAL", "NAMED_TIMEOUT", "RESULTS", "STATE_TIMEOUT", "TIMEOUTS",
+    "Action", "EventKind", "EventTimeout", "Hibernate", "Keep", "NamedTimeout", "NextEvent", "NextState", "Postpone", "Repeat",
+    "Reply", "Result", "StateTimeout", "Stop",
 ]  # fmt: skip
 
 # --------------------------------------------------------------------------------------------------- kinds of event
@@ -101,6 +100,7 @@ class Stop(outcome.Stop):
 
 
 Result = Keep | Repeat | NextState | Stop | None
+RESULTS: Final = frozenset({Keep, Repeat, NextState, Stop})
 
 # ---------------------------------------------------------------------------------------------------------- actions
 
@@ -267,49 +267,6 @@ class NamedTimeout(_Timeout):
 Action = Reply | Postpone | Hibernate | NextEvent | EventTimeout | StateTimeout | NamedTimeout
 TIMEOUTS: Final = frozenset({EventTimeout, StateTimeout, NamedTimeout})
 ACTIONS: Final = frozenset({Reply, Postpone, Hibernate, NextEvent, *TIMEOUTS})
-
-# ----------------------------------------------------------------------------------------------------------- errors
-
-
-class BadReturnFromStateFunction(NamedTuple):
-    """Exit reason: a callback returned `value`, which is no result, or goes to what can be no state."""
-
-    value: Any
-
-
-class BadActionFromStateFunction(NamedTuple):
-    """Exit reason: a result has an `action` that is none."""
-
-    action: Any
-
-
-class BadReplyAction(NamedTuple):
-    """Exit reason: a Stop has something among its replies that is no Reply to a Call."""
-
-    action: Any
-
-
-class BadStateEnterReturn(NamedTuple):
-    """Exit reason: an enter call returned `value`: a change of state, or no result."""
-
-    value: Any
-
-
-class BadStateEnterAction(NamedTuple):
-    """Exit reason: an enter call asked for an `action` it may not: to postpone, or to insert an event."""
-
-    action: Any
-
-
-class UnhandledEvent(NotImplementedError):
-    """An event came that the machine does not handle in its state, and no mere message (OTP: function_clause)."""
-
-    def __init__(self, machine: Any, kind: EventKind) -> None:
-        cls = type(machine)
-        word = "call" if isinstance(kind, Call) else kind if isinstance(kind, str) else kind[0]
-        super().__init__(f"{cls.__module__}.{cls.__qualname__} handles no such {word} event in its state")
-        self.kind = word
-
 
 # -------------------------------------------------------------------------------------------------------- internals
 

@@ -44,7 +44,7 @@ from runtime.kernel import (
 )  # fmt: skip
 
 from . import outcome, proc_lib
-from .outcome import UNSET, BadReturnValue, Fail, Ignore, Undefined
+from .outcome import UNSET, Fail, Ignore
 from .proc_lib import Acknowledged, Failed
 from .state_machine_actions import (
     CAST,
@@ -54,11 +54,6 @@ from .state_machine_actions import (
     INTERNAL,
     STATE_TIMEOUT,
     TIMEOUTS,
-    BadActionFromStateFunction,
-    BadReplyAction,
-    BadReturnFromStateFunction,
-    BadStateEnterAction,
-    BadStateEnterReturn,
     Hibernate,
     Keep,
     NextEvent,
@@ -66,6 +61,16 @@ from .state_machine_actions import (
     Postpone,
     Repeat,
     Reply,
+)  # fmt: skip
+from .state_machine_errors import (
+    UnknownState,
+    bad_action,
+    bad_enter_action,
+    bad_enter_return,
+    bad_first_return,
+    bad_reply,
+    bad_return,
+    bad_state,
 )  # fmt: skip
 from .state_machine_record import Due, Engine, Event, Inner, Postponed
 from .state_machine_report import report_failure
@@ -80,6 +85,10 @@ __all__ = [
 
 BATCH = 64
 """Events of its own that a machine may handle before other processes get their turn."""
+_FIRST: Event = (INTERNAL, "init", False)
+"""What is being handled while init's actions are carried out."""
+_FIRST_ENTER: Event = (INTERNAL, "init", False)
+"""The same, in the first state's enter call."""
 
 # --------------------------------------------------------------------------------------------------------- types
 
@@ -130,15 +139,15 @@ def begin(machine: GenStateMachine, process: Process, engine: Engine, call: Call
     if kind is Ignore or kind is Fail:
         reply(call, Failed(result if kind is Ignore else result.reason))
         raise _Ended(NORMAL)
-    reason = result.reason if isinstance(result, outcome.Stop) else BadReturnValue(result)
+    reason = result.reason if isinstance(result, outcome.Stop) else bad_first_return(machine, result)
     proc_lib.report_crash(process, reason)
     raise _Ended(reason)
 
 
 def enter_first(machine: GenStateMachine, process: Process, engine: Engine, first: NextState) -> None:
     """Make the first enter call and do the first actions. `first.state` is in force already."""
-    engine.current = (INTERNAL, "init", False)
-    plan = _collect(machine, process, engine, None, first.actions)
+    engine.current = _FIRST
+    plan = _collect(machine, process, engine, None, first.actions, first.state)
     if engine.enters:
         plan = _enter(machine, process, engine, plan, machine._machine_state)
     _settle(process, engine, None, plan, changed=False)
@@ -257,7 +266,7 @@ def check_state(machine: GenStateMachine, engine: Engine, state: Any) -> None:
         if state in machine._reserved:
             raise ValueError(f"{state!r} can be no state with a method: GenStateMachine itself has that name")
         if not callable(getattr(type(machine), state, None)):
-            raise Undefined(machine, state)
+            raise UnknownState(machine, state)
         return
     if not engine.by_name:
         try:
@@ -266,7 +275,7 @@ def check_state(machine: GenStateMachine, engine: Engine, state: Any) -> None:
             pass
         else:
             return
-    raise ProcessExit(BadReturnFromStateFunction(NextState(state)))
+    raise ProcessExit(bad_state(machine, state, by_name=engine.by_name))
 
 
 # ----------------------------------------------------------------------------------------------------- internals
@@ -344,8 +353,8 @@ def _transition(
     elif sort is Repeat:
         enter = True
     elif sort is not Keep:
-        _stop_or_bad(machine, process, engine, event, result, BadReturnFromStateFunction)
-    plan = _collect(machine, process, engine, None, result.actions)
+        _stop_or_bad(machine, process, engine, event, result)
+    plan = _collect(machine, process, engine, None, result.actions, old)
     if enter and engine.enters:
         plan = _enter(machine, process, engine, plan, old)
     if engine.debug is not None and plan is not None and plan.postpone:
@@ -359,18 +368,21 @@ def _enter(
 ) -> _Plan | None:
     """Make the enter call of the present state, again for as long as it wants to be repeated."""
     count = 0
+    state = machine._machine_state
+    if engine.current is _FIRST:
+        engine.current = _FIRST_ENTER
     while True:
         result = _ask(machine, engine, ENTER, old)
         if result is None:
             return plan
         sort = result.__class__
         if sort is NextState:
-            state = machine._machine_state
             if not (result.state is state or result.state == state):
-                finish(machine, process, engine, BadStateEnterReturn(result), engine.current)
+                bad = bad_enter_return(machine, _callback(engine, state), result)
+                finish(machine, process, engine, bad, engine.current)
         elif sort is not Keep and sort is not Repeat:
-            _stop_or_bad(machine, process, engine, engine.current, result, BadStateEnterReturn)
-        plan = _collect(machine, process, engine, plan, result.actions, entering=True)
+            _stop_or_bad(machine, process, engine, engine.current, result, entering=True)
+        plan = _collect(machine, process, engine, plan, result.actions, state, entering=True)
         if sort is not Repeat:
             return plan
         count += 1
@@ -380,14 +392,18 @@ def _enter(
 
 def _collect(
     machine: GenStateMachine, process: Process, engine: Engine, plan: _Plan | None, actions: Iterable[Any],
-    *, entering: bool = False,
+    state: Any, *, entering: bool = False,
 ) -> _Plan | None:  # fmt: skip
-    """Go through actions: send the replies, note the rest in the plan, which is made when it is needed."""
+    """Go through actions: send the replies, note the rest in the plan, which is made when it is needed.
+
+    `state`: the one whose callback returned them, which is not the present one after a change.
+    """
     for action in actions:
         sort = action.__class__
         if sort is Reply:
             if action.call.__class__ is not Call:
-                _bad_action(machine, process, engine, action)
+                bad: Any = bad_action(machine, _callback(engine, state), action)
+                finish(machine, process, engine, bad, engine.current)
             reply(action.call, action.value)
             continue
         if plan is None:
@@ -399,14 +415,17 @@ def _collect(
             plan.hibernate = action.flag
         elif sort is Postpone:
             if entering and action.flag:
-                finish(machine, process, engine, BadStateEnterAction(action), engine.current)
+                bad = bad_enter_action(machine, _callback(engine, state), action)
+                finish(machine, process, engine, bad, engine.current)
             plan.postpone = action.flag
         elif sort is NextEvent:
             if entering:
-                finish(machine, process, engine, BadStateEnterAction(action), engine.current)
+                bad = bad_enter_action(machine, _callback(engine, state), action)
+                finish(machine, process, engine, bad, engine.current)
             plan.inserted.append((action.kind, action.content, False))
         else:
-            _bad_action(machine, process, engine, action)
+            bad = bad_action(machine, _callback(engine, state), action)
+            finish(machine, process, engine, bad, engine.current)
     return plan
 
 
@@ -463,21 +482,27 @@ def _set_timeout(process: Process, engine: Engine, action: Any) -> None:
 
 
 def _stop_or_bad(
-    machine: GenStateMachine, process: Process, engine: Engine, event: Event | None, result: Any, bad: Any
-) -> NoReturn:
+    machine: GenStateMachine, process: Process, engine: Engine, event: Event | None, result: Any, *,
+    entering: bool = False,
+) -> NoReturn:  # fmt: skip
+    callback = _callback(engine, machine._machine_state)
     if not isinstance(result, outcome.Stop):
-        finish(machine, process, engine, bad(result), event)
+        bad = bad_enter_return if entering else bad_return
+        finish(machine, process, engine, bad(machine, callback, result), event)
     for action in getattr(result, "replies", ()):
         if action.__class__ is not Reply or action.call.__class__ is not Call:
-            finish(machine, process, engine, BadReplyAction(action), event)
+            finish(machine, process, engine, bad_reply(machine, callback, action), event)
         reply(action.call, action.value)
     if result.reply is not UNSET and event is not None and event[0].__class__ is Call:
         reply(event[0], result.reply)
     finish(machine, process, engine, result.reason, event)
 
 
-def _bad_action(machine: GenStateMachine, process: Process, engine: Engine, action: Any) -> NoReturn:
-    finish(machine, process, engine, BadActionFromStateFunction(action), engine.current)
+def _callback(engine: Engine, state: Any) -> str:
+    """The name of the callback that has just returned; `state` is the one that the machine was in."""
+    if engine.current is _FIRST:
+        return "init"
+    return state if engine.by_name else "handle_event"
 
 
 def _is_parent(engine: Engine, process: Process, sender: Any) -> bool:

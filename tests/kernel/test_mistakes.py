@@ -44,7 +44,8 @@ def test_a_call_that_timed_out_names_callee_request_and_seconds(clock):
     clock.advance(2.5)
     error = receive(0)
     assert str(error) == (
-        "call to <mute@nonode> got no answer within 2.5 s (timeout); the request: ('sum', 7)"
+        "call to <mute@nonode> got no answer within 2.5 s (timeout); the request: ('sum', 7); "
+        "the callee is idle: it took the request, and did not answer it"
     )
     assert isinstance(error, CallError)
     assert (error.reason, error.dest, error.request, error.seconds) == ("timeout", pid, ("sum", 7), 2.5)

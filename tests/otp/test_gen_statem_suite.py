@@ -61,6 +61,7 @@ from runtime.otp.state_machine import (
     StateTimeout,
     Stop,
     UnhandledEvent,
+    UnknownState,
 )
 from runtime.testing import settle
 from tests.support.servers import Reports, in_helper, running
@@ -331,7 +332,7 @@ def test_state_that_is_no_string_or_not_hashable():
 
 
 @pytest.mark.parametrize(
-    ("state", "error"), [("nowhere", Undefined), ("start", ValueError), ("state", ValueError)]
+    ("state", "error"), [("nowhere", UnknownState), ("start", ValueError), ("state", ValueError)]
 )
 def test_state_without_a_method_is_refused_when_entered(state, error):
     """Ours: OTP's undef, but where the mistake is; and no state can have the name of a method of the base class."""
