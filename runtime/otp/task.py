@@ -43,7 +43,7 @@ from .child_process import stop_process
 from .child_spec import BRUTAL_KILL, INFINITY
 from .reports import format_term
 from .requests import Deadline
-from .task_process import callers, introduce, name_of
+from .task_process import callers, check_function, introduce, name_of
 from .task_stream import Exited, Ok, OnTimeout, StreamOptions, StreamTimeout, run_stream
 
 __all__ = [
@@ -83,10 +83,15 @@ class TaskExit(CallError):
 
 
 class TaskTimeout(TaskExit):
-    """An awaited task did not end in time. It runs on, if nothing ends it; its result will vanish."""
+    """An awaited task did not end in time, `seconds`. It runs on, if nothing ends it; its result will vanish."""
 
-    def __init__(self, task: TaskRef) -> None:
+    def __init__(self, task: TaskRef, seconds: Any = None) -> None:
         super().__init__(TIMEOUT_REASON, task)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        limit = f"within {self.seconds:g} s" if isinstance(self.seconds, (int, float)) else "in time"
+        return f"{self.task!r} did not end {limit} (timeout); it was given up, and runs on unless something ends it"
 
 
 Result = Ok | Exited | None
@@ -96,7 +101,11 @@ Result = Ok | Exited | None
 
 
 def async_(fn: Callable[..., Any], *args: Any) -> TaskRef:
-    """Run `fn(*args)` in a process linked to the caller, who must await it. Never blocks."""
+    """Run `fn(*args)` in a process linked to the caller, who must await it. Never blocks.
+
+    Raises TypeError if `fn` is no function; nothing is started.
+    """
+    check_function(fn)
     me = kernel.self_()
     pid = proc_lib.spawn_link(answer, fn, args, None, callers(me))
     return asked(pid, fn, me)
@@ -114,11 +123,13 @@ def completed(value: Any) -> TaskRef:
 
 def start(fn: Callable[..., Any], *args: Any) -> Process:
     """Run `fn(*args)` for its effects, without result or link."""
+    check_function(fn)
     return proc_lib.spawn(run, fn, args, callers(kernel.self_()))
 
 
 def start_link(fn: Callable[..., Any], *args: Any) -> Process:
     """Run `fn(*args)` for its effects, linked to the caller: in a child spec, with restart temporary or transient."""
+    check_function(fn)
     return proc_lib.spawn_link(run, fn, args, callers(kernel.self_()))
 
 
@@ -139,7 +150,7 @@ def await_(task: TaskRef, timeout: float | None = 5.0) -> Any:
         raise TaskExit(error.reason, task) from None
     task.spent = True
     if value is TIMEOUT:
-        raise TaskTimeout(task)
+        raise TaskTimeout(task, timeout)
     return value
 
 
@@ -164,7 +175,7 @@ def await_many(tasks: Iterable[TaskRef], timeout: float | None = 5.0) -> list[An
             _give_up(task)
     for task in wanted:
         if task not in done:
-            raise TaskTimeout(task)
+            raise TaskTimeout(task, timeout)
     return [done[task].value for task in wanted]  # type: ignore[union-attr]  # all are Ok
 
 
@@ -310,6 +321,8 @@ def run(fn: Callable[..., Any], args: tuple[Any, ...], who: tuple[Any, ...]) -> 
 
 def _own(task: TaskRef) -> Process | None:
     """Check that the caller may ask for the result. Returns the task's pid."""
+    if task.__class__ is not TaskRef:
+        raise TypeError(f"want the TaskRef that async_ returned, not {format_term(task, chars_limit=200)}")
     me = kernel.self_()
     if task.owner is not me:
         raise ValueError(f"{task!r} answers its owner {task.owner!r} only, not {me!r}")

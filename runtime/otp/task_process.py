@@ -7,7 +7,9 @@ from typing import Any, Final
 from runtime import kernel
 from runtime.kernel import Process
 
-__all__ = ["CALLERS", "callers", "introduce", "name_of"]
+from .reports import format_term
+
+__all__ = ["CALLERS", "callers", "check_function", "introduce", "name_of"]
 
 CALLERS: Final = "$callers"
 MAX_CALLERS = 32
@@ -25,6 +27,14 @@ def introduce(fn: Any, who: tuple[Any, ...]) -> None:
     """Note both in the process dictionary; crash reports show what it runs."""
     kernel.put(CALLERS, who)
     kernel.put("$initial_call", name_of(fn))
+
+
+def check_function(fn: Any) -> None:
+    """Raise TypeError, before anything is started, for what cannot be called: the mistake is its caller's, not the task's."""
+    if not callable(fn):
+        raise TypeError(
+            f"a task runs a function, not {format_term(fn, chars_limit=200)}: give the function and its arguments apart"
+        )
 
 
 def name_of(fn: Any) -> str:

@@ -28,7 +28,7 @@ from runtime.kernel import KILL, TIMEOUT, TIMEOUT_REASON, Exit, Killed, NotAProc
 
 from .last_rites import LastRites
 from .reports import format_term
-from .task_process import callers, introduce
+from .task_process import callers, check_function, introduce
 
 __all__ = ["Exited", "Ok", "OnTimeout", "StreamOptions", "StreamTimeout", "run_stream"]
 
@@ -263,7 +263,11 @@ class _Stream(LastRites):
 def run_stream(
     items: Iterable[Any], fn: Callable[[Any], Any], options: StreamOptions, start: Start, *, linked: bool
 ) -> Iterator[Ok | Exited]:
-    """Return the iterator. Nothing happens before its first step; the process that makes it is the consumer."""
+    """Return the iterator. Nothing happens before its first step; the process that makes it is the consumer.
+
+    Raises TypeError at once if `fn` is no function.
+    """
+    check_function(fn)
     return _results(items, fn, options, start, linked)
 
 

@@ -23,7 +23,7 @@ from . import dynamic_supervisor, proc_lib
 from .child_spec import ChildSpec, Restart
 from .dynamic_supervisor import DynamicSupervisor, terminate_child
 from .task import TaskRef, answer, asked, run
-from .task_process import callers
+from .task_process import callers, check_function
 from .task_stream import Exited, Ok, OnTimeout, StreamOptions, run_stream
 
 __all__ = [
@@ -50,6 +50,7 @@ def async_(sup: Any, fn: Callable[..., Any], *args: Any, shutdown: Stop = 5.0) -
     Raises: MaxChildren, when the supervisor has as many as it may.
     Exits: noproc if `sup` is not alive.
     """
+    check_function(fn)
     me = kernel.self_()
     pid = _start(sup, shutdown, answer, fn, args, me, callers(me))
     if kernel.is_alive(pid):  # else its end is what awaiting it says
@@ -59,6 +60,7 @@ def async_(sup: Any, fn: Callable[..., Any], *args: Any, shutdown: Stop = 5.0) -
 
 def async_nolink(sup: Any, fn: Callable[..., Any], *args: Any, shutdown: Stop = 5.0) -> TaskRef:
     """As `async_`, without the link: the caller learns of a failure only by asking, and the task survives the caller."""
+    check_function(fn)
     me = kernel.self_()
     return asked(_start(sup, shutdown, answer, fn, args, me, callers(me)), fn, me)
 
@@ -67,6 +69,7 @@ def start_child(
     sup: Any, fn: Callable[..., Any], *args: Any, restart: Restart = "temporary", shutdown: Stop = 5.0
 ) -> Process:
     """Run `fn(*args)` in a task without result. With `restart` transient or permanent it is run again when it ends."""
+    check_function(fn)
     who = callers(kernel.self_())
     return _start(sup, shutdown, run, fn, args, who, restart=restart)
 

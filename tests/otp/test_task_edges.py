@@ -7,9 +7,10 @@ import pytest
 
 from runtime import kernel
 from runtime.kernel import TIMEOUT, CallError, is_alive, process_info, receive, self_, send
-from runtime.otp import BRUTAL_KILL, Deadline, RequestIds, multi_call, task_supervisor
+from runtime.otp import BRUTAL_KILL, Answer, Deadline, RequestIds, multi_call, task_supervisor
 from runtime.otp.task import (
-    Exited, Ok, StreamTimeout, TaskExit, async_, async_stream, await_, await_many, completed, shutdown, yield_, yield_many,
+    Exited, Ok, StreamTimeout, TaskExit, TaskTimeout, async_, async_stream, await_, await_many, completed, ignore, shutdown, start,
+    start_link, yield_, yield_many,
 )  # fmt: skip
 from runtime.otp.task_supervisor import TaskSupervisor
 from runtime.testing import settle
@@ -191,9 +192,9 @@ def test_tasks_of_a_supervisor_that_is_gone():
     sup = TaskSupervisor.start_link()
     kernel.unlink(sup)
     kernel.exit(sup, kernel.KILL)
-    for start in (task_supervisor.async_, task_supervisor.async_nolink, task_supervisor.start_child):
+    for begin in (task_supervisor.async_, task_supervisor.async_nolink, task_supervisor.start_child):
         with pytest.raises(CallError) as info:
-            start(sup, go)
+            begin(sup, go)
         assert info.value.reason == "noproc"
     stream = task_supervisor.async_stream_nolink(sup, [1, 2], go)
     with pytest.raises(CallError):
@@ -257,3 +258,95 @@ def test_a_request_to_nobody_says_whom_it_was_for():
     assert (error.reason, error.dest) == ("noproc", "nobody_of_this_name")
     assert "nobody_of_this_name" in str(error)
     assert receive(0) is TIMEOUT
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "fetch", object()])
+@pytest.mark.parametrize(
+    "begin",
+    [
+        async_, start, start_link,
+        lambda fn: async_stream([1], fn),
+        lambda fn: task_supervisor.async_("nobody", fn),
+        lambda fn: task_supervisor.async_nolink("nobody", fn),
+        lambda fn: task_supervisor.start_child("nobody", fn),
+        lambda fn: task_supervisor.async_stream("nobody", [1], fn),
+        lambda fn: task_supervisor.async_stream_nolink("nobody", [1], fn),
+    ],
+)  # fmt: skip
+def test_what_is_no_function_is_refused_before_anything_is_started(begin, wrong):
+    """The mistake is in the line that asks for the task, so it shows there; no supervisor is asked."""
+    with pytest.raises(TypeError, match="a task runs a function, not "):
+        begin(wrong)
+    assert not process_info(self_(), "links")["links"]
+
+
+@pytest.mark.parametrize(
+    "wait", [await_, yield_, shutdown, ignore, lambda t: await_many([t]), lambda t: yield_many([t])]
+)
+@pytest.mark.parametrize("wrong", [5, None, "task"])
+def test_what_is_no_task_is_refused_with_what_is_wanted(wait, wrong):
+    with pytest.raises(TypeError, match=f"want the TaskRef that async_ returned, not {wrong!r}"):
+        wait(wrong)
+
+
+@pytest.mark.parametrize("wait", [await_, lambda task, seconds: await_many([task], seconds)])
+def test_a_task_that_is_late_says_how_long_it_was_waited_for(wait):
+    """Elixir Task.await: time is over. It was given up and runs on."""
+    task = async_(go)
+    with pytest.raises(TaskTimeout) as info:
+        wait(task, 0)
+    assert str(info.value) == (
+        f"{task!r} did not end within 0 s (timeout); it was given up, and runs on unless something ends it"
+    )
+    assert is_alive(task.pid)
+    kernel.unlink(task.pid)
+    kernel.exit(task.pid, kernel.KILL)
+
+
+class Interrupt(Exception):
+    pass
+
+
+def interrupted_as_it_is_answered(request, answer):
+    """Let the calling process wait for `request`, be answered, and be interrupted before it runs again."""
+    worker = gevent.getcurrent()
+
+    def both():
+        answer()
+        worker.throw(Interrupt)
+
+    kernel.clock.after(0.0, both)  # in the hub: nothing runs in between
+    with pytest.raises(Interrupt):
+        kernel.wait_response(request)
+
+
+def value_or_reason(take, request):
+    try:
+        got = take(request)
+    except CallError as error:
+        return error.reason
+    return (got.value or got.error.reason) if isinstance(got, Answer) else got
+
+
+@pytest.mark.parametrize(("settles", "outcome"), [(kernel.reply, 42), (kernel.fail, "why")])
+@pytest.mark.parametrize("how", ["collection", "wait", "check"])
+def test_a_request_that_settles_while_its_wait_is_interrupted_is_a_message(how, settles, outcome):
+    """It was settled for one who waited, so without a message: nobody would ever hear of it."""
+    box = []
+    asked = RequestIds()
+    take = {
+        "collection": lambda _request: asked.wait(1.0),
+        "wait": lambda request: kernel.wait_response(request, 1.0),
+        "check": lambda request: kernel.check_response(receive(1.0), request),
+    }[how]
+    request = asked.send(kernel.spawn(lambda: (box.append(receive()), receive_match_end())), "question")
+    settle()
+    interrupted_as_it_is_answered(request, lambda: settles(box[0], outcome))
+    assert value_or_reason(take, request) == outcome
+    assert receive(0) is TIMEOUT
+    assert not process_info(self_(), "monitors")["monitors"]
+    send(box[0].dest, "end")
+
+
+def receive_match_end():
+    return kernel.receive_match(lambda m: m == "end")
