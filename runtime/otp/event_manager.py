@@ -312,7 +312,11 @@ def send_request(manager: Any, handler: Handler, request: Any, label: Any = None
 
 
 def add_handler(manager: Any, handler: Handler, *args: Any) -> None:
-    """Add a handler, by its class or (class, id), initialised with `args`. Raises HandlerError if init fails."""
+    """Add a handler, by its class or (class, id), initialised with `args`. Raises HandlerError if init fails.
+
+    As in OTP, a second one of the same name is no mistake: both get every event, and call, delete_handler and swap_handler
+    take the newer one, until it has gone. Who wants one only asks which_handlers, or swaps it for itself.
+    """
     _ask(manager, _Add(checked(handler), args, supervised=False), None)
 
 

@@ -230,3 +230,21 @@ def test_names_of_the_managers_own():
     with pytest.raises(BadName):
         notify("late_name", 1)
     stop(pid)
+
+
+def test_two_handlers_of_one_name():
+    """gen_event add_handler: nothing is refused (Elixir's old GenEvent said already_added); the newest is found first."""
+    pid = EventManager.start()
+    heard = []
+    for n in (1, 2):
+        add_handler(pid, Plain, lambda handler, n=n: setattr(handler, "n", n))
+    assert which_handlers(pid) == [Plain, Plain]
+    sync_notify(pid, lambda handler: heard.append(handler.n))
+    assert heard == [2, 1]
+    assert call(pid, Plain, lambda handler: handler.n) == 2
+    delete_handler(pid, Plain)
+    assert call(pid, Plain, lambda handler: handler.n) == 1
+    delete_handler(pid, Plain)
+    with pytest.raises(HandlerError, match="not_found"):
+        delete_handler(pid, Plain)
+    stop(pid)
