@@ -57,7 +57,7 @@ class Lingering:
 
 
 class _Note(NamedTuple):
-    code: weakref.ref[CodeType]
+    code: weakref.ref[CodeType]  # its callback takes the note away before the id can mean another object
     module: str
     sha: str
     since: float
@@ -138,7 +138,7 @@ class Retired:
         while frame is not None:
             code = frame.f_code
             note = self._notes.get(id(code))
-            if note is not None and note.code() is code and module in (None, note.module):
+            if note is not None and module in (None, note.module):
                 return Lingering(who, code.co_qualname, note.module, note.sha, frame.f_lineno, note.since)
             frame = frame.f_back
         return None

@@ -76,9 +76,8 @@ def refresh(modules: Collection[str], timeout: float = 5.0) -> list[Refreshed]:
 
 
 def _is_concerned(server: SupervisorServer, modules: Collection[str]) -> bool:
-    if server.children is None:  # its init has not come that far
-        return False
-    return any(base.__module__ in modules for base in server.kind.__mro__)
+    kind = getattr(server, "kind", None)  # not there before its init, which then runs in the new code
+    return kind is not None and any(base.__module__ in modules for base in kind.__mro__)
 
 
 def _refresh(found: list[tuple[Process, SupervisorServer]], timeout: float) -> list[Refreshed]:

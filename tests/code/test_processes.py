@@ -489,6 +489,31 @@ def test_a_supervisors_order_to_end_is_obeyed_while_held():
         assert quiesced.step(lambda: quiesced.migrate(Journal())) == 0
 
 
+def test_one_that_was_told_to_end_is_waited_for():
+    class Slow(Migrating):
+        def init(self):
+            super().init()
+            kernel.trap_exit(True)
+
+        def terminate(self, reason):
+            self.go.wait()
+
+    Slow.__module__ = HERE
+    pid = Slow.start_link()
+    server = pid.behaviour
+    with quiesce(UP, 2) as quiesced:
+        kernel.unlink(pid)
+        kernel.send(pid, Exit(kernel.self_(), "shutdown"))
+        settle()
+        done = later(quiesced.step, lambda: quiesced.migrate(Journal()))
+        settle()
+        kernel.pause(0.01)
+        assert done == []
+        server.go.set()
+        kernel.pause(0.05)
+        assert done == [0]
+
+
 def test_a_suspended_server_is_changed_and_stays_suspended():
     pid = Migrating.start()
     sys.suspend(pid)

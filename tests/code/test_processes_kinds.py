@@ -146,6 +146,35 @@ def test_the_callback_mode_is_looked_up_again_both_ways():
     kernel.exit(pid, "kill")
 
 
+def test_when_a_later_machine_fails_the_earlier_ones_have_their_mode_back():
+    good, bad = Modes.start(), Modes.start()
+    bad.behaviour.bad = True
+
+    def code_change(self, old_version, extra):
+        if hasattr(self, "bad"):
+            raise ValueError
+
+    before, Modes.code_change = Modes.code_change, code_change
+    try:
+        with quiesce(UP, 1) as quiesced:
+
+            def commit():
+                Modes.handle_event = lambda self, kind, content, state: None
+                try:
+                    with pytest.raises(Refused):
+                        quiesced.migrate(Journal())
+                finally:
+                    del Modes.handle_event
+                return good.control.by_name
+
+            assert quiesced.step(commit) is True
+    finally:
+        Modes.code_change = before
+    assert call(good, "x") == "one"
+    kernel.exit(good, "kill")
+    kernel.exit(bad, "kill")
+
+
 # -------------------------------------------------------------------------------------------------- event handlers
 
 

@@ -142,6 +142,43 @@ def test_others_are_not_asked(top):
     stop(pid, given, dynamic)
 
 
+def test_one_in_the_middle_of_its_init_takes_them_when_it_is_done(top):
+    go = gevent.event.Event()
+    started = []
+
+    def start():
+        started.append(Top.start_link())
+        kernel.receive()
+
+    def answer():
+        go.wait()
+        return SupFlags(intensity=1), []
+
+    Top.answer = staticmethod(answer)
+    parent = kernel.spawn(start)
+    settle()
+    Top.answer = staticmethod(lambda: (SupFlags(intensity=8), []))
+    (one,) = refresh(HERE, timeout=0.02)
+    assert one.error.startswith("busy")
+    go.set()
+    gevent.sleep(0)
+    settle()
+    assert started[0].behaviour.children.flags.intensity == 8
+    kernel.exit(parent, "shutdown")
+
+
+def test_one_that_has_not_begun_its_init_is_not_asked(top):
+    Top.answer = staticmethod(lambda: (SupFlags(), []))
+    waiting = kernel.spawn(lambda: (Top.start_link(), kernel.receive()))
+    seen = []
+    kernel.spawn(
+        lambda: seen.append(refresh(HERE))
+    )  # its turn comes between the supervisor's spawn and its init
+    settle()
+    assert seen == [[]]
+    kernel.exit(waiting, "shutdown")
+
+
 def test_one_that_ends_meanwhile_is_left_out(top):
     pid = top(lambda: (SupFlags(), []))
     kernel.unlink(pid)
