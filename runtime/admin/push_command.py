@@ -101,6 +101,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(client: Client, options: argparse.Namespace, report: Report) -> int:
+    if "status" not in client.hello["operations"]:
+        raise Unfit("this node runs without live code (code.mode is off): a change takes a restart")
     if options.list:
         report.releases(client.ask("releases", {"limit": 50}, timeout=_ANSWER))
     elif options.show is not None:

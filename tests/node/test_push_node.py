@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -520,6 +521,46 @@ def test_from_another_machine_by_mutual_tls(tmp_path, authority):
             str(own / "server.key"),
         ]
         assert "evergreen: " in tree.push(*strange, "--list", code=1)
+
+
+def test_kill_minus_9_in_the_middle_of_pushes(tmp_path):
+    """Whatever the moment: the node boots a whole release, and never an older one than was said to be live."""
+    chance = random.Random(5)
+    tree = Tree(tmp_path).start()
+    number, said = 1, 1
+    try:
+        for _ in range(4):
+            command = [sys.executable, "-m", "runtime.admin.push_command", "--config", "node.toml"]
+            number += 1
+            tree.save(
+                helper=f"def answer():\n    return {number}\n", counter=COUNTER + f"\n\nROUND = {number}\n"
+            )
+            with subprocess.Popen(
+                command, cwd=tree.path, env=tree.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            ) as pushing:  # fmt: skip
+                lines = [pushing.stdout.readline() for _ in range(chance.randrange(2, 7))]
+                tree.kill()
+                lines += pushing.stdout.readlines()
+            if any(line.startswith("live") for line in lines):
+                said = number
+            tree.start()
+            found = tree.probe()[0]
+            assert said <= found <= number, (said, found, lines)
+            said = found
+            files = tree.ask("status")["files"]
+            texts = tree.ask("texts", release=tree.running()["id"], paths=list(files))
+            assert f"return {found}\n" in texts["live/helper.py"]
+            assert (f"ROUND = {found}" in texts["live/counter.py"]) == (found > 1)
+            assert "damaged" not in (tree.path / "log").read_text()
+    finally:
+        if tree.process.poll() is None:
+            tree.kill()
+
+
+def test_a_node_without_live_code_says_so(tmp_path):
+    with running(tmp_path, "code.mode=off") as tree:
+        assert "without live code (code.mode is off)" in tree.push("--list", code=1)
+        assert tree.probe()[0] == 1
 
 
 def test_a_wrong_list_of_keys_is_a_sentence_at_the_start(tmp_path):
