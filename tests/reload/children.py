@@ -56,7 +56,7 @@ class Nursery:
             raise ChildDied("the process that all children are forked from has gone")
         answer = json.loads(line)
         if "died" in answer:
-            raise ChildDied(f"{function}{tuple(arguments)!r:.200}: {answer['died']}\n{answer['output']}")
+            raise ChildDied(f"{function}: {answer['died']}\n{answer['output']}")
         return answer["value"]
 
     def __enter__(self) -> Nursery:

@@ -23,7 +23,7 @@ from tests.reload.children import engine
 from tests.reload.harness import Live, Tree, modname
 from tests.reload.portrait import differences, portrait
 
-__all__ = ["MARK", "check"]
+__all__ = ["MARK", "check", "check_program"]
 
 MARK = "put here while it ran"
 """What the check puts into every module's STATE dicts: it must still be there afterwards."""
@@ -47,30 +47,58 @@ class Held:
 # ----------------------------------------------------------------------------------------------------------- API
 
 
-def check(before: Tree, after: Tree, names: list[str] | None = None, behave: bool = True) -> list[str]:
-    """Return what went wrong, as lines; nothing: all is well.
+def check(before: Tree, after: Tree) -> list[str]:
+    """Return what went wrong with a random program, as lines; nothing: all is well."""
+    old, new = _cold(before, None), _cold(after, None)
+    for tree, cold in ((before, old), (after, new)):
+        if cold["broken"]:
+            raise AssertionError(f"no program: {cold['broken']} of {list(tree)} cannot be imported")
+    return _changed(before, after, old, new, None)
 
-    `names`: the modules to load, in order (default: all of each version). `behave`: also hold and call things; else
-    only the portraits are compared, and it is enough that the modules can be imported.
+
+def check_program(before: Tree, after: Tree, names: list[str]) -> list[str]:
+    """As `check`, for the modules `names` of a real program: nothing of it is called.
+
+    Modules that cannot be imported in one of the versions are left out (half a commit), and so are values that differ
+    from start to start (times, random numbers).
     """
-    old, new = _cold(before, names, behave), _cold(after, names, behave)
+    old, new = _cold(before, names), _cold(after, names)
+    if broken := {*old["broken"], *new["broken"]}:
+        names = [name for name in names if name not in broken]
+        old, new = _cold(before, names), _cold(after, names)
+    problems = _changed(before, after, old, new, names)
+    if problems:
+        chance = {
+            line.partition(": ")[0]
+            for tree, cold in ((before, old), (after, new))
+            for line in differences(_cold(tree, names)["portrait"], cold["portrait"])
+        }
+        problems = [line for line in problems if line.split(": ")[1] not in chance]
+    return problems
+
+
+# ----------------------------------------------------------------------------------------------------- internals
+
+
+def _changed(
+    before: Tree, after: Tree, old: dict[str, Any], new: dict[str, Any], names: list[str] | None
+) -> list[str]:
+    """Make the change and take it back. `names`: the modules of a real program; None: all of a random one."""
     gc.collect()
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="reload_") as root:
         live = Live(engine(), Path(root), before)
         for name in _loaded(before, names):
             live.load(name)
-        held = _hold(_modules(before)) if behave else None
+        held = _hold(_modules(before)) if names is None else None
         for direction, tree, cold in (("up", after, new), ("down", before, old)):
             if direction == "up":
-                result = live.push_files(live.difference(after), expect="any")
+                result = live.push_files(live.difference(tree), expect="any")
             else:
                 result = live.engine.rollback(live)
             if not result.ok:
                 return [*problems, f"{direction}: refused: {result.errors[0]:.1500}"]
-            for name in _loaded(tree, names):
-                live.load(name)
-            modules = _modules(tree)
+            modules = {name: live.load(name) for name in cold["modules"]}
             found = differences(portrait(modules, _states(modules)), cold["portrait"])
             if held is not None:
                 # What the new version did not have is made afresh on the way back.
@@ -78,9 +106,6 @@ def check(before: Tree, after: Tree, names: list[str] | None = None, behave: boo
                 found += _contract(held, modules, cold, through)
             problems += [f"{direction}: {line}" for line in found]
     return problems
-
-
-# ----------------------------------------------------------------------------------------------------- internals
 
 
 def _loaded(tree: Tree, names: list[str] | None) -> list[str]:
@@ -97,7 +122,7 @@ def _states(modules: Mapping[str, types.ModuleType]) -> set[str]:
     return {name for module in modules.values() for name in vars(module) if name.startswith("STATE")}
 
 
-def _cold(tree: Tree, names: list[str] | None, behave: bool) -> dict[str, Any]:
+def _cold(tree: Tree, names: list[str] | None) -> dict[str, Any]:
     """Start `tree` without any engine, describe it, and forget it."""
     with tempfile.TemporaryDirectory(prefix="reload_") as root:
         for relative, text in tree.items():
@@ -107,11 +132,16 @@ def _cold(tree: Tree, names: list[str] | None, behave: bool) -> dict[str, Any]:
         sys.path.insert(0, root)
         importlib.invalidate_caches()
         try:
+            broken = []
             for name in _loaded(tree, names):
-                importlib.import_module(name)
+                try:
+                    importlib.import_module(name)
+                except ImportError:
+                    broken.append(name)
             modules = _modules(tree)
-            found: dict[str, Any] = {"portrait": portrait(modules, _states(modules))}
-            if behave:
+            found: dict[str, Any] = {"modules": list(modules), "broken": broken}
+            found["portrait"] = portrait(modules, _states(modules))
+            if names is None:
                 found["results"] = {path: _call(fn) for path, fn in _functions(modules)}
                 found["plain"] = _hold(modules).plain
                 found["held"] = set(found["results"]) | {path for path, _ in _classes(modules)}
@@ -123,8 +153,9 @@ def _cold(tree: Tree, names: list[str] | None, behave: bool) -> dict[str, Any]:
         finally:
             sys.path.remove(root)
             sys.path_importer_cache.pop(root, None)
-            for name in _modules(tree):
-                del sys.modules[name]
+            tops = {modname(path).partition(".")[0] for path in tree}
+            for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
+                del sys.modules[name]  # also folders without an __init__, which are no file of the tree
     return found
 
 

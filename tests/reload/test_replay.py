@@ -1,0 +1,39 @@
+"""The last commits of this repository, replayed on a living process: up and down, each compared with a cold start."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.reload import replay
+
+pytestmark = pytest.mark.plain
+
+HISTORY = replay.commits(100)
+ORDINARY = HISTORY[:: max(1, len(HISTORY) // 20)][:20]
+
+if not HISTORY:
+    pytest.skip("no history: a shallow clone, or no repository", allow_module_level=True)
+
+
+def named(commit: replay.Commit) -> str:
+    return f"{commit.sha[:8]}"
+
+
+def replayed(nursery, commit):
+    before, after = commit.trees()
+    problems = nursery.run(
+        "tests.reload.there_and_back:check_program", before, after, commit.modules(), limit=110
+    )
+    assert not problems, f"{commit.subject}: {len(problems)} differences\n" + "\n".join(problems[:20])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("commit", ORDINARY, ids=named)
+def test_commit(nursery, commit):
+    replayed(nursery, commit)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("commit", HISTORY, ids=named)
+def test_each_commit(nursery, commit):
+    replayed(nursery, commit)
