@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .api import *  # noqa: F403
 
 _NAMES = (
-    "CodeEvent", "Refused", "Release", "Status", "configure", "confirm", "current", "diff", "is_loaded", "lingering", "plan",
+    "CodeEvent", "Lingering", "Refused", "Release", "Status", "configure", "confirm", "current", "diff", "is_loaded", "lingering", "plan",
     "purge", "push", "releaser", "releases", "rollback", "soft_purge", "status", "subscribe", "unsubscribe", "which",
 )  # fmt: skip
 __all__ = list(_NAMES)

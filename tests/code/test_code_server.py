@@ -15,6 +15,7 @@ from runtime.kernel import (
     CallError,
     call,
     exit,
+    is_alive,
     receive,
     receive_match,
     self_,
@@ -258,6 +259,28 @@ def test_the_check_aside_refuses_what_the_step_would_not_see(place):
         assert refused.value.kind == "import"
         assert sys.modules[f"{place.package}.a"].X == 1
         assert code.push(place.sources(a="Z = 1\n"), check=False).result == "probation"
+
+
+def test_who_lingers_in_old_code_and_purging(place):
+    """RELOAD: the node can list who still runs old code; nobody is killed unless asked."""
+    module = place.load(m="from runtime.kernel import receive\n\ndef loop():\n    receive()\n")
+    name = f"{place.package}.m"
+    with serving(place):
+        pid = spawn(lambda: module.loop())
+        settle()
+        assert code.lingering() == []
+        assert code.soft_purge(name)
+        code.push(
+            place.sources(m="from runtime.kernel import receive\n\ndef loop():\n    return receive()\n")
+        )
+        (one,) = code.lingering(name)
+        assert (one.who, one.function, one.line) == (pid, "loop", 4)
+        assert isinstance(one, code.Lingering)
+        assert not code.soft_purge(name)
+        assert is_alive(pid)
+        assert code.purge(name) == 1
+        assert not is_alive(pid)
+        assert code.lingering() == []
 
 
 def test_progress_is_told_step_by_step(place):
