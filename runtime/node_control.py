@@ -19,6 +19,8 @@ from runtime.code.bundle import Limits
 from runtime.kernel import Process
 from runtime.otp import supervisor
 from runtime.otp.child_spec import ChildSpec
+from runtime.otp.outcome import StartError
+from runtime.otp.supervisor_errors import StartChildError
 
 __all__ = ["SOCKET", "start_control"]
 
@@ -53,7 +55,10 @@ def start_control(node: Any, services: Process, code: LiveCode | None) -> Operat
     spec = ChildSpec(
         "control", (control.start_link, (listeners,)), restart="temporary", type="supervisor", shutdown=5.0
     )
-    supervisor.start_child(services, spec)
+    try:
+        supervisor.start_child(services, spec)
+    except StartChildError as error:
+        raise StartError(error.reason) from None
     if config.integer("admin.port"):
         node.announce("admin", *where, "control, by mutual TLS")
     return operations

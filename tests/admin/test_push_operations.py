@@ -117,6 +117,7 @@ def test_the_plan_counts_processes_and_touches_nothing(place):
         servers = [module.Keeper.start_link() for _ in range(30)]
         new = SERVER.replace("__vsn__ = 1", "__vsn__ = 2") + "\n    def more(self): pass\n"
         plan = world.ask("plan", bundle=world.bundle(m=new, other="x = 1\n"))
+        assert world.events == [{"stage": "checked", "files": 2, "key": "development"}]
         name = f"{place.package}.m"
         assert plan["migrates"] == {name: 30}
         assert plan["vsn_changes"] == {name: [1, 2]}
@@ -205,6 +206,22 @@ def test_the_same_bundle_twice_at_once_goes_once(place):
         assert set(results) <= {"probation", "replay", "base"}
         assert results.count("probation") == 1
         assert len(code.releases()) == 2
+
+
+def test_a_bundle_that_was_used_is_used_up_even_where_its_base_runs_again(place):
+    module = place.load(m="x = 1\n")
+    with serving(place):
+        world = World(place)
+        bundle = world.bundle(m="x = 2\n")
+        world.ask("push", bundle=bundle)
+        world.ask("rollback")
+        assert world.refused("push", bundle=bundle).kind == "replay"
+        assert module.x == 1
+        # What was only planned is not used up; what was refused is.
+        bundle = world.bundle(m="x = (\n")
+        assert world.refused("plan", bundle=bundle).kind == "syntax"
+        assert world.refused("push", bundle=bundle).kind == "syntax"
+        assert world.refused("push", bundle=bundle).kind == "replay"
 
 
 def test_orders_from_another_machine(place):

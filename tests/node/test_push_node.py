@@ -575,6 +575,20 @@ def test_a_wrong_list_of_keys_is_a_sentence_at_the_start(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_a_socket_that_cannot_be_made_is_a_sentence_at_the_start(tmp_path):
+    tree = Tree(tmp_path)
+    tree.data.mkdir()
+    (tree.data / "admin.sock").write_text("a letter")
+    done = subprocess.run(
+        [sys.executable, "-m", "runtime.node", "--config", "node.toml", "--set", "code.roots=live"],
+        cwd=tmp_path, env=tree.environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "cannot start: cannot listen on " in done.stderr
+    assert "a file that is no socket lies there: move it away" in done.stderr
+    assert (tree.data / "admin.sock").read_text() == "a letter"
+
+
 def test_no_node_and_unknown_releases_are_sentences(tree):
     assert "there is no release 'zzz'" in tree.push("--show", "zzz", code=1)
     assert "there is no release" in tree.push("--rollback", "zzz", code=1)
