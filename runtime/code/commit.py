@@ -34,7 +34,7 @@ from .journal import MISSING, Journal
 from .merge import renew_instance_checks
 from .plan import Change, ModulePlan, Plan, Step, Verdict
 from .purity import is_pure
-from .spread import namespace_of, spread
+from .spread import namespace_of, spread, take_by_star
 from .statements import annotate, dependencies, run_statement, undo_statement
 from .units import Unit, unannotated
 from .version import ModuleVersion
@@ -44,6 +44,8 @@ __all__ = ["Commit", "Kept", "Migration"]
 _OF_THE_MODULE = frozenset(
     {"__annotations__", "__builtins__", "__cached__", "__doc__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__"}
 )  # fmt: skip
+_REGISTRY = 10_000
+"""Entries of a table that is looked through for a definition that was removed."""
 _ROUNDS = 20
 """Times that changes may travel round a circle of imports."""
 
@@ -200,8 +202,27 @@ class Commit:
                 if name not in still and name in namespace and name not in _OF_THE_MODULE:
                     self.removed.setdefault(module.name, {})[name] = namespace.pop(name)
                     self.note(module.name, "delete", name)
+                    if getattr(unit.node, "decorator_list", None):
+                        self._unregister(self.removed[module.name][name])
+                    take_by_star(self, module.new, name)
             undo_statement(self, unit, namespace)
         self._tidy(module, namespace)
+
+    def _unregister(self, gone: Any) -> None:
+        """A decorated definition was removed: modules' tables that a decorator may have put it into do not have it."""
+        for name in self.importer.modules:
+            namespace = namespace_of(name) or {}
+            for table in list(namespace.values()):
+                if type(table) not in (dict, list, set) or not 0 < len(table) <= _REGISTRY:
+                    continue
+                if type(table) is dict:
+                    for key in [key for key, value in table.items() if value is gone]:
+                        self.journal.item(table, key, MISSING)
+                elif any(value is gone for value in table):
+                    self.journal.container(table)
+                    kept = [value for value in table if value is not gone]
+                    table.clear()
+                    table.extend(kept) if type(table) is list else table.update(kept)
 
     def _take(
         self,
@@ -295,7 +316,10 @@ class Commit:
         """Count what a module has to follow: its own changed names, and those of modules that it imports as such."""
         own = len(self.changed.get(name, ())) + len(self.replaced.get(name, ()))
         imported = self._imported.get(name, frozenset())  # one that this very step imports is new anyway
-        return own + sum(len(self.changed[other]) for other in imported & self.changed.keys())
+        classes = sum(
+            cls.__module__ in imported or cls.__module__ == name for cls, _ in self.class_attributes
+        )
+        return own + classes + sum(len(self.changed[other]) for other in imported & self.changed.keys())
 
     def _tidy(self, module: ModulePlan, namespace: dict[str, Any]) -> None:
         """What a module says about itself: its doc, and the annotations of variables that are gone."""

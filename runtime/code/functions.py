@@ -97,9 +97,15 @@ def redecorated(commit: Commit, old: FunctionType, new: FunctionType, namespace:
     inside, newer = _inside(old, namespace), _inside(new, namespace)
     if inside is None or newer is None:
         return False
-    if not patch(commit, inside, newer):
-        forward(commit, inside, newer)
+    patched = patch(commit, inside, newer)
     patch_wrapper(commit, old, new)
+    if not patched:
+        forward(commit, inside, newer)
+        for cell in old.__closure__:
+            if cell.cell_contents is inside:
+                commit.journal.attribute(cell, "cell_contents", newer)
+        if old.__dict__.get("__wrapped__") is inside:
+            old.__dict__["__wrapped__"] = newer
     return True
 
 

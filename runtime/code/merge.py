@@ -226,10 +226,12 @@ def _retarget(commit: Commit, module: str, old: type, new: type) -> None:
             and isinstance(value, FunctionType)
             and current.__module__ == module
         ):
-            if not patch(commit, current, value):
+            if patch(commit, current, value):
+                type.__setattr__(new, name, current)  # so that the next release finds it
+            else:
                 forward(commit, current, value)
-        elif type(current) is type(value):
-            _settle_inside(commit, current, value)
+        elif type(current) is type(value) and _settle_inside(commit, current, value):
+            type.__setattr__(new, name, current)
 
 
 def _with_wrapped(functions: Iterable[tuple[str, FunctionType]]) -> Iterable[tuple[str, FunctionType]]:

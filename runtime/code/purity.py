@@ -51,11 +51,17 @@ _MODULES = frozenset(
 
 def is_pure(node: ast.AST, namespace: Mapping[str, Any]) -> bool:
     """Tell whether what `node` evaluates may be evaluated again in `namespace` for nothing but its value."""
-    for part in ast.walk(node):
+    stack = [node]
+    while stack:
+        part = stack.pop()
         if isinstance(part, (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)):
             return False
         if isinstance(part, ast.Call) and not _makes_a_value(part.func, namespace):
             return False
+        if isinstance(part, ast.Lambda):  # what it does, it does when it is called
+            stack.extend((*part.args.defaults, *filter(None, part.args.kw_defaults)))
+        else:
+            stack.extend(ast.iter_child_nodes(part))
     return True
 
 

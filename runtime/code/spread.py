@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .commit import Commit
+    from .version import ModuleVersion
 
-__all__ = ["propagate", "spread"]
+__all__ = ["propagate", "spread", "take_by_star"]
 
 _ATOMS = (int, str, float, bytes, tuple, frozenset, bool, type(None))
 _DEEPEST = 16
@@ -67,6 +68,17 @@ def spread(commit: Commit, module: str) -> None:
         for name in changed:
             if name in namespace and name not in commit.changed.get(user, ()):
                 commit.mark(user, name, replaced=name in replaced)
+
+
+def take_by_star(commit: Commit, version: ModuleVersion, name: str) -> None:
+    """A module has lost its own `name`: one that it takes by a star import comes to light."""
+    namespace = namespace_of(version.name)
+    for base, original, _ in version.bindings:
+        source = namespace_of(base)
+        if original == "*" and namespace is not None and source is not None and name in _public(source):
+            if name in source:
+                namespace[name] = source[name]
+                commit.mark(version.name, name)
 
 
 def namespace_of(module: str) -> dict[str, Any] | None:
