@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from typing import Any
 
 import gevent
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from runtime.kernel import (
     KILL,
@@ -22,6 +29,7 @@ from runtime.kernel import (
     Exit,
     ProcessExit,
     check_invariants,
+    demonitor,
     exit,
     hooks,
     is_alive,
@@ -359,7 +367,9 @@ def test_a_process_killed_in_gevent_io_unwinds() -> None:
 
 
 class Links(RuleBasedStateMachine):
-    """Random spawns, links, unlinks, traps, signals and monitors, against a model that knows only the table."""
+    """Random spawns, links, monitors, traps and signals, each made by the process it is of, against a model that knows only
+    the table, and that links are a set and monitors are counted.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -367,63 +377,124 @@ class Links(RuleBasedStateMachine):
         self.alive: set[int] = set()
         self.trap: set[int] = set()
         self.links: set[frozenset[int]] = set()
-        self.expected: dict[int, list[Any]] = {}
+        self.monitors: dict[Any, tuple[int, int]] = {}
+        """By reference: who watches whom."""
+        self.exits: dict[int, list[Any]] = {}
+        self.downs: dict[int, list[Any]] = {}
 
     def teardown(self) -> None:
         for pid in self.pids:
             exit(pid, KILL)
 
+    def some(self, data: st.DataObject, among: Any) -> Any:
+        return data.draw(st.sampled_from(sorted(among)))
+
+    def do(self, n: int, act: Any) -> Any:
+        """Let process n do it; return what came of it."""
+        box: list[Any] = []
+        send(self.pids[n], lambda: box.append(act()))
+        settle()
+        return box[0] if box else None
+
     @rule(trapping=st.booleans())
     def spawn_one(self, trapping: bool) -> None:
-        pid = spawn_callback(_Keeps())
-        pid.trap = trapping
         n = len(self.pids)
-        self.pids.append(pid)
+        self.pids.append(spawn_callback(_Keeps()))
         self.alive.add(n)
-        self.expected[n] = []
+        self.exits[n], self.downs[n] = [], []
+        self.do(n, lambda: trap_exit(trapping))
         if trapping:
             self.trap.add(n)
 
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data(), trapping=st.booleans())
+    def trap_or_not(self, data: st.DataObject, trapping: bool) -> None:
+        n = self.some(data, self.alive)
+        self.do(n, lambda: trap_exit(trapping))
+        (self.trap.add if trapping else self.trap.discard)(n)
+
+    @precondition(lambda self: self.alive)
     @rule(data=st.data())
     def link_two(self, data: st.DataObject) -> None:
-        from runtime.kernel.death import connect
+        """Also to the dead: noproc, as an Exit if it traps, else as an error; and to oneself: nothing."""
+        a, b = self.some(data, self.alive), self.some(data, range(len(self.pids)))
+        if b in self.alive:
+            self.do(a, lambda: link(self.pids[b]))
+            if a != b:
+                self.links.add(frozenset((a, b)))
+        elif a in self.trap:
+            self.do(a, lambda: link(self.pids[b]))
+            self.exits[a].append(NOPROC)
 
-        if len(self.alive) >= 2:
-            a, b = data.draw(
-                st.lists(st.sampled_from(sorted(self.alive)), min_size=2, max_size=2, unique=True)
-            )
-            connect(self.pids[a], self.pids[b])
-            self.links.add(frozenset((a, b)))
-
+    @precondition(lambda self: self.links)
     @rule(data=st.data())
     def unlink_two(self, data: st.DataObject) -> None:
-        from runtime.kernel.death import disconnect
+        a, b = self.some(data, map(tuple, map(sorted, self.links)))
+        self.do(a, lambda: unlink(self.pids[b]))
+        self.links.discard(frozenset((a, b)))
 
-        if self.links:
-            pair = data.draw(st.sampled_from(sorted(self.links, key=sorted)))
-            a, b = pair
-            disconnect(self.pids[a], self.pids[b])
-            self.links.discard(pair)
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data())
+    def monitor_one(self, data: st.DataObject) -> None:
+        """Also of the dead: a Down with noproc at once."""
+        a, b = self.some(data, self.alive), self.some(data, range(len(self.pids)))
+        if a == b:
+            return
+        ref = self.do(a, lambda: monitor(self.pids[b]))
+        if b in self.alive:
+            self.monitors[ref] = (a, b)
+        else:
+            self.downs[a].append((ref, NOPROC))
 
-    @rule(data=st.data(), reason=st.sampled_from(REASONS))
-    def signal(self, data: st.DataObject, reason: str) -> None:
-        if self.alive:
-            n = data.draw(st.sampled_from(sorted(self.alive)))
+    @precondition(lambda self: self.monitors)
+    @rule(data=st.data())
+    def demonitor_one(self, data: st.DataObject) -> None:
+        ref = data.draw(st.sampled_from(list(self.monitors)))
+        a, _ = self.monitors.pop(ref)
+        self.do(a, lambda: demonitor(ref))
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data(), reason=st.sampled_from(REASONS), own=st.booleans())
+    def signal(self, data: st.DataObject, reason: str, own: bool) -> None:
+        n = self.some(data, self.alive)
+        if own:
+            self.do(n, lambda: exit(self_(), reason))
+        else:
             exit(self.pids[n], reason)
-            self._deliver(n, Origin.EXIT, reason)
+        self._deliver(n, Origin.SELF if own else Origin.EXIT, reason)
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data(), reason=st.sampled_from(REASONS))
+    def end(self, data: st.DataObject, reason: str) -> None:
+        """By itself: whatever the reason, nobody asks the table about it."""
+        n = self.some(data, self.alive)
+
+        def ends() -> None:
+            raise ProcessExit(reason)
+
+        self.do(n, ends)
+        self._dies(n, reason)
 
     def _deliver(self, n: int, origin: Origin, reason: Any) -> None:
         if n not in self.alive:
             return
         action, carried = decide(origin, reason, n in self.trap)
         if action is Action.MESSAGE:
-            self.expected[n].append(carried)
+            self.exits[n].append(carried)
         elif action is Action.DIE:
-            self.alive.discard(n)
-            peers = [next(iter(pair - {n})) for pair in self.links if n in pair]
-            self.links = {pair for pair in self.links if n not in pair}
-            for peer in peers:
-                self._deliver(peer, Origin.LINK, carried)
+            self._dies(n, carried)
+
+    def _dies(self, n: int, reason: Any) -> None:
+        self.alive.discard(n)
+        peers = [next(iter(pair - {n})) for pair in self.links if n in pair]
+        self.links = {pair for pair in self.links if n not in pair}
+        for ref, (a, b) in list(self.monitors.items()):
+            if n in (a, b):
+                del self.monitors[ref]
+                if n == b and a in self.alive:
+                    self.downs[a].append((ref, reason))
+        for peer in peers:
+            self._deliver(peer, Origin.LINK, reason)
 
     @invariant()
     def agrees(self) -> None:
@@ -432,20 +503,35 @@ class Links(RuleBasedStateMachine):
         for n, pid in enumerate(self.pids):
             assert is_alive(pid) == (n in self.alive)
             if n in self.alive:
-                assert sorted(pid.behaviour.reasons) == sorted(self.expected[n])
+                assert sorted(pid.behaviour.exits) == sorted(self.exits[n])
+                assert Counter(pid.behaviour.downs) == Counter(self.downs[n])
+                linked = {self.pids.index(other) for other in process_info(pid, "links")["links"]}  # type: ignore[index]
+                assert linked == {next(iter(pair - {n})) for pair in self.links if n in pair}
+                watched = process_info(pid, "monitors")["monitors"]  # type: ignore[index]
+                assert Counter(map(self.pids.index, watched)) == Counter(
+                    b for a, b in self.monitors.values() if a == n
+                )
 
 
 class _Keeps:
+    """Does what it is told, and keeps the reasons it hears of."""
+
     def __init__(self) -> None:
-        self.reasons: list[Any] = []
+        self.exits: list[Any] = []
+        self.downs: list[Any] = []
 
     def on_message(self, process: Any, message: Any) -> None:
-        self.reasons.append(message.reason)
+        if isinstance(message, Exit):
+            self.exits.append(message.reason)
+        elif isinstance(message, Down):
+            self.downs.append((message.ref, message.reason))
+        else:
+            message()
 
 
 @pytest.mark.slow
 def test_random_links_and_signals_follow_the_table() -> None:
-    """OTP A1 under random use: who lives, who dies and what arrives follow from the exit-signal table alone."""
+    """OTP A1 under random use: who lives, who dies, and which Exit and Down arrive, follow from the exit-signal table alone."""
     run_state_machine_as_test(
         Links, settings=settings(max_examples=40, stateful_step_count=30, deadline=None)
     )

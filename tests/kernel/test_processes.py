@@ -516,6 +516,22 @@ def test_pids_have_a_stable_order_and_a_wire_form() -> None:
     assert make_ref() < make_ref()
 
 
+def test_process_info_other_msg() -> None:
+    """process_SUITE process_info_other_msg: the messages of another process, in the order they came; looking takes none."""
+    me = self_()
+    pid = spawn(lambda: (receive_match(lambda m: m == 3), send(me, [receive(), receive(), receive()])))
+    for n in (1, 2):
+        send(pid, n)
+    settle()
+    send(pid, 4)
+    assert process_info(pid, "messages", "message_queue_len") == {
+        "messages": [1, 2, 4],
+        "message_queue_len": 3,
+    }
+    send(pid, 3)
+    assert receive() == [1, 2, 4]
+
+
 def test_process_info_tells_what_otp_tells() -> None:
     """erlang:process_info/1,2: the default keys, and those on request; None for the dead."""
     me = self_()
@@ -643,7 +659,7 @@ def test_a_crash_keeps_text_and_no_frames(crashes: list[Any]) -> None:
 
 
 def test_demonitor_with_flush_and_info() -> None:
-    """monitor_SUITE demonitor_flush and demon_2: idempotent; flush removes a delivered Down; info tells."""
+    """monitor_SUITE demonitor_flush, demon_2, local_remove_monitor: idempotent; flush removes a delivered Down; info tells."""
     pid = spawn(forever)
     ref = monitor(pid)
     assert demonitor(ref, info=True)
