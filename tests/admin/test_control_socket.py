@@ -281,6 +281,12 @@ def test_a_huge_frame_is_refused_by_its_head_alone(tmp_path):
         assert raw.is_cut()
 
 
+def test_a_frame_at_the_limit_goes_both_ways(tmp_path):
+    with world(tmp_path) as here:
+        data = os.urandom(1 << 16) * (wire.MAX_FRAME // (1 << 16) - 1)
+        assert ask(here.path, "echo", {"a": data}) == {"a": data}
+
+
 def test_the_client_refuses_to_send_what_is_too_big(tmp_path):
     with world(tmp_path) as here, pytest.raises(OperationFailed, match="is the limit"):
         ask(here.path, "echo", {"a": b"x" * wire.MAX_FRAME})
