@@ -442,8 +442,6 @@ def _named(module: str, qualname: str) -> Any:
             found = found.__dict__.get(part)
         else:
             return None
-        if isinstance(found, (staticmethod, classmethod)):
-            found = found.__func__
     return found
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+import weakref
 from collections.abc import Iterator
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .commit import Commit
 
 __all__ = [
-    "FORWARD", "copy_appearance", "forward", "inner_functions", "patch", "patch_wrapper", "redecorated", "swap",
+    "FORWARD", "copy_appearance", "forward", "inner_functions", "origin", "patch", "patch_wrapper", "redecorated", "swap",
     "update_docs",
     "wraps_own",
 ]  # fmt: skip
@@ -76,6 +77,17 @@ def forward(commit: Commit, old: FunctionType, target: Any) -> None:
     commit.retire(old.__code__, old)
     old.__code__ = _trampoline(old.__code__, target)
     old.__defaults__ = old.__kwdefaults__ = None
+    if callable(target):
+        _origins[target] = weakref.ref(old)
+
+
+def origin(wrapper: Any) -> FunctionType | None:
+    """Return the plain function that stood where `wrapper`, a decorated one, was put in its place."""
+    found = _origins.get(wrapper)
+    return found() if found is not None else None
+
+
+_origins: weakref.WeakKeyDictionary[Any, weakref.ref[FunctionType]] = weakref.WeakKeyDictionary()
 
 
 def redecorated(commit: Commit, old: FunctionType, new: FunctionType, namespace: dict[str, Any]) -> bool:
@@ -130,9 +142,12 @@ def copy_appearance(old: FunctionType, new: FunctionType) -> None:
 
 
 def update_docs(commit: Commit, shown: Any, fn: FunctionType, before: str | None) -> None:
-    """`functools.wraps` has copied a docstring outwards: let it follow. `shown` is what stands under the name."""
+    """A wrapper has copied a docstring outwards: let it follow. `shown` is what stands under the name."""
     for _ in range(8):
-        inside = getattr(shown, "__wrapped__", None)
+        if isinstance(shown, property):
+            inside: Any = shown.fget
+        else:
+            inside = getattr(shown, "__wrapped__", None) or getattr(shown, "func", None)
         if inside is None:
             return
         if getattr(shown, "__doc__", None) == before != fn.__doc__:

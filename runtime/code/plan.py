@@ -280,13 +280,15 @@ def _in_import_order(changed: Mapping[str, tuple[Any, ModuleVersion]]) -> list[s
         if name in seen:  # done, or a circle: whoever began it comes last, as in a cold start
             return
         seen.add(name)
-        for other in sorted(changed[name][1].imports):
-            for candidate in (other, other.rpartition(".")[0]):
-                if candidate in changed:
-                    visit(candidate)
+        for other in changed[name][1].imports_in_order:
+            if other in changed:
+                visit(other)
         order.append(name)
 
-    for name in sorted(changed):
+    began = {name: number for number, name in enumerate(sys.modules)}
+    for name in sorted(
+        changed, key=lambda name: began.get(name, 0)
+    ):  # a circle is entered where it was at first
         visit(name)
     return order
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import codes, syntax
 from .merge import become, merge_class
-from .functions import forward, patch, redecorated, wraps_own
+from .functions import forward, origin, patch, redecorated, wraps_own
 from .journal import MISSING
 from .spread import propagate
 from .units import Unit
@@ -147,6 +147,8 @@ def _settle_function(
     commit: Commit, module: str, unit: Unit, name: str, old: Any, new: Any, namespace: dict[str, Any]
 ) -> bool:
     """Return whether the old thing is a function (or a cache around one) that now does what the new one does."""
+    if isinstance(new, FunctionType) and _return_to_origin(commit, module, name, old, new, namespace):
+        return True
     if isinstance(old, _LRU):
         return _settle_cache(commit, module, name, old, new, namespace)
     if not isinstance(old, FunctionType):
@@ -162,6 +164,24 @@ def _settle_function(
     forward(commit, old, new)
     commit.mark(module, name)
     propagate(commit, module, name, old, new)
+    return True
+
+
+def _return_to_origin(
+    commit: Commit, module: str, name: str, old: Any, new: FunctionType, namespace: dict[str, Any]
+) -> bool:
+    """A decorator goes that an earlier release has put on: the plain function of before gets its name back."""
+    first = origin(old) if isinstance(old, (FunctionType, _LRU)) else None
+    if first is None or new.__globals__ is not namespace or new.__closure__ or not patch(commit, first, new):
+        return False
+    inside = old.__wrapped__ if isinstance(old, _LRU) else old
+    if isinstance(inside, FunctionType) and (inside is old or inside.__globals__ is namespace):
+        forward(commit, inside, first)
+    if isinstance(old, _LRU):
+        old.cache_clear()
+    namespace[name] = first
+    commit.mark(module, name)
+    propagate(commit, module, name, old, first)
     return True
 
 

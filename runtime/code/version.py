@@ -89,6 +89,12 @@ class ModuleVersion:
         """The names of `__reload_reset__`: their statements run again with every change of the module."""
         return self._names("__reload_reset__")
 
+    @property
+    def imports_in_order(self) -> list[str]:
+        """The modules that it imports, in the order of its statements."""
+        found = [f"{base}.{name}" if name else base for base, name in self._imports]
+        return [part for full in found for part in (full, full.rpartition(".")[0]) if part]
+
     @cached_property
     def imports(self) -> frozenset[str]:
         """The modules that it imports when it is imported; `from a import b` counts as a and as a.b."""
@@ -122,7 +128,7 @@ class ModuleVersion:
 
     def forget_syntax(self) -> None:
         """Drop the syntax tree; it is made again when needed."""
-        _ = self.imports, self.bindings, self.vsn, self.keep, self.reset
+        _ = self._imports, self.imports, self.bindings, self.vsn, self.keep, self.reset
         for name in _SYNTAX:
             self.__dict__.pop(name, None)
 
@@ -157,11 +163,18 @@ class ModuleVersion:
         return f"<{self.name} {self.sha[:12]}>"
 
 
+def _is_for_checkers(test: ast.expr) -> bool:
+    name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", None)
+    return name == "TYPE_CHECKING"
+
+
 def _at_import(node: ast.AST) -> Iterator[ast.AST]:
-    """Walk what runs at import: everything but the bodies of functions."""
+    """Walk what runs at import: everything but the bodies of functions, and what only type checkers read."""
     stack = [node]
     while stack:
         node = stack.pop()
         yield node
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+        if isinstance(node, ast.If) and _is_for_checkers(node.test):
+            stack.extend(reversed(node.orelse))
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             stack.extend(reversed(list(ast.iter_child_nodes(node))))
