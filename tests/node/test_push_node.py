@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import random
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
 import msgpack
 import pytest
 
+from runtime.admin import push_command
 from runtime.admin.client import Client, NotConnected, OperationFailed, TLSFiles
 from runtime.code.keys import make_pair
 from runtime.code.release_log import ReleaseLog
@@ -139,14 +143,22 @@ class Tree:
         own = {"PYTHONPATH": f"{ROOT}{os.pathsep}{self.path}", "NO_COLOR": "1", "USER": "anna"}
         return {**os.environ, **own, "EVERGREEN_CWD": str(self.path)}
 
-    def push(self, *arguments, code=0):
-        """Run the command; return what it said."""
-        done = subprocess.run(
-            [sys.executable, "-m", "runtime.admin.push_command", "--config", "node.toml", *arguments],
-            cwd=self.path, env=self.environment(), capture_output=True, text=True, timeout=100, check=False,
-        )  # fmt: skip
-        said = done.stdout + done.stderr
-        assert done.returncode == code, said + (self.path / "log").read_text()
+    def push(self, *arguments, code=0, apart=False):
+        """Run the command, in this program or in one of its own; return what it said."""
+        arguments = ["--config", "node.toml", *arguments]
+        if apart:
+            done = subprocess.run(
+                [sys.executable, "-m", "runtime.admin.push_command", *arguments],
+                cwd=self.path, env=self.environment(), capture_output=True, text=True, timeout=100, check=False,
+            )  # fmt: skip
+            said, found = done.stdout + done.stderr, done.returncode
+        else:
+            out = io.StringIO()
+            with contextlib.chdir(self.path), redirect_stdout(out), redirect_stderr(out):
+                with patch.dict(os.environ, self.environment()):
+                    found = push_command.main(arguments)
+            said = out.getvalue()
+        assert found == code, said + (self.path / "log").read_text()
         assert "Traceback" not in said
         return said
 
@@ -193,10 +205,10 @@ def better(tree, number=2):
 def test_from_the_tree_to_the_running_node_and_back(tree):
     first = tree.running()
     assert first["kind"] == "boot"
-    assert "the tree has the same" in tree.push()
+    assert "the tree has the same" in tree.push(apart=True)
     better(tree)
     assert tree.probe()[0] == 1  # saving alone is nothing in push mode
-    said = tree.push("--dry-run", "--patch")
+    said = tree.push("--dry-run", "--patch", apart=True)
     assert "live/helper.py" in said
     assert "+    return 2" in said
     assert "answer" in said.partition("checked")[2]
@@ -204,33 +216,33 @@ def test_from_the_tree_to_the_running_node_and_back(tree):
     assert tree.probe()[0] == 1
     assert tree.running() == first
 
-    said = tree.push("--note", "a better answer")
+    said = tree.push("--note", "a better answer", apart=True)
     assert "signed by the key development" in said
     assert tree.probe()[0] == 2
     second = tree.running()
     assert (second["base"], second["note"], second["kind"]) == (first["id"], "a better answer", "push")
     assert second["by"].startswith("anna (key development), uid ")
     assert second["id"] in said
-    assert "the tree has the same" in tree.push()
+    assert "the tree has the same" in tree.push(apart=True)
 
-    said = tree.push("--list")
+    said = tree.push("--list", apart=True)
     assert said.index(first["id"]) < said.index(second["id"])
     assert "a better answer" in said
-    said = tree.push("--show", second["id"][:6])
+    said = tree.push("--show", second["id"][:6], apart=True)
     assert "live/helper.py" in said
     assert "push: ok" in said
-    said = tree.push("--diff", first["id"], second["id"])
+    said = tree.push("--diff", first["id"], second["id"], apart=True)
     assert "-    return 1\n+    return 2\n" in said
-    assert tree.push("--diff", second["id"]) == said
+    assert tree.push("--diff", second["id"], apart=True) == said
 
-    said = tree.push("--rollback")
+    said = tree.push("--rollback", apart=True)
     assert tree.probe()[0] == 1
     third = tree.running()
     assert (third["id"], third["kind"]) == (first["id"], "rollback")
     results = {row["number"]: row["result"] for row in tree.ask("releases")}
     assert results == {1: "live", 2: "rolled_back", 3: "live"}
     # The tree still has the better one: it can go live again.
-    tree.push("--rollback", "#2")
+    tree.push("--rollback", "#2", apart=True)
     assert tree.probe()[0] == 2
 
 
