@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from runtime import kernel
 from runtime.code.check_wire import Answer, Check, Failed, Frames, Ready, Settings, decode, encode_frame
@@ -38,6 +38,8 @@ STOP: Final = "stop"
 @dataclass(frozen=True)
 class Request:
     """A call's: one check. `limit` in seconds."""
+
+    __handed_over__: ClassVar[bool] = True
 
     sources: dict[str, str | None]
     modules: list[str]

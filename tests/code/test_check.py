@@ -496,6 +496,16 @@ def test_checks_of_several_callers_wait_for_each_other(app):
     until(lambda: len(done) == 5)
 
 
+def test_messages_may_be_checked(app):
+    kernel.check_messages(True)
+    try:
+        app.check()
+        app.edit(users="x x")
+        app.refused("syntax")
+    finally:
+        kernel.check_messages(False)
+
+
 def test_the_node_goes_on_while_a_check_runs(app):
     app.check()
     app.edit(users="while True: pass\n")
