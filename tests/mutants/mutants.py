@@ -28,6 +28,12 @@ SYSMON = "tests/observe/test_sysmon.py::"
 LOG = "tests/observe/test_logger_std_h_suite.py::"
 RESTARTS = "tests/otp/test_supervisor_suite_restarts.py::"
 STATEM = "tests/otp/test_gen_statem_suite.py::"
+CODE = "runtime/code/"
+ADMIN = "runtime/admin/"
+RELEASE_LOG = "tests/code/test_release_log.py::"
+BUNDLE = "tests/code/test_bundle.py::"
+CONTROL = "tests/admin/test_control_socket.py::"
+PUSH = "tests/admin/test_push_operations.py::"
 
 MUTANTS = [
     Mutant(
@@ -392,5 +398,145 @@ MUTANTS += [
         "_ask(Stop(info.name, allowed - grace, grace))",
         "_ask(Stop(info.name, allowed))",
         APPLICATION + "test_stop_all_keeps_to_its_limit_with_callbacks_that_hang",
+    ),
+    Mutant(
+        "request: lose an answer that comes while its wait is being interrupted",
+        KERNEL + "calls.py",
+        "        if request.process is None and not request.delivered:",
+        "        if request is None:",
+        "tests/otp/test_task_edges.py::test_a_request_that_settles_while_its_wait_is_interrupted_is_a_message",
+    ),
+    Mutant(
+        "monitor: let one that was taken back tell nevertheless",
+        KERNEL + "death.py",
+        "        target.monitored_by.pop(ref, None)\n    if flush",
+        "        pass\n    if flush",
+        "tests/kernel/test_exits.py::test_random_links_and_signals_follow_the_table",
+    ),
+    Mutant(
+        "state machine: blame the new state for the old one's bad action",
+        OTP + "state_machine_engine.py",
+        "plan = _collect(machine, process, engine, None, result.actions, old)",
+        "plan = _collect(machine, process, engine, None, result.actions, machine._machine_state)",
+        "tests/otp/test_state_machine_mistakes.py::test_a_bad_action_says_where_it_is_from",
+    ),
+    Mutant(
+        "task: start one of what is no function",
+        OTP + "task_process.py",
+        "    if not callable(fn):",
+        "    if fn is not fn:",
+        "tests/otp/test_task_edges.py::test_what_is_no_function_is_refused_before_anything_is_started",
+    ),
+    Mutant(
+        "count a significant child that does not run",
+        OTP + "static_children.py",
+        "return not any(c.spec.significant and c.pid is not None for c in",
+        "return not any(c.spec.significant for c in",
+        "tests/otp/test_supervisor_random_trees.py::test_random_trees",
+    ),
+    Mutant(
+        "release log: leave a torn record at the end",
+        CODE + "records.py",
+        "            os.ftruncate(self._file, whole)\n",
+        "            pass\n",
+        RELEASE_LOG + "test_every_torn_tail_is_tolerated",
+    ),
+    Mutant(
+        "release log: believe what the disk gives",
+        CODE + "blobs.py",
+        "if digest(content) != name:",
+        "if content is name:",
+        RELEASE_LOG + "test_a_damaged_text_is_found_and_the_release_before_is_booted",
+    ),
+    Mutant(
+        "release log: boot what was on probation",
+        CODE + "release_log.py",
+        '                if release.result == "probation":',
+        '                if release.result == "passed":',
+        RELEASE_LOG + "test_a_release_that_was_in_probation_at_the_end_is_passed_over",
+    ),
+    Mutant(
+        "release log: forget nonces at a restart",
+        CODE + "release_log.py",
+        '            self._append({"t": "nonce", "nonce": nonce, "time": now})\n',
+        "",
+        RELEASE_LOG + "test_operations_and_nonces_survive",
+    ),
+    Mutant(
+        "release log: use a damaged release's number again",
+        CODE + "release_log.py",
+        'records = [{"t": "next", "number": self._next}]',
+        "records = []",
+        RELEASE_LOG + "test_a_lost_manifest_costs_its_release_alone",
+    ),
+    Mutant(
+        "bundle: believe any signature",
+        CODE + "bundle.py",
+        "if not key.verify(signature, prefix + inner):",
+        "if not signature:",
+        BUNDLE + "test_every_changed_byte_is_noticed",
+    ),
+    Mutant(
+        "bundle: take the signature of an order",
+        CODE + "bundle.py",
+        '_ORDER_PREFIX = b"evergreen order\\0"',
+        "_ORDER_PREFIX = _PREFIX",
+        BUNDLE + "test_orders",
+    ),
+    Mutant(
+        "bundle: take one content in two forms",
+        CODE + "bundle.py",
+        "    if not same:\n",
+        "    if not inner:\n",
+        BUNDLE + "test_a_form_that_is_not_canonical",
+    ),
+    Mutant(
+        "keys: use a private key that the group may read",
+        CODE + "keys.py",
+        "if status.st_mode & 0o077:",
+        "if status.st_mode & 0o007:",
+        "tests/code/test_keys.py::test_a_private_key_that_others_may_touch_is_refused",
+    ),
+    Mutant(
+        "control socket: end a change with its client",
+        ADMIN + "control.py",
+        "            if not operation.changes:\n                exit",
+        "            if operation:\n                exit",
+        CONTROL + "test_a_leaving_client_ends_its_questions_but_not_its_changes",
+    ),
+    Mutant(
+        "control socket: cut off who waits for an answer",
+        ADMIN + "control.py",
+        "        conn.set_idle_timeout(None)\n",
+        "",
+        CONTROL + "test_a_half_frame_and_an_idle_client_are_cut_off_in_the_end",
+    ),
+    Mutant(
+        "push: take a bundle again when its base runs again",
+        ADMIN + "push_operations.py",
+        "if not _aside(self._code.log.use_nonce, manifest.nonce):",
+        "if not manifest.nonce:",
+        PUSH + "test_a_bundle_that_was_used_is_used_up_even_where_its_base_runs_again",
+    ),
+    Mutant(
+        "push: take paths that are not managed",
+        ADMIN + "push_operations.py",
+        "if not self._code.roots.owns_relative(path):",
+        "if not path:",
+        PUSH + "test_what_a_bundle_must_fit",
+    ),
+    Mutant(
+        "push: go back for another machine without a signed order",
+        ADMIN + "push_operations.py",
+        "            if request.who.is_local:",
+        "            if request.who:",
+        PUSH + "test_orders_from_another_machine",
+    ),
+    Mutant(
+        "net: leave a Unix socket open to all",
+        "runtime/net/unix.py",
+        "        os.chmod(path, 0o600)",
+        "        os.chmod(path, 0o666)",
+        "tests/net/test_net_unix.py::test_frames_go_both_ways_and_the_file_is_the_owners_alone",
     ),
 ]

@@ -1,6 +1,6 @@
 """Random trees under random deaths, against a model of a page: who lives, who is new, who is gone, who ends.
 
-The model knows strategies, restart types, intensity and escalation, and no processes, messages or monitors.
+The model knows strategies, restart types, significant children, intensity and escalation, and no processes, messages or monitors.
 """
 
 from __future__ import annotations
@@ -30,13 +30,20 @@ class Plan:
     restart: str
     flags: SupFlags | None = None
     children: list[Plan] = field(default_factory=list)
+    important: bool = False
 
-    def spec(self, id: int) -> ChildSpec:
-        if self.flags is None:
-            return ChildSpec(id, (worker, ()), self.restart)  # type: ignore[arg-type]
-        specs = [plan.spec(i) for i, plan in enumerate(self.children)]
+    def is_significant(self, under: SupFlags) -> bool:
+        """Where it may be: a permanent one, or one of a supervisor that never ends of it, is refused."""
+        return self.important and self.restart != "permanent" and under.auto_shutdown != "never"
+
+    def spec(self, id: int, under: SupFlags) -> ChildSpec:
+        start: Any = (worker, ())
+        if self.flags is not None:
+            specs = [plan.spec(i, self.flags) for i, plan in enumerate(self.children)]
+            start = (Supervisor.start_link_with, (self.flags, specs))
         return ChildSpec(
-            id, (Supervisor.start_link_with, (self.flags, specs)), self.restart, type="supervisor"  # type: ignore[arg-type]
+            id, start, self.restart, type="worker" if self.flags is None else "supervisor",  # type: ignore[arg-type]
+            significant=self.is_significant(under),
         )  # fmt: skip
 
 
@@ -79,11 +86,15 @@ class Tree:
                     del self.nodes[one]
                 else:
                     self.nodes[one].start()
-        elif node.plan.restart == "temporary":
+            return True
+        if node.plan.restart == "temporary":
             del self.nodes[id]
         else:
             node.up = False
-        return True
+        if not node.plan.is_significant(self.flags):
+            return True
+        others = any(n.up and n.plan.is_significant(self.flags) for n in self.nodes.values())
+        return self.flags.auto_shutdown == "all_significant" and others
 
     def living(self) -> Iterator[tuple[list[tuple[Tree, int]], Node]]:
         """Every running child in the tree, with the way to it from the top."""
@@ -127,11 +138,14 @@ flags = st.builds(
     st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"]),
     st.integers(0, 3),
     st.sampled_from([1.0, 5.0]),
+    st.sampled_from(["never", "never", "any_significant", "all_significant"]),
 )
 restarts = st.sampled_from(["permanent", "transient", "temporary"])
-workers = st.builds(Plan, restarts)
+workers = st.builds(Plan, restarts, important=st.booleans())
 plans = st.recursive(
-    workers, lambda below: st.builds(Plan, restarts, flags, st.lists(below, max_size=4)), max_leaves=8
+    workers,
+    lambda below: st.builds(Plan, restarts, flags, st.lists(below, max_size=4), st.booleans()),
+    max_leaves=8,
 )
 steps = st.lists(
     st.tuples(
@@ -144,7 +158,7 @@ steps = st.lists(
 
 
 def test_random_trees() -> None:
-    """OTP.md A2, restart, strategies, intensity, escalation: together, in any order."""
+    """OTP.md A2, restart, strategies, intensity, auto_shutdown, escalation: together, in any order."""
     check()
 
 
@@ -152,7 +166,7 @@ def test_random_trees() -> None:
 @given(flags, st.lists(plans, max_size=5), steps)
 def check(top: SupFlags, children: list[Plan], actions: list[tuple[str, int, str]]) -> None:
     seen.clear()
-    with virtual_clock() as clock, supervised(top, [p.spec(i) for i, p in enumerate(children)]) as sup:
+    with virtual_clock() as clock, supervised(top, [p.spec(i, top) for i, p in enumerate(children)]) as sup:
         tree = Tree(top, children)
         compare(tree, sup)
         for action, number, reason in actions:
@@ -162,6 +176,7 @@ def check(top: SupFlags, children: list[Plan], actions: list[tuple[str, int, str
                 assert sup.reason == "shutdown"  # type: ignore[attr-defined]
                 break
             compare(tree, sup)
+            check_invariants()
         check_invariants()
     assert not [pid for pid in seen if is_alive(pid)]
     while kernel.receive(0) is not kernel.TIMEOUT:
@@ -193,8 +208,8 @@ def act(tree: Tree, sup: Any, clock: Any, action: str, number: int, reason: str)
     if action == "add":
         id = 100 + number
         if id not in tree.nodes:
-            plan = Plan(("permanent", "transient", "temporary")[number % 3])
-            supervisor.start_child(sup, plan.spec(id))
+            plan = Plan(("permanent", "transient", "temporary")[number % 3], important=number % 2 == 0)
+            supervisor.start_child(sup, plan.spec(id, tree.flags))
             tree.nodes[id] = Node(plan)
         return True
     if not tree.nodes:
