@@ -137,7 +137,7 @@ class NodeCode:
             missing = [folder for folder in roots.folders if not roots.path_of(folder).is_dir()]
             if len(missing) == len(roots.folders):
                 return f"watching for {folders}, which {'is' if len(missing) == 1 else 'are'} not here"
-            return f"watching {folders} — save a file and it is live"
+            return f"watching {folders}: save a file and it is live"
         what = f"release {self.booted}" if self.booted is not None else f"a first release, of {folders}"
         return f"{what}; tools/push makes the next"
 

@@ -301,7 +301,8 @@ class CodeServer(GenServer):
         running = self.releaser.current
         text = refused_text(error, running, what=f"not {'rolled back' if job.name == 'rollback' else 'live'}")
         self.is_healing = job.name == "watch"
-        _log.error("%s", text)
+        passes = self.is_healing and error.kind == "busy"  # the watcher tries again
+        (_log.warning if passes else _log.error)("%s", text)
         self._tell("refused", running, text)
 
     # probation
@@ -398,7 +399,7 @@ def _way_back(probation: Probation, why: str) -> Job:
             try:
                 return releaser.rollback(probation.back_to, by="probation", why=why, verdict="bad")
             except Refused as error:
-                if error.kind not in ("busy", "blocking") or attempt == _TRIES - 1:
+                if error.kind != "busy" or attempt == _TRIES - 1:
                     releaser.judge(probation.release, "bad", f"{why}; its rollback was refused: {error}")
                     raise
                 kernel.sleep(_AGAIN)

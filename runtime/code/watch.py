@@ -43,9 +43,8 @@ _log = logging.getLogger("evergreen.code")
 _DUE = "code_watch_due"
 _BRIEF = 0.02
 """How often git's lock and an open file are looked at. (seconds)"""
-_PASSING = frozenset({"busy", "blocking"})
-"""Refusals that may be over in a moment: tried again a few times."""
 _TRIES = 3
+"""How often a push is tried again while a process is busy."""
 
 # Types
 
@@ -190,7 +189,7 @@ class Watcher(GenServer):
         try:
             self.push(batch)
         except Refused as error:  # reported by whoever refused it
-            if error.kind in _PASSING and self.tries < _TRIES:
+            if error.kind == "busy" and self.tries < _TRIES:
                 self.tries += 1
                 self.dealt = {}
                 self.changed = changed

@@ -321,7 +321,7 @@ def test_the_start_screen_says_how_code_comes(directory):
     command = [sys.executable, "-m", "runtime.node", "--config", "node.toml"]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{directory}", "NO_COLOR": "1"}
     expected = {
-        "watch": "  code         watching live/ — save a file and it is live",
+        "watch": "  code         watching live/: save a file and it is live",
         "push": "  code         release ",
         "off": "  code         off: a change takes a restart",
     }
