@@ -315,7 +315,14 @@ def test_orders(keys, allowed):
         ("format", b"\x80"),
         ("size", b"x" * 5000),
         ("format", pack(manifest(), TEXTS, keys["alice"])),
+        ("signature", _signed_as_a_bundle(sent, keys["alice"])),
     ):
         with pytest.raises(BadBundle) as caught:
             unpack_order(data, allowed, now=NOW)
         assert caught.value.kind == kind
+
+
+def _signed_as_a_bundle(sent, key):
+    inner = bundle._canonical(sent._asdict())
+    signature = key.sign(b"evergreen bundle\0" + inner)
+    return msgpack.packb({"manifest": inner, "key": key.public.id, "signature": signature})
