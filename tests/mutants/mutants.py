@@ -432,7 +432,7 @@ MUTANTS += [
         OTP + "static_children.py",
         "return not any(c.spec.significant and c.pid is not None for c in",
         "return not any(c.spec.significant for c in",
-        "tests/otp/test_supervisor_random_trees.py::test_random_trees",
+        "tests/otp/test_supervisor_suite_significant.py::test_significant_transient",
     ),
     Mutant(
         "release log: leave a torn record at the end",
