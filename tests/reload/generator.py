@@ -263,6 +263,7 @@ def _add(program: Program, rng: random.Random) -> None:
     n = rng.randint(1, len(items))
     item = program.new(rng.choice(_KINDS), rng)
     _fill(program, m, n, item, rng)
+    item.registered = False  # what a registry was told stays in it, also when its function goes again
     items.insert(n, item)
 
 

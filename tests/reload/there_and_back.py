@@ -103,7 +103,8 @@ def _changed(
             if held is not None:
                 # What the new version did not have is made afresh on the way back.
                 through = new["held"] & cold["held"]
-                found += _contract(held, modules, cold, through)
+                plain = held.plain & new["plain"] & cold["plain"] & through
+                found += _contract(held, modules, cold, through, plain)
             problems += [f"{direction}: {line}" for line in found]
     return problems
 
@@ -189,10 +190,13 @@ def _made(cls: type) -> Any:
 
 
 def _bound(one: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """What can be called on an object. A static method that becomes a method is another thing: it is named so."""
+    """What can be called on an object, named with its kind and class: a static method that becomes a method, or a
+    method that comes to be another class's, is another thing to who holds it.
+    """
     for name in sorted(dir(type(one))):
         if name[0] == "m" or name == "shown":
-            kind = type(inspect.getattr_static(one, name)).__name__
+            owner = next(cls for cls in type(one).__mro__ if name in vars(cls))
+            kind = f"{type(vars(owner)[name]).__name__} of {owner.__module__}.{owner.__qualname__}"
             value = getattr(one, name)
             if isinstance(value, (types.MethodType, types.FunctionType)):
                 yield f"{name} ({kind})", value
@@ -248,14 +252,21 @@ def _hold(modules: Mapping[str, types.ModuleType]) -> Held:
 
 
 def _contract(
-    held: Held, modules: Mapping[str, types.ModuleType], cold: Mapping[str, Any], through: set[str]
+    held: Held,
+    modules: Mapping[str, types.ModuleType],
+    cold: Mapping[str, Any],
+    through: set[str],
+    plain: set[str],
 ) -> Iterator[str]:
-    """What is held does what the program does that is there now. `through`: what all versions so far had."""
+    """What is held does what the program does that is there now.
+
+    `through`: what all versions so far had; `plain`: those of them that are functions without a decorator.
+    """
     results = cold["results"]
     for path, fn in (held.functions | held.methods).items():
         if path in through and (got := _tried(fn)) != results[path]:
             yield f"held {path}: live {got} | cold {results[path]}"
-    for path in held.plain & cold["plain"] & through:
+    for path in plain:
         if _at(modules, path) is not held.functions[path]:
             yield f"held {path}: not the same function any more"
     for path, cls in held.classes.items():
