@@ -33,6 +33,18 @@ from runtime.code.tree import TreeError, read_tree, vsns_of
 
 __all__ = ["Difference", "main"]
 
+_PATHS = (
+    "socket",
+    "config",
+    "tree",
+    "certificate",
+    "certificate_key",
+    "authority",
+    "key",
+    "keys",
+    "bundle",
+    "write",
+)
 _ANSWER = 60.0
 """Seconds without a word after which the node is given up; a push tells its stages, and a check aside may take a while."""
 
@@ -91,6 +103,8 @@ def main(arguments: list[str] | None = None) -> int:
             report.data("error", {"kind": type(problem).__name__, "text": str(problem)})
         else:
             report.complain(f"evergreen: {problem}")
+    except BrokenPipeError:  # nobody reads: `tools/push --list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         report.complain("evergreen: left; what the node has begun goes on there (--list tells)")
         return 130
@@ -134,7 +148,7 @@ def _push(client: Client, options: argparse.Namespace, report: Report) -> int:
         raise Unfit("the node keeps no releases yet: it must run in push mode (code.mode)")
     if options.base:
         _check_base(client, options.base, running)
-    roots = Roots(Path(options.tree), status["folders"])
+    roots = Roots(Path(options.tree or "."), status["folders"])
     difference = Difference(status["files"], read_tree(roots), _below(options.paths, roots))
     report.data("running", running)
     if not difference.new:
@@ -202,7 +216,7 @@ def _order(client: Client, wish: str, release: str, options: argparse.Namespace)
 
 
 def _new_key(options: argparse.Namespace, report: Report) -> int:
-    directory = Path(options.keys).expanduser()
+    directory = Path(options.keys)
     made = make_pair(directory, options.new_key, options.roles.split(",") if options.roles else ROLES)
     report.data(
         "key", {"id": made.public.id, "line": made.public.line(), "file": str(directory / f"{made.name}.key")}
@@ -219,7 +233,9 @@ def _new_key(options: argparse.Namespace, report: Report) -> int:
 def _connect(options: argparse.Namespace) -> Client:
     if not options.node:
         return Client.connect(
-            Path(options.socket) if options.socket else _default_socket(Path(options.config))
+            Path(options.socket)
+            if options.socket
+            else _default_socket(Path(options.config or "etc/node.toml"))
         )
     host, _, port = options.node.rpartition(":")
     if not host or not port.isdigit():
@@ -242,20 +258,23 @@ def _key(options: argparse.Namespace, own: str) -> PrivateKey:
     path = options.key or os.environ.get("EVERGREEN_KEY") or own
     if not path:
         raise Unfit("which key? Name it with --key FILE (or EVERGREEN_KEY); make one with --new-key NAME")
-    return load_private(Path(path).expanduser())
+    return load_private(Path(path))
 
 
 def _below(paths: list[str], roots: Roots) -> list[str] | None:
     if not paths:
         return None
     found = []
-    start = Path(os.environ.get("EVERGREEN_CWD", "."))
     for path in paths:
         try:
-            found.append(roots.relative(start / path))
+            found.append(roots.relative(_start() / path))
         except ValueError:
             raise Unfit(f"{path} is not in the tree {roots.base}") from None
     return found
+
+
+def _start() -> Path:
+    return Path(os.environ.get("EVERGREEN_CWD", "."))
 
 
 def _read(path: Path) -> bytes:
@@ -297,8 +316,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         metavar="PATH",
         help="the node's control socket (default: admin.sock in its data directory)",
     )
-    add("--config", metavar="FILE", default="etc/node.toml", help="where the data directory is read from")
-    add("--tree", metavar="DIR", default=".", help="the working tree (default: this one)")
+    add("--config", metavar="FILE", help="where the data directory is read from (default: etc/node.toml)")
+    add("--tree", metavar="DIR", help="the working tree (default: this one)")
     add("--node", metavar="HOST:PORT", help="a node on another machine, by mutual TLS (its admin.port)")
     add("--certificate", metavar="FILE", help="your certificate, for --node")
     add("--certificate-key", metavar="FILE", help="its key")
@@ -324,6 +343,10 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.diff is not None and len(options.diff) > 2:
         parser.error("--diff takes one release or two")
+    # What the user names is meant from where the user stands; the command runs in the tree's root.
+    for name in _PATHS:
+        if getattr(options, name):
+            setattr(options, name, str(_start() / Path(getattr(options, name)).expanduser()))
     looks = options.list or options.show or options.diff or options.new_key
     acts = options.rollback is not None or options.confirm
     if options.paths and (looks or acts or options.bundle):

@@ -209,14 +209,18 @@ def _fact(value: Any) -> str:
     return str(value)
 
 
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def _checked(facts: Mapping[str, Any]) -> str:
     files = facts.get("files", 0)
-    return f"{files} file{'s' * (files != 1)}, signed by the key {facts.get('key')}"
+    return f"{_many(files, 'file')}, signed by the key {facts.get('key')}"
 
 
 def _planned(facts: Mapping[str, Any]) -> str:
     files = facts.get("files", 0)
-    return f"what {files} file{'s change' if files != 1 else ' changes'}"
+    return f"what {_many(files, 'file')} change{'s' * (files == 1)}"
 
 
 def _probation(facts: Mapping[str, Any]) -> str:
@@ -237,7 +241,7 @@ def _count(value: float) -> str:
 _EVENTS = {
     "checked": _checked,
     "plan": _planned,
-    "check": lambda facts: f"{facts.get('modules')} modules aside, in a child process",
+    "check": lambda facts: f"{_many(facts.get('modules', 0), 'module')} aside, in a child process",
     "apply": lambda facts: f"one step for {_fact(facts.get('modules', ()))}",
     "probation": _probation,
 }

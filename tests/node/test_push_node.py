@@ -143,9 +143,10 @@ class Tree:
         own = {"PYTHONPATH": f"{ROOT}{os.pathsep}{self.path}", "NO_COLOR": "1", "USER": "anna"}
         return {**os.environ, **own, "EVERGREEN_CWD": str(self.path)}
 
-    def push(self, *arguments, code=0, apart=False):
+    def push(self, *arguments, code=0, apart=False, environment=()):
         """Run the command, in this program or in one of its own; return what it said."""
-        arguments = ["--config", "node.toml", *arguments]
+        if not {"--config", "--socket"} & {*arguments}:
+            arguments = ["--config", "node.toml", *arguments]
         if apart:
             done = subprocess.run(
                 [sys.executable, "-m", "runtime.admin.push_command", *arguments],
@@ -155,8 +156,8 @@ class Tree:
         else:
             out = io.StringIO()
             with contextlib.chdir(self.path), redirect_stdout(out), redirect_stderr(out):
-                with patch.dict(os.environ, self.environment()):
-                    found = push_command.main(arguments)
+                with patch.dict(os.environ, {**self.environment(), **dict(environment)}):
+                    found = push_command.main([*arguments])
             said = out.getvalue()
         assert found == code, said + (self.path / "log").read_text()
         assert "Traceback" not in said
@@ -282,6 +283,30 @@ def test_only_what_was_named_is_pushed(tree):
     assert tree.probe() == (2, {"count": 0})
     assert "counter" in tree.push("--dry-run", "live")
     assert "is not in the tree" in tree.push("/etc", code=1)
+
+
+def test_paths_are_meant_from_where_the_user_stands(tree):
+    """As `tools/push` starts it: in the tree's root, told where the user stands."""
+    better(tree)
+    there = tree.path / "elsewhere"
+    there.mkdir()
+    own = {"EVERGREEN_CWD": str(there)}
+    tree.push("../live/helper.py", "--config", "../node.toml", "--write", "bundle", environment=own)
+    assert (there / "bundle").exists()
+    tree.push("--socket", "../var/admin.sock", "--bundle", "bundle", environment=own)
+    assert tree.probe()[0] == 2
+    tree.push("--new-key", "alice", "--keys", "keys", environment=own)
+    assert (there / "keys" / "alice.key").exists()
+
+
+def test_a_reader_that_leaves_is_no_trouble(tree):
+    command = f"{sys.executable} -m runtime.admin.push_command --config node.toml --help | head -1"
+    listing = command.replace("--help", "--list").replace("head -1", "true")
+    for line in (command, listing):
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=tree.path, env=tree.environment(), capture_output=True, text=True, timeout=60
+        )  # fmt: skip
+        assert done.stderr == ""
 
 
 def test_a_file_that_nothing_has_imported_is_only_stored(tree):
