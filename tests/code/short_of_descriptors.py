@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def no_look(node):
         node.write("apps/a.py", "X = 2\n")
         with descriptors(0):
             until(lambda: node.complaints)
+            kernel.blocking(time.sleep, 0.3)  # it is tried again meanwhile, and not complained about again
         node.live("apps/a.py", "X = 2\n")
     assert len(node.complaints) == 1
     assert "cannot be looked at" in node.complaints[0]

@@ -118,7 +118,7 @@ def test_a_broken_save_holds_everything_back_then_is_pushed_once_and_healed(node
         node.write("apps/a.py", broken)
         node.write("apps/b.py", "Y = 2\n")
         until(lambda: node.batches)
-        os.utime(node.base / "apps/a.py")
+        node.write("apps/a.py", broken)
         node.write("apps/b.py", "Y = 2\n")
         rest(watcher)
         assert node.batches == [{"apps/a.py": broken, "apps/b.py": "Y = 2\n"}]
@@ -145,12 +145,35 @@ def test_a_release_that_was_rolled_back_is_not_pushed_again_until_something_chan
         node.write("apps/a.py", "X = 'bad'\n")
         node.live("apps/a.py", "X = 'bad'\n")
         node.texts["apps/a.py"] = "X = 1\n"  # rolled back
-        os.utime(node.base / "apps/a.py")
+        node.write("apps/a.py", "X = 'bad'\n")
         node.write("apps/unrelated.py", "Z = 1\n")
         rest(watcher)
         assert len(node.batches) == 1
         node.write("apps/a.py", "X = 'good'\n")
         node.live("apps/a.py", "X = 'good'\n")
+
+
+def test_a_push_from_elsewhere_is_not_taken_back_by_saving_the_same_again(node):
+    """What runs differs from the tree on purpose; only a change of the tree starts a release."""
+    with watching(node) as watcher:
+        node.texts["apps/a.py"] = "X = 'pushed by somebody'\n"
+        node.write("apps/a.py", "X = 1\n")
+        rest(watcher)
+        assert node.batches == []
+        node.write("apps/b.py", "Y = 2\n")
+        node.live("apps/b.py", "Y = 2\n")
+    assert node.batches == [{"apps/a.py": "X = 1\n", "apps/b.py": "Y = 2\n"}]
+
+
+def test_the_same_mistake_again_is_reported_again(node):
+    with watching(node) as watcher:
+        for count in (1, 2):
+            node.refuse = Refused("no", kind="syntax")
+            node.write("apps/a.py", "def f(:\n")
+            until(lambda count=count: len(node.batches) == count)
+            node.write("apps/a.py", "X = 1\n")
+            rest(watcher)
+    assert node.batches == [{"apps/a.py": "def f(:\n"}] * 2
 
 
 def test_a_busy_process_lets_the_push_be_tried_again(node):
@@ -313,7 +336,7 @@ def test_a_file_that_is_no_text_is_complained_about_once(node):
     with watching(node) as watcher:
         (node.base / "apps/a.py").write_bytes(b"X = '\xff'\n")
         until(lambda: node.complaints)
-        os.utime(node.base / "apps/a.py")
+        (node.base / "apps/a.py").write_bytes(b"X = '\xff'\n")
         rest(watcher)
         assert node.complaints == [
             "apps/a.py is no text (invalid or missing encoding declaration): save it as UTF-8"
