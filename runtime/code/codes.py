@@ -21,11 +21,14 @@ __all__ = [
     "same_closure",
     "same_code",
     "select",
+    "with_functions_of",
 ]
 
 Index = dict[tuple[str, int], list[CodeType]]
 """The code objects of a module, of all depths, by name and first line."""
 
+_OPTIMIZED = 0x1
+"""The bit of co_flags that a function's code has, and a module's or a class body's has not."""
 _FUTURE = 0x1FE0000
 """The bits of co_flags that `from __future__` sets."""
 
@@ -114,6 +117,22 @@ def same_code(a: CodeType, b: CodeType) -> bool:
     return True
 
 
+def with_functions_of(code: CodeType, whole: Index) -> CodeType:
+    """Return `code`, a statement's, with each function in it exchanged for the same one of the whole file."""
+    constants = []
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            same = whole.get((constant.co_name, constant.co_firstlineno), ())
+            if constant.co_flags & _OPTIMIZED and same:
+                column = _column(constant)
+                twin = min(same, key=lambda other: abs(_column(other) - column))
+                constant = twin if same_closure(constant, twin) else constant  # noqa: PLW2901
+            else:  # the body of a class: maybe only some of its statements
+                constant = with_functions_of(constant, whole)  # noqa: PLW2901
+        constants.append(constant)
+    return code.replace(co_consts=tuple(constants))
+
+
 def flags_of(code: CodeType) -> int:
     """Return the `from __future__` flags that `code` was compiled with."""
     return code.co_flags & _FUTURE
@@ -134,6 +153,6 @@ def _match(olds: list[CodeType], news: list[CodeType]) -> Iterator[tuple[CodeTyp
 
 
 def _column(code: CodeType) -> int:
-    return min(
-        (p[2] for p in code.co_positions() if p[2] is not None and p[0] == code.co_firstlineno), default=0
-    )
+    """Return the first column of what a function does. Its first instruction stands at column 0, wherever it is."""
+    columns = (p[2] for p in code.co_positions() if p[2] and p[0] == code.co_firstlineno)
+    return min(columns, default=0)

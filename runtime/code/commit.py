@@ -303,14 +303,9 @@ class Commit:
                     continue
                 version = self.importer.modules[name]
                 self.journal.namespace(namespace)
-                self._keep_codes(version)
                 for unit in version.units:
                     self._follow_unit(version, unit, namespace)
                 spread(self, name)
-
-    def _keep_codes(self, version: ModuleVersion) -> None:
-        """A statement that runs again replaces code objects in the version's index: take that back on failure."""
-        self.journal.undo(setattr, version, "_replaced", dict(version._replaced))
 
     def _news(self, name: str) -> int:
         """Count what a module has to follow: its own changed names, and those of modules that it imports as such."""

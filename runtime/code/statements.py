@@ -10,11 +10,11 @@ from __future__ import annotations
 import ast
 import functools
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from . import codes, syntax
+from . import codes
 from .merge import become, merge_class
 from .functions import forward, origin, patch, redecorated, wraps_own
 from .journal import MISSING
@@ -33,21 +33,16 @@ _LRU = type(functools.lru_cache(lambda: None))
 
 
 def compile_statement(version: ModuleVersion, node: ast.stmt) -> CodeType:
-    """Compile one statement so that its functions get the very code that they have when the whole file is compiled.
+    """Compile one statement, with the functions' code objects of the whole file in it.
 
-    The compiler treats calls on names that are imported at the top differently, so the module's imports stand in front,
-    in a branch that is never taken.
+    So a function is made of the very code that a cold start makes it of (the compiler of 3.11 treats calls on names that
+    are imported at the top differently), and that a later release looks for.
     """
-    dead = ast.If(test=ast.Constant(False), body=[*_imports(version), ast.Pass()], orelse=[])
-    tree = ast.Module(body=[ast.copy_location(dead, node), node], type_ignores=[])
-    for part in ast.walk(dead):
-        ast.copy_location(part, node)
-    ast.fix_missing_locations(tree)
+    tree = ast.Module(body=[node], type_ignores=[])
     code: CodeType = compile(
         tree, version.path, "exec", flags=codes.flags_of(version.code), dont_inherit=True
     )
-    version.replace_codes(code)
-    return code
+    return codes.with_functions_of(code, version.codes)
 
 
 def run_statement(
@@ -236,23 +231,3 @@ def _save_containers(commit: Commit, unit: Unit, namespace: dict[str, Any]) -> N
         value = namespace.get(name)
         if type(value) in CONTAINERS:
             commit.journal.container(value)
-
-
-def _imports(version: ModuleVersion) -> Sequence[ast.stmt]:
-    found: list[ast.stmt] = []
-    stack: list[ast.AST] = [version.tree]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, ast.Import):
-            found.append(ast.Import(names=[_alias(alias) for alias in node.names]))
-        elif isinstance(node, ast.ImportFrom):
-            names = [_alias(alias) for alias in node.names if alias.name != "*"]
-            if names and node.module != "__future__":
-                found.append(ast.ImportFrom(module=node.module, names=names, level=node.level))
-        elif not isinstance(node, syntax.SCOPES):
-            stack.extend(ast.iter_child_nodes(node))
-    return found
-
-
-def _alias(alias: ast.alias) -> ast.alias:
-    return ast.alias(name=alias.name, asname=alias.asname)

@@ -18,7 +18,7 @@ from .units import Unit, units_of
 
 __all__ = ["Binding", "ModuleVersion"]
 
-_SYNTAX = ("tree", "units", "lines")
+_SYNTAX = ("tree", "units", "lines", "codes")
 
 
 class Binding(NamedTuple):
@@ -46,7 +46,6 @@ class ModuleVersion:
             code = self.tree
             pause()
         self.code: CodeType = compile(code, path, "exec", dont_inherit=True)
-        self._replaced: codes.Index = {}
 
     @cached_property
     def tree(self) -> ast.Module:
@@ -117,14 +116,10 @@ class ModuleVersion:
                 ]
         return tuple(found)
 
-    @property
+    @cached_property
     def codes(self) -> codes.Index:
-        """The code objects that its functions run: those of the whole file, but for statements that ran alone."""
-        return codes.index(self.code) | self._replaced
-
-    def replace_codes(self, code: CodeType) -> None:
-        """Note that the statements compiled into `code` were executed from there."""
-        self._replaced.update(codes.index(code))
+        """The code objects that its functions run."""
+        return codes.index(self.code)
 
     def forget_syntax(self) -> None:
         """Drop the syntax tree; it is made again when needed."""
