@@ -50,10 +50,13 @@ def number(n: int) -> str:
 class Node:
     """A node over successive processes on one data directory."""
 
-    def __init__(self, directory: Path, *overrides: str, config: Path | None = None) -> None:
+    def __init__(
+        self, directory: Path, *overrides: str, config: Path | None = None, cwd: Path = ROOT
+    ) -> None:
         self.directory = directory
         self.overrides = overrides
         self.config = config or ROOT / "etc" / "node.toml"
+        self.cwd = cwd
         self.lines: list[str] = []
         self.log_file = directory.parent / f"{directory.name}.log"
         self.out_file = directory.parent / f"{directory.name}.out"
@@ -106,7 +109,7 @@ class Node:
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(),
-                cwd=ROOT,
+                cwd=self.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
