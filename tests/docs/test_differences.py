@@ -13,6 +13,8 @@ from runtime import (
     reply, self_, send, send_request, spawn, spawn_opt, stop,
 )  # fmt: skip
 from runtime import sys as otp_sys
+from runtime.kernel import CallTimeout
+from runtime.otp.state_machine import GenStateMachine, NextState, UnhandledEvent
 from runtime.testing import settle
 
 
@@ -70,6 +72,39 @@ def test_a_forgotten_branch_answers_none():
     pid = Server.start()
     assert call(pid, "no such request") is None
     stop(pid)
+
+
+class Light(GenStateMachine):
+    def init(self):
+        return NextState("off")
+
+    def off(self, kind, content):
+        match content:
+            case "on":
+                return NextState("on")
+
+    def on(self, kind, content):
+        return self.unhandled(kind, content)
+
+
+def test_a_state_machine_that_returns_none_stays_as_it_is(clock):
+    pid = Light.start()
+    idle = []
+
+    def ask():
+        try:
+            call(pid, "who are you", 1.0)
+        except CallTimeout as error:
+            idle.append(error.idle)
+
+    spawn(ask)
+    clock.advance(1.0)
+    assert idle == [True]
+    assert otp_sys.get_state(pid)[0] == "off"
+    cast(pid, "on")
+    with pytest.raises(CallError) as caught:
+        call(pid, "who are you")
+    assert isinstance(caught.value.reason.exception, UnhandledEvent)
 
 
 def test_an_exception_is_a_crash_and_process_exit_a_reason_of_ones_own(crashes):
