@@ -1,0 +1,8 @@
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass
+class Event:
+    name: str
+    level: ClassVar[int] = 1

@@ -1,0 +1,5 @@
+"""Now a package."""
+
+from .first import f
+
+VERSION = 2

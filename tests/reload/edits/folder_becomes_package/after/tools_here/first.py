@@ -1,0 +1,5 @@
+STATE = []
+
+
+def f():
+    return "first"

@@ -1,0 +1,5 @@
+from tools_here import first
+
+
+def use():
+    return first.f()

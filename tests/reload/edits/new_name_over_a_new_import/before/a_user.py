@@ -1,0 +1,5 @@
+import b_lib
+
+
+def use():
+    return b_lib.one()

@@ -1,0 +1,6 @@
+import pkg
+import pkg.part
+
+
+def use():
+    return pkg.part.f()

@@ -1,0 +1,9 @@
+__all__ = ["f", "g"]
+
+
+def f():
+    return 2
+
+
+def g():
+    return 2
