@@ -110,7 +110,8 @@ def test_what_crashed_before_may_go_on_crashing(place, crashes):
         assert code.current() == release
         code.subscribe()
         crash(module, 1)
-        assert rolled_back()
+        assert "5 crashes in changed code" in (text := rolled_back().text)
+        assert "(3 in the 60 s before)" in text
 
 
 def test_crashes_of_other_code_do_not_count(place, crashes):
