@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import tomllib
 import traceback
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from runtime.config import Config, ConfigError, ConfigErrors, Key, load, load_files
@@ -429,6 +429,11 @@ def _across(config: Config) -> list[ConfigError]:
     if bool(config.text("admin.certificate")) != bool(config.text("admin.key")):
         name = "admin.key" if config.text("admin.certificate") else "admin.certificate"
         wrong(name, "must be set too: certificate and key go together")
+    for folder in config.items_of("code.roots"):
+        path = PurePosixPath(folder)
+        if path.is_absolute() or not all(part.isidentifier() for part in path.parts):
+            wrong("code.roots", "must name folders of packages beneath the one where the node starts")
+            break
     for low, high in _RISING:
         if config[low] > config[high]:
             wrong(low, f"must not be above {high}")

@@ -152,8 +152,8 @@ class CodeServer(GenServer):
             kernel.blocking(self.releaser.begin)
         if kernel.whereis(alarms.NAME) is not None:
             alarms.subscribe()
-        if self.releaser.checker is not None:
-            self.releaser.checker.start()
+        if self.releaser.checker is not None and self.releaser.engine.modules:
+            self.releaser.checker.start()  # or at the first release, where nothing is managed yet
         self._resume()
 
     def handle_call(self, request: Any, sender: Call) -> Any:

@@ -193,6 +193,8 @@ def test_names_of_one_schema_are_unique():
         (["node.tls_key=x.key"], "node.tls_certificate = '' must be set too"),
         (["store.max_size=1048576"], "store.map_initial = 67108864 must not be above store.max_size"),
         (['log.levels={ x = "loud" }'], "log.levels = {'x': 'loud'} gives x a level that is none of"),
+        (["code.roots=../elsewhere"], "code.roots = ['../elsewhere'] must name folders of packages beneath"),
+        (["code.roots=/srv/apps"], "code.roots = ['/srv/apps'] must name folders of packages beneath"),
         (["node.applications=nonsense"], "'nonsense' is not of the form module:Class"),
         (["node.applications=no.such:Thing"], "there is no module no"),
         (["node.applications=runtime.config:Nothing"], "runtime.config has no class Nothing"),
