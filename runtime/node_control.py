@@ -16,6 +16,7 @@ from runtime.admin.live_code import LiveCode
 from runtime.admin.operations import Operations, Who
 from runtime.admin.push_operations import PushOperations, PushSettings
 from runtime.code.bundle import Limits
+from runtime.code.keys import KeyProblem
 from runtime.kernel import Process
 from runtime.otp import supervisor
 from runtime.otp.child_spec import ChildSpec
@@ -42,7 +43,9 @@ def start_control(node: Any, services: Process, code: LiveCode | None) -> Operat
         place = config.text("code.allowed_keys")
         limits = Limits(bundle=config.integer("code.bundle_size"), age=config.number("code.bundle_age"))
         settings = PushSettings(node.data_dir / "code" / "keys", Path(place) if place else None, limits)
-        settings.prepare()
+        problem = kernel.blocking(_prepare, settings)  # some fsyncs at the first start
+        if problem is not None:
+            raise problem
         PushOperations(code, settings).add_to(operations)
     uids = frozenset(config.items_of("admin.uids"))
     context = control.Context(operations, uids, _Audit(code) if code is not None else control.log_only)
@@ -65,6 +68,15 @@ def start_control(node: Any, services: Process, code: LiveCode | None) -> Operat
 
 
 # Internals
+
+
+def _prepare(settings: PushSettings) -> KeyProblem | None:
+    """In a thread, which would print what is raised."""
+    try:
+        settings.prepare()
+    except KeyProblem as problem:
+        return problem.with_traceback(None)
+    return None
 
 
 class _Audit:
