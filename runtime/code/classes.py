@@ -69,16 +69,27 @@ def change_class(
 
 
 def follow_class(
-    commit: Commit, version: ModuleVersion, unit: Unit, cls: type, namespace: dict[str, Any]
+    commit: Commit,
+    version: ModuleVersion,
+    unit: Unit,
+    cls: type,
+    namespace: dict[str, Any],
+    *,
+    remake: bool = False,
 ) -> None:
-    """A class statement that stands as it was is made from something that changed: let what depends on that follow."""
-    change_class(commit, version, _unchanged(version, unit, cls, unit.name), cls, namespace)
+    """A class statement that stands as it was is made from something that changed: let what depends on that follow.
+
+    `remake`: all of it does, since a base was made anew.
+    """
+    change_class(commit, version, _unchanged(version, unit, cls, unit.name, remake), cls, namespace)
 
 
 # Internals
 
 
-def _unchanged(version: ModuleVersion, unit: Unit, cls: type, qualname: str) -> ClassPlan:
+def _unchanged(
+    version: ModuleVersion, unit: Unit, cls: type, qualname: str, remake: bool = False
+) -> ClassPlan:
     assert isinstance(unit.node, ast.ClassDef)
     steps = []
     for member in version.body_of(unit.node):
@@ -87,7 +98,7 @@ def _unchanged(version: ModuleVersion, unit: Unit, cls: type, qualname: str) -> 
         if member.is_class and isinstance(living, type):
             inner = _unchanged(version, member, living, f"{qualname}.{member.name}")
         steps.append(Step(Verdict.KEEP, member, member, inner))
-    return ClassPlan(qualname, unit.node, steps, [], False, frozenset())
+    return ClassPlan(qualname, unit.node, steps, [], remake, frozenset())
 
 
 def _is_rebased(commit: Commit, module: str, node: ast.ClassDef) -> bool:
@@ -182,15 +193,30 @@ def _run_members(
     namespace: dict[str, Any], path: tuple[type, ...],
 ) -> None:  # fmt: skip
     caught = _catch(commit, version, plan.node, statements, (*path, cls), namespace)
-    for name, value in caught.items():
+    kept: dict[int, Any] = {}  # a new function -> the living one that took its code and stays
+    # Tables come last: they may refer to methods.
+    for name, value in sorted(caught.items(), key=lambda item: type(item[1]) in (dict, list, set, tuple)):
         if name in _OF_THE_BODY:
             continue
+        if kept and name != "__annotations__":
+            value = _with_kept(value, kept)  # noqa: PLW2901
         if name == "__annotations__":
             own = cls.__dict__.get(name, {})
             commit.journal.class_attribute(cls, name, {**own, **value})
         elif name != "__doc__":
             set_member(commit, cls, name, value)
+            if cls.__dict__.get(name) is not value:
+                kept[id(value)] = cls.__dict__.get(name)
             commit.note(version.name, "member", f"{cls.__qualname__}.{name}")
+
+
+def _with_kept(value: Any, kept: dict[int, Any]) -> Any:
+    """Return a table that refers to the functions that stay."""
+    if type(value) is dict:
+        return {key: kept.get(id(item), item) for key, item in value.items()}
+    if type(value) in (list, set, tuple):
+        return type(value)(kept.get(id(item), item) for item in value)
+    return value
 
 
 def _catch(
@@ -274,6 +300,7 @@ def _rebuild(
         propagate(commit, version.name, name, cls, new)
         return
     namespace[name] = cls
+    commit.remade.append(cls)
     if _may_leak(plan.node, new):
         become(commit, new, cls)
     _step_down(new)

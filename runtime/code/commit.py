@@ -80,12 +80,16 @@ class Commit:
         """Those of them that are classes whose instances stay with the old one."""
         self.removed: dict[str, dict[str, Any]] = {}
         self.class_attributes: set[tuple[type, str]] = set()
+        self.remade: list[type] = []
+        """Classes that were made anew: what decorators made for classes derived from them is made again, too."""
         self.changes: list[Change] = []
         self.kept: dict[tuple[str, str], Kept] = {}
         self.warnings: list[str] = []
         self.retired: list[tuple[CodeType, str, str]] = []
         """Code that is old now: (code, module, version's sha)."""
         self.migrated = 0
+        self.selfchecks = True
+        """Whether `__selfcheck__` runs in the step; not when it did aside."""
         self._edited: set[int] = set()
         versions = {**importer.modules, **{n: m.new for n, m in plan.modules.items()}, **plan.added}
         self.importers = _importers(versions)
@@ -120,6 +124,8 @@ class Commit:
         self.heap.look_again()
         if migration is not None and plan.direction == "down":
             self.migrated = migration.migrate(self.journal, "down", extra)
+        for version in plan.added.values():
+            self._fill_package(version)
         for module in plan.modules.values():
             self._swap(module)
         seen: dict[str, int] = {}
@@ -128,14 +134,16 @@ class Commit:
             spread(self, module.name)
             self.importer.modules[module.name] = module.new
             seen[module.name] = self._news(module.name)
+        self._remake()
         self._follow(seen)
         for name in plan.deleted:
             self._delete_module(name)
         renew_instance_checks(self)
         self._clear_caches()
         self._reload_instances()
-        for name in plan.modules:
-            self._check(name)
+        if self.selfchecks and plan.direction == "up":  # the way back must not hang on one
+            for name in plan.modules:
+                self._check(name)
         if migration is not None and plan.direction == "up":
             self.migrated = migration.migrate(self.journal, "up", extra)
 
@@ -199,14 +207,55 @@ class Commit:
         still = {name for step in module.steps for name in step.unit.names}
         for unit in module.removed:
             for name in unit.names:
-                if name not in still and name in namespace and name not in _OF_THE_MODULE:
-                    self.removed.setdefault(module.name, {})[name] = namespace.pop(name)
-                    self.note(module.name, "delete", name)
-                    if getattr(unit.node, "decorator_list", None):
-                        self._unregister(self.removed[module.name][name])
-                    take_by_star(self, module.new, name)
+                if name in still or name not in namespace or name in _OF_THE_MODULE:
+                    continue
+                if _is_submodule(
+                    namespace[name], f"{module.name}.{name}"
+                ):  # an attribute by its own import, too
+                    continue
+                self.removed.setdefault(module.name, {})[name] = gone = namespace.pop(name)
+                self.note(module.name, "delete", name)
+                if getattr(unit.node, "decorator_list", None):
+                    self._unregister(gone)
+                take_by_star(self, module.new, name)
             undo_statement(self, unit, namespace)
         self._tidy(module, namespace)
+
+    def _fill_package(self, version: ModuleVersion) -> None:
+        """A folder that was imported without an `__init__` gets one: it fills the module that is there."""
+        living = sys.modules.get(version.name)
+        if living is None or version.name in self.importer.modules:
+            return
+        namespace = living.__dict__
+        self.journal.namespace(namespace)
+        spec = self.importer.find_spec(version.name)
+        if spec is not None:
+            namespace.update(
+                __spec__=spec,
+                __loader__=spec.loader,
+                __file__=version.path,
+                __path__=spec.submodule_search_locations or [],
+            )
+        exec(version.code, namespace)  # noqa: S102 - the program's own source
+        self.importer.modules[version.name] = version
+        for name in namespace.keys() - self.journal.namespace(namespace).keys():
+            self.mark(version.name, name)
+
+    def _remake(self) -> None:
+        """Dataclasses derived from a dataclass that was made anew have its fields in their constructors."""
+        sub: type
+        for cls in self.remade:  # grows meanwhile
+            for sub in type.__subclasses__(cls):
+                version = self.importer.modules.get(sub.__module__)
+                namespace = namespace_of(sub.__module__)
+                if "__dataclass_fields__" not in sub.__dict__ or version is None or namespace is None:
+                    continue
+                if namespace.get(sub.__name__) is not sub or sub in self.remade:
+                    continue
+                for unit in version.units:
+                    if unit.is_class and unit.name == sub.__name__:
+                        self.journal.namespace(namespace)
+                        follow_class(self, version, unit, sub, namespace, remake=True)
 
     def _unregister(self, gone: Any) -> None:
         """A decorated definition was removed: modules' tables that a decorator may have put it into do not have it."""
@@ -422,6 +471,10 @@ def _importers(versions: Mapping[str, ModuleVersion]) -> dict[str, list[tuple[st
         for base, original, local in version.bindings:
             found.setdefault(base, []).append((name, original, local))
     return found
+
+
+def _is_submodule(value: Any, name: str) -> bool:
+    return isinstance(value, ModuleType) and value.__name__ == name and sys.modules.get(name) is value
 
 
 def _docstring(node: Any) -> str | None:
