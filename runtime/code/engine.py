@@ -98,10 +98,10 @@ class Engine:
             if was_on:
                 gc.enable()
 
-    def apply(self, plan: Plan, *, extra: Any = None) -> Report:
+    def apply(self, plan: Plan, *, extra: Any = None, selfchecks: bool = True) -> Report:
         """Make a plan live. Blocks until it is, or nothing of it is and Refused says why.
 
-        `extra` is handed to every `code_change`.
+        `extra` is handed to every `code_change`. `selfchecks`: run them in the step; needless when they ran aside.
         """
         began = perf_counter()
         seconds = {"quiesce": 0.0, "look": 0.0, "step": 0.0}
@@ -111,7 +111,7 @@ class Engine:
         seconds["quiesce"] = perf_counter() - began
         try:
             while True:
-                commit = self._attempt(plan, held, extra, until, seconds)
+                commit = self._attempt(plan, held, extra, selfchecks, until, seconds)
                 if commit is not None:
                     break
         finally:
@@ -140,7 +140,7 @@ class Engine:
     # Internals
 
     def _attempt(
-        self, plan: Plan, held: Any, extra: Any, until: float, seconds: dict[str, float]
+        self, plan: Plan, held: Any, extra: Any, selfchecks: bool, until: float, seconds: dict[str, float]
     ) -> Commit | None:
         """Walk the heap and take the step. None: not yet, somebody was in the middle of something."""
         began = perf_counter()
@@ -153,6 +153,7 @@ class Engine:
             heap.look(_give_way)
             seconds["look"] += perf_counter() - began
             commit = Commit(self.importer, plan, heap)
+            commit.selfchecks = selfchecks
 
             def run() -> float | None:
                 if kernel.busy_threads():

@@ -43,7 +43,8 @@ class Done(NamedTuple):
 class Releaser:
     """`from_log`: the release log, and not the tree, says what this node runs (push mode).
 
-    `entries`: modules that a cold start imports first. `current` is the release that runs.
+    `entries`: modules that a cold start imports first. `checks`: releases are imported aside first, by `checker`.
+    `current` is the release that runs.
     """
 
     __handed_over__: ClassVar[bool] = True
@@ -62,6 +63,7 @@ class Releaser:
         self.from_log = from_log
         self.entries = tuple(entries)
         self.checker = checker
+        self.checks = checker is not None
         self._current: Release | None = None
 
     @property
@@ -115,11 +117,12 @@ class Releaser:
             tell("plan", files=len(sources))
             live, resting = self._split(sources)
             plan = self.engine.plan(live)
-            if check and self.checker is not None and not plan.is_empty:
+            aside = check and self.checker is not None and not plan.is_empty
+            if aside:
                 tell("check", modules=len(plan.modules) + len(plan.added))
                 self._check(plan, sources)
             tell("apply", modules=list(plan.modules))
-            report = self.engine.apply(plan, extra=extra)
+            report = self.engine.apply(plan, extra=extra, selfchecks=not aside)
             self._rest(resting)
         except Refused as error:
             self._keep_refused(sources, kind, by, note, error)
@@ -247,11 +250,16 @@ class Releaser:
 
     def _check(self, plan: Plan, sources: Mapping[str, str | None]) -> None:
         assert self.checker is not None
-        whole = {**{v.relative: v.source for v in self.engine.modules.values()}, **sources}
+        release = self.engine.importer.release
+        whole = {
+            **(release or {}),
+            **{v.relative: v.source for v in self.engine.modules.values()},
+            **sources,
+        }
         gone = set(plan.deleted)
         order = dict.fromkeys([*self.entries, *self.engine.modules, *plan.added])
         modules = [name for name in order if name not in gone]
-        self.checker.check(whole, modules, [*plan.modules, *plan.added])
+        self.checker.check(whole, modules, [*plan.modules, *plan.added], disk=release is None)
 
     def _keep(self, sources: Mapping[str, str | None], report: Report, **more: Any) -> Release:
         base = self.current
