@@ -110,10 +110,18 @@ class Engine:
         held = quiesce(changed, self.quiesce) if changed else None
         seconds["quiesce"] = perf_counter() - began
         try:
-            while True:
+            try:
                 commit = self._attempt(plan, held, extra, selfchecks, until, seconds)
-                if commit is not None:
-                    break
+            except LayoutChanged as error:
+                # Callbacks may be at work with such instances: let those finish that could be. What is alive then is kept.
+                if held is not None:
+                    held.release()
+                users = self._users_of(error.cls.__module__)
+                error.__traceback__ = None  # its frames hold instances, too
+                held = quiesce(changed, max(0.0, until - monotonic()), users)
+                seconds["quiesce"] = perf_counter() - began
+                gc.collect()
+                commit = self._attempt(plan, held, extra, selfchecks, until, seconds)
         finally:
             if held is not None:
                 held.release()
@@ -141,8 +149,8 @@ class Engine:
 
     def _attempt(
         self, plan: Plan, held: Any, extra: Any, selfchecks: bool, until: float, seconds: dict[str, float]
-    ) -> Commit | None:
-        """Walk the heap and take the step. None: not yet, somebody was in the middle of something."""
+    ) -> Commit:
+        """Walk the heap and take the step."""
         began = perf_counter()
         heap = Heap(
             [id(old) for module in plan.modules.values() for old, _ in module.swaps], _classes_of(plan)
@@ -162,19 +170,24 @@ class Engine:
                 commit.run(held, extra)
                 return perf_counter() - start
 
-            try:
-                while (taken := kernel.step(run) if held is None else held.step(run)) is None:
-                    self._wait_for_threads(until)
-            except LayoutChanged:
-                if monotonic() > until:
-                    raise
-                kernel.pause(_RETRY)
-                return None
+            while (taken := kernel.step(run) if held is None else held.step(run)) is None:
+                self._wait_for_threads(until)
         finally:
             if was_on:
                 gc.enable()
         seconds["step"] = taken
         return commit
+
+    def _users_of(self, module: str) -> set[str]:
+        """Return the managed modules that may have to do with a module's classes: those that import it, however far."""
+        found, open_ = {module}, [module]
+        while open_:
+            base = open_.pop()
+            for name, version in self.modules.items():
+                if name not in found and base in version.imports:
+                    found.add(name)
+                    open_.append(name)
+        return found
 
     def _wait_for_threads(self, until: float) -> None:
         if monotonic() > until:

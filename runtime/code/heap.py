@@ -61,6 +61,13 @@ class Heap:
         wanted = family([cls])
         return [o for o in self._instances.values() if type(o) in wanted]
 
+    def count(self, cls: type) -> int:
+        """Count the living instances of `cls` and its subclasses, but for those that only this walk has kept alive."""
+        wanted = family([cls])
+        for key in [key for key, o in self._instances.items() if type(o) in wanted]:
+            del self._instances[key]
+        return len(instances_of(cls))
+
     def _sort(self, objects: list[Any]) -> None:
         codes, classes, functions = self._codes, self._classes, self.functions
         for o in objects:

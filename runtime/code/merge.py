@@ -62,7 +62,7 @@ def merge_class(
         merge_enum(commit, module, old, new, set_member, _lost(old, new) if gone is None else gone)
         return True
     if _layout(old) != _layout(new) or hasattr(new, "__struct_fields__"):
-        alive = len(commit.heap.instances(old))
+        alive = commit.heap.count(old)
         if alive:
             raise LayoutChanged(module, old, alive)
         _retarget(commit, module, old, new)

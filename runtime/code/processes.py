@@ -22,7 +22,7 @@ What of a process is its state: see runtime.code.subjects.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from time import monotonic
 from types import FrameType, TracebackType
 from typing import Any, Final, TypeVar
@@ -49,15 +49,15 @@ _PAUSES: Final = (0.0, 0.0, 0.001, 0.002, 0.005)
 # ----------------------------------------------------------------------------------------------------------- API
 
 
-def quiesce(changed: Versions, limit: float) -> Quiesced:
+def quiesce(changed: Versions, limit: float, resting: Collection[str] = ()) -> Quiesced:
     """Bring the processes to rest that keep state of the modules in `changed`, and hold them until `release`.
 
-    Blocks the caller, a process or the main program, for at most `limit` seconds of real time.
+    Those of the modules in `resting` are held, too, but keep their states as they are. Blocks the caller, a process or the main program, for at most `limit` seconds of real time.
 
     Raises Refused, kind "busy", naming each process, where it is and for how long, when some stay in a callback; then
     all have been released.
     """
-    quiesced = Quiesced(changed, limit)
+    quiesced = Quiesced(changed, limit, resting)
     try:
         quiesced._wait()
     except BaseException:
@@ -69,9 +69,11 @@ def quiesce(changed: Versions, limit: float) -> Quiesced:
 class Quiesced:
     """The processes that a release concerns, held. Iterates over those alive. A context manager: releases at the end."""
 
-    def __init__(self, changed: Versions, limit: float) -> None:
+    def __init__(self, changed: Versions, limit: float, resting: Collection[str] = ()) -> None:
         self._changed = dict(changed)
-        self._subjects = Subjects(self._changed)
+        self._migrating = Subjects(self._changed)
+        self._resting = {**dict.fromkeys(resting, (None, None)), **self._changed}
+        self._subjects = Subjects(self._resting) if resting else self._migrating
         self._limit = limit
         self._deadline = monotonic() + limit
         self._gate = Gate()
@@ -127,7 +129,7 @@ class Quiesced:
         """
         snapshot = Snapshot(self._changed)
         undo: list[Callable[[], Any]] = [snapshot.restore]
-        of, calls, behaviour = self._subjects.of, self._subjects.calls, self._gate.behaviour
+        of, calls, behaviour = self._migrating.of, self._migrating.calls, self._gate.behaviour
         count = 0
         process: Any = None
         module: str | None = None
@@ -211,7 +213,7 @@ class Quiesced:
 
     def _scan(self) -> bool:
         """Take in the processes that have not been looked at. Return False if there are more of them."""
-        if not self._changed:
+        if not self._resting:
             return True
         others, self._others = self._others, []
         others += [p for p, behaviour in self._plain.items() if p.behaviour is not behaviour]
@@ -249,7 +251,7 @@ class Quiesced:
         now = monotonic()
         lines, where = [], None
         for process in busy[:_SHOWN]:
-            frame = _own_frame(process, self._changed)
+            frame = _own_frame(process, self._resting)
             text = "an unknown place"
             if frame is not None:
                 where = where or frame
@@ -277,7 +279,7 @@ class Quiesced:
             if frame is None or trace.tb_frame.f_globals.get("__name__") in self._changed:
                 frame, line = trace.tb_frame, trace.tb_lineno
             trace = trace.tb_next
-        told = self._subjects.version(module, direction) if module else None
+        told = self._migrating.version(module, direction) if module else None
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         is_blocked = isinstance(error, kernel.BLOCKED)
         return Refused(
