@@ -9,7 +9,7 @@ classes are imported while the configuration is read, for their settings. So a f
 (`prepare`); what is wrong with them is said by the full reading. In push mode the data directory is taken then, too, since
 its release log says what to import.
 
-Keys: code.*; SIGHUP takes over code.quiesce, code.check_limit and the limits of probation.
+Keys: code.*; SIGHUP takes over code.quiesce, code.check, code.check_limit and the limits of probation.
 """
 
 from __future__ import annotations
@@ -94,14 +94,12 @@ class NodeCode:
         """Open the release log, unless `prepare` has. Blocks on files. Raises ReleaseLogError."""
         self._open(data_dir, config.integer("code.keep"))
         assert self.log is not None
-        checker = None
-        if config.flag("code.check"):
-            checker = Checker(self.engine.roots, limit=config.number("code.check_limit"))
+        checker = Checker(self.engine.roots, limit=config.number("code.check_limit"))
         entries = [str(name).partition(":")[0] for name in config.items_of("node.applications")]
         self.releaser = Releaser(
             self.engine, self.log, from_log=self.mode == "push", entries=entries, checker=checker
         )
-        self.engine.quiesce = config.number("code.quiesce")
+        self.take(config)
 
     def spec(self, config: Config) -> ChildSpec:
         """Return the child of the node's services: the code server and what feeds it.
@@ -125,6 +123,7 @@ class NodeCode:
         """Take over changed settings; those marked (start) wait for the next one."""
         self.engine.quiesce = config.number("code.quiesce")
         if self.releaser is not None and self.releaser.checker is not None:
+            self.releaser.checks = config.flag("code.check")
             self.releaser.checker.limit = config.number("code.check_limit")
         if kernel.whereis(NAME) is not None:
             api.configure(_limits(config))

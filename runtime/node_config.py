@@ -268,7 +268,6 @@ RESTART_KEYS = (
     "code.hold",
     "code.poll",
     "code.keep",
-    "code.check",
     "code.bundle_",
     "code.allowed_keys",
     "admin.",

@@ -117,7 +117,7 @@ class Releaser:
             tell("plan", files=len(sources))
             live, resting = self._split(sources)
             plan = self.engine.plan(live)
-            aside = check and self.checker is not None and not plan.is_empty
+            aside = check and self.checks and not plan.is_empty
             if aside:
                 tell("check", modules=len(plan.modules) + len(plan.added))
                 self._check(plan, sources)

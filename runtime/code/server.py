@@ -152,7 +152,7 @@ class CodeServer(GenServer):
             kernel.blocking(self.releaser.begin)
         if kernel.whereis(alarms.NAME) is not None:
             alarms.subscribe()
-        if self.releaser.checker is not None and self.releaser.engine.modules:
+        if self.releaser.checks and self.releaser.checker is not None and self.releaser.engine.modules:
             self.releaser.checker.start()  # or at the first release, where nothing is managed yet
         self._resume()
 

@@ -72,6 +72,7 @@ def serving(place, limits=NEVER, *, check=False, mode="push"):
     """Run a code server; the modules of `place` are loaded by then."""
     if check:
         place.releaser.checker = Checker(place.engine.roots)
+        place.releaser.checks = True
     place.releaser.begin()
     server = CodeServer.start_link(place.releaser, limits, mode, name=NAME)
     try:
