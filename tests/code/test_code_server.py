@@ -133,6 +133,7 @@ def test_a_module_that_nothing_imports_rests_in_the_release(place):
     with serving(place):
         release = code.push(place.sources(tool="raise SystemExit\n"))
         assert place.path("tool") in release.files
+        assert release.seconds["step"] >= 0
         assert f"{place.package}.tool" not in sys.modules
         with pytest.raises(code.Refused) as refused:
             code.push(place.sources(tool="def f(:\n"))
@@ -283,6 +284,13 @@ def test_who_lingers_in_old_code_and_purging(place):
         assert code.lingering() == []
 
 
+def test_what_rests_is_not_checked_by_running_it(place):
+    place.load(m="X = 1\n")
+    with serving(place, check=True):
+        release = code.push(place.sources(tool="raise SystemExit\n", m="X = 2\n"))
+        assert place.path("tool") in release.files
+
+
 def test_progress_is_told_step_by_step(place):
     place.load(m="X = 1\n")
     stages = []
@@ -353,6 +361,38 @@ def test_a_server_that_is_killed_leaves_nothing_behind_and_another_goes_on(place
         assert code.current().id == release.id
         code.push(place.sources(m="X = 3\n"))
     assert module.X == 3
+
+
+def test_a_server_that_is_killed_in_the_middle_of_a_push_takes_it_along(place):
+    """The process that the push waited for, and those that waited with it, go on."""
+    text = (
+        "from runtime.otp.gen_server import GenServer\n__vsn__ = 1\n"
+        "class Slow(GenServer):\n"
+        "    def handle_call(self, request, sender):\n"
+        "        from runtime.kernel import receive\n"
+        "        return receive() if request == 'wait' else request\n"
+        "    def code_change(self, old, extra): pass\n"
+    )
+    module = place.load(m=text)
+    slow, other = module.Slow.start_link(), module.Slow.start_link()
+    place.engine.quiesce = 30.0
+    with serving(place) as server:
+        asking = spawn(lambda: call(slow, "wait", timeout=None))
+        settle()
+        changed = place.sources(m=text.replace("__vsn__ = 1", "__vsn__ = 2"))
+        pushing = spawn(lambda: code.push(changed))
+        until(lambda: code.status().busy == "push")
+        worker = server.behaviour.work.pid
+        unlink(server)
+        exit(server, KILL)
+        settle()
+        assert not any(map(is_alive, (server, worker, pushing)))
+        assert call(other, "hello") == "hello"
+        send(slow, "go on")
+        until(lambda: not is_alive(asking))
+        assert place.engine.modules[f"{place.package}.m"].source == text
+    stop(slow)
+    stop(other)
 
 
 def test_releases_outlive_the_program(place, tmp_path):
