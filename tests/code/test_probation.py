@@ -103,11 +103,13 @@ def test_a_release_that_crashes_rolls_itself_back(place, crashes):
 def test_what_crashed_before_may_go_on_crashing(place, crashes):
     """Against the time before: a module that always fails twice a minute is not this release's fault."""
     module = place.load(m=BAD)
-    with serving(place, replace(NEVER, max_crashes=2)):
+    with serving(place, replace(NEVER, max_crashes=2)) as server:
         crash(module, 3)
         release = code.push(place.sources(m=BAD + "X = 1\n"))
         crash(module, 4)
-        assert code.current() == release
+        until(lambda: not server.behaviour.ledger._told)  # the server has looked at them
+        status = code.status()
+        assert (status.release, status.busy, status.waiting) == (release, "", ())
         code.subscribe()
         crash(module, 1)
         assert "5 crashes in changed code" in (text := rolled_back().text)
