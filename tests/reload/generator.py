@@ -3,13 +3,13 @@
 A program is a list of items for each module (`low`, `mid`, `top`; each may use what is below it): constants, functions
 and lambdas, decorators, classes, dataclasses, enums, conditional definitions. Items refer to one another by number, so a
 rename or a move keeps the program whole. An edit is one seeded step, and is dropped if it would break the order of
-definition; so every version starts cold. A pair is (seed, the numbers of the edits to apply): leaving numbers out makes
+definition; so every version starts cold. A chain of versions is (seed, the numbers of the edits to apply): leaving numbers out makes
 it smaller, which is how a failure is reduced.
 """
 
 from __future__ import annotations
 
-import copy
+import pickle
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.reload.program_text import DECORATORS, Item, Module, render
 
-__all__ = ["MODULES", "edit_count", "pair"]
+__all__ = ["MODULES", "edit_count", "versions"]
 
 MODULES = ("low", "mid", "top")
 Tree = dict[str, str]
@@ -34,7 +34,16 @@ class Program:
 
     def new(self, kind: str, rng: random.Random) -> Item:
         self.next_uid += 1
-        prefix = {"const": "K", "class": "C", "data": "D", "enum": "E", "state": "STATE"}.get(kind, "f")
+        prefix = {
+            "const": "K",
+            "class": "C",
+            "data": "D",
+            "enum": "E",
+            "record": "R",
+            "table": "T",
+            "state": "STATE",
+        }
+        prefix = prefix.get(kind, "d" if kind in ("deco", "mark") else "f")
         item = Item(self.next_uid, kind, f"{prefix}{self.next_uid}", ver=rng.randrange(100))
         return item
 
@@ -60,17 +69,24 @@ class Program:
 
 
 def edit_count(seed: int) -> int:
-    """How many edits the pair of this seed has, if none is left out."""
-    return 1 + random.Random(f"count {seed}").choice((0, 0, 1, 2, 3, 5, 8))
+    """How many edits the program of this seed has, if none is left out."""
+    return 1 + random.Random(f"count {seed}").choice((0, 0, 1, 2, 3, 5, 8, 13))
 
 
-def pair(seed: int, edits: list[int] | None = None) -> tuple[Tree, Tree]:
-    """The program of `seed` before and after its edits (`edits`: the numbers of those to apply; None: all)."""
+def versions(seed: int, edits: list[int] | None = None) -> list[Tree]:
+    """The program of `seed` before and after its edits (`edits`: the numbers of those to apply; None: all).
+
+    A quarter of the programs have one more version, half-way.
+    """
     program = _program(random.Random(f"program {seed}"))
-    before = program.tree()
-    for number in range(edit_count(seed)) if edits is None else edits:
+    numbers = list(range(edit_count(seed))) if edits is None else edits
+    half = len(numbers) // 2 if seed % 4 == 3 else 0
+    found = [program.tree()]
+    for n, number in enumerate(numbers, 1):
         _edit(program, seed, number)
-    return before, program.tree()
+        if n in (half, len(numbers)):
+            found.append(program.tree())
+    return found
 
 
 # ----------------------------------------------------------------------------------------------------- internals
@@ -88,6 +104,7 @@ def _program(rng: random.Random) -> Program:
             item = program.new(rng.choice(_KINDS), rng)
             _fill(program, m, len(program.modules[m].items), item, rng)
             program.modules[m].items.append(item)
+    program.modules[0].public = rng.random() < 0.3
     if rng.random() < 0.15:
         program.modules[2].star = "low"
     return program
@@ -105,6 +122,9 @@ def _some(rng: random.Random, items: list[Item], most: int) -> list[int]:
 _VALUES = (1, 2, 30, -4, 2.5, "'x'", "'a long word'", "b'bytes'", "None", "True", "(1, 2)", "()", "[1, 2]", "{'a': 1, 'b': 2}", "{3, 4}", "frozenset({5})")  # fmt: skip
 
 
+_FORMS = ("tuple", "text", "dict", "pattern", "annotated", "unpacked", "scratch", "tried", "grown", "walrus")
+
+
 def _fill(program: Program, m: int, n: int, item: Item, rng: random.Random) -> None:
     """Give a new item its random details."""
     consts = _below(program, m, n, "const")
@@ -113,7 +133,7 @@ def _fill(program: Program, m: int, n: int, item: Item, rng: random.Random) -> N
     item.uses = _some(rng, consts, 2) + _some(rng, callables, 2)
     if item.kind == "const":
         item.uses = _some(rng, consts, 2) if rng.random() < 0.5 else []
-        item.form = rng.choice(("tuple", "text", "dict", "pattern", "annotated"))
+        item.form = rng.choice(_FORMS)
     elif item.kind in ("func", "lambda", "branch"):
         item.form = rng.choice(
             ("plain", "plain", "plain", "generator", "async", "closure", "async generator")
@@ -132,10 +152,40 @@ def _fill(program: Program, m: int, n: int, item: Item, rng: random.Random) -> N
         bases = _below(program, m, n, "class")
         item.bases = _some(rng, bases, 1) if item.kind == "class" else []
         item.form = rng.choice(("", "", "", "frozen=True", "order=True", "eq=False"))
+        if item.kind == "class":
+            item.form = rng.choice(("", "", "", "slots", "abc", "meta", "generic", "subclasses"))
+            if item.bases:
+                item.form = ""
+            if item.form == "subclasses":
+                program.frozen.add(item.uid)
+            marks = _below(program, m, n, "mark")
+            if marks and rng.random() < 0.3:
+                item.decorators = [[rng.choice(marks).uid, rng.randrange(5)]]
         for _ in range(rng.randint(1, 4)):
             item.members.append(_member(rng, consts))
         item.uses = _some(rng, consts, 2)
         item.doc = rng.random() < 0.3
+    elif item.kind == "record":
+        item.defaults = [
+            ["a", False, str(rng.randrange(10))],
+            ["b", False, rng.choice(consts).uid if consts else "1"],
+        ]
+        item.members = [
+            {**_member(rng, consts), "kind": rng.choice(("method", "property", "static", "class"))}
+        ]
+        item.uses = []
+    elif item.kind in ("alias", "table"):
+        item.uses = _some(
+            rng, _below(program, m, n, "func", "lambda", "branch"), 1 if item.kind == "alias" else 3
+        )
+        item.form = rng.choice(("name", "partial"))
+    elif item.kind == "dispatch":
+        item.members = [
+            {"name": one, "ver": rng.randrange(100)} for one in rng.sample(("int", "str", "list"), 2)
+        ]
+        item.uses = _some(rng, consts, 1)
+    elif item.kind == "mark":
+        item.uses = _some(rng, consts, 1)
     elif item.kind == "enum":
         item.form = rng.choice(("Enum", "Enum", "IntEnum", "Flag"))
         item.members = [{"name": f"M{k}", "ver": k} for k in range(rng.randint(1, 4))]
@@ -180,13 +230,14 @@ def _member(rng: random.Random, consts: list[Item]) -> dict[str, Any]:
 def _edit(program: Program, seed: int, number: int) -> None:
     """Apply the first of the seeded attempts that leaves the program whole."""
     rng = random.Random(f"edit {seed} {number}")
+    before, tree = pickle.dumps(program), program.tree()  # quicker than a deep copy
     for _ in range(20):
-        attempt = copy.deepcopy(program)
+        attempt: Program = pickle.loads(before)
         try:
             rng.choice(_EDITS)(attempt, rng)
         except (IndexError, ValueError):
             continue  # nothing there that this edit is for
-        if attempt.is_whole() and attempt.tree() != program.tree():
+        if attempt.is_whole() and attempt.tree() != tree:
             program.modules, program.next_uid, program.frozen = (
                 attempt.modules,
                 attempt.next_uid,
@@ -208,14 +259,14 @@ def _pick(program: Program, rng: random.Random, *kinds: str, free: bool = False)
 
 
 def _change_body(program: Program, rng: random.Random) -> None:
-    item = _pick(program, rng, "func", "lambda", "branch", "deco")[2]
+    item = _pick(program, rng, "func", "lambda", "branch", "deco", "mark", "dispatch")[2]
     item.ver += 100
 
 
 def _change_value(program: Program, rng: random.Random) -> None:
     item = _pick(program, rng, "const")[2]
     if item.uses and rng.random() < 0.5:
-        item.form = rng.choice(("tuple", "text", "dict", "pattern", "annotated"))
+        item.form = rng.choice(_FORMS)
     else:
         item.uses = []
         item.value = str(rng.choice(_VALUES))
@@ -263,7 +314,9 @@ def _add(program: Program, rng: random.Random) -> None:
     n = rng.randint(1, len(items))
     item = program.new(rng.choice(_KINDS), rng)
     _fill(program, m, n, item, rng)
-    item.registered = False  # what a registry was told stays in it, also when its function goes again
+    # What a registry was told stays in it, also when the function or the class goes again.
+    item.registered = False
+    item.form = "" if item.form == "subclasses" else item.form
     items.insert(n, item)
 
 
@@ -293,7 +346,7 @@ def _reorder(program: Program, rng: random.Random) -> None:
 
 
 def _change_member(program: Program, rng: random.Random) -> None:
-    member = rng.choice(_pick(program, rng, "class", "data", "enum")[2].members)
+    member = rng.choice(_pick(program, rng, "class", "data", "enum", "record", "dispatch")[2].members)
     member["ver"] += 100
 
 
@@ -322,11 +375,45 @@ def _remove_member(program: Program, rng: random.Random) -> None:
 
 def _change_bases(program: Program, rng: random.Random) -> None:
     m, n, item = _pick(program, rng, "class")
+    if item.form:
+        raise IndexError  # another layout, or another metaclass
     item.bases = _some(rng, _below(program, m, n, "class"), 1)
 
 
 def _change_header(program: Program, rng: random.Random) -> None:
     _pick(program, rng, "data")[2].form = rng.choice(("", "frozen=True", "order=True", "eq=False"))
+
+
+def _change_record(program: Program, rng: random.Random) -> None:
+    m, n, item = _pick(program, rng, "record")
+    consts = _below(program, m, n, "const")
+    item.defaults[1][2] = rng.choice(consts).uid if consts and rng.random() < 0.5 else str(rng.randrange(100))
+
+
+def _change_aim(program: Program, rng: random.Random) -> None:
+    m, n, item = _pick(program, rng, "alias", "table")
+    item.uses = _some(
+        rng, _below(program, m, n, "func", "lambda", "branch"), 1 if item.kind == "alias" else 3
+    )
+
+
+def _change_mark(program: Program, rng: random.Random) -> None:
+    m, n, item = _pick(program, rng, "class")
+    marks = _below(program, m, n, "mark")
+    item.decorators = [] if item.decorators else [[rng.choice(marks).uid, rng.randrange(5)]]
+
+
+def _change_public(program: Program, rng: random.Random) -> None:
+    module = rng.choice(program.modules)
+    module.public = not module.public
+
+
+def _change_future(program: Program, rng: random.Random) -> None:
+    if rng.random() < 0.3:
+        module = rng.choice(program.modules)
+        module.future = not module.future
+    else:
+        raise IndexError
 
 
 def _flip_branch(program: Program, rng: random.Random) -> None:
@@ -349,4 +436,5 @@ _EDITS: tuple[Callable[[Program, random.Random], None], ...] = (
     _change_decorator_argument, _change_form, _change_doc, _change_module_doc, _change_uses, _change_uses, _add, _add,
     _remove, _rename, _move, _reorder, _change_member, _change_member, _change_member, _change_member_kind, _add_member,
     _add_member, _remove_member, _change_bases, _change_header, _flip_branch, _change_imports, _add_comments,
+    _change_record, _change_aim, _change_aim, _change_mark, _change_public, _change_future,
 )  # fmt: skip

@@ -53,6 +53,10 @@ class Module:
     name: str
     items: list[Item] = field(default_factory=list)
     doc: int = 0
+    public: bool = False
+    """Whether it says in __all__ what a star import takes."""
+    future: bool = False
+    """Whether its annotations are text."""
     star: str = ""
     """A module that this one takes everything from."""
     styles: dict[int, str] = field(default_factory=dict)
@@ -68,7 +72,14 @@ def render(module: Module, modules: list[Module]) -> str:
 
 # ----------------------------------------------------------------------------------------------------- internals
 
-_HEAD = "import dataclasses\nimport enum\nimport functools\nimport re\n"
+_HEAD = "import abc\nimport dataclasses\nimport enum\nimport functools\nimport re\nimport typing\n"
+_KINDS = (
+    'T0 = typing.TypeVar("T0")\n\n\nclass Meta(type):\n    def __new__(meta, name, bases, body, size=0):\n'
+    "        cls = super().__new__(meta, name, bases, body)\n        cls.size = size\n        return cls\n\n"
+    "    def __init__(cls, name, bases, body, size=0):\n        super().__init__(name, bases, body)\n\n\n"
+    "class Subclasses:\n    known = {}\n\n    def __init_subclass__(cls, key=None, **options):\n"
+    "        super().__init_subclass__(**options)\n        cls.key = key\n        Subclasses.known[cls.__name__] = cls\n"
+)
 _REGISTRY = "REGISTRY = {}\n\n\ndef register(fn):\n    REGISTRY[fn.__name__] = fn\n    return fn\n"
 
 
@@ -80,14 +91,21 @@ class _Writer:
 
     def text(self) -> str:
         parts = [self.item(item) for item in self.module.items]
+        if any(item.form in ("meta", "subclasses", "generic") for item in self.module.items):
+            self.imports |= {"from low import Meta, Subclasses, T0"} if self.module.name != "low" else set()
         head = f'"""Module {self.module.name}, {self.module.doc}."""\n\n' if self.module.doc else ""
         if self.module.name == "low":
-            parts.insert(0, _REGISTRY)
+            parts.insert(0, _REGISTRY + "\n\n" + _KINDS)
         elif any(item.registered for item in self.module.items):
             self.imports.add("from low import register")
         if self.module.star:
             self.imports.add(f"from {self.module.star} import *")
         imports = "".join(line + "\n" for line in sorted(self.imports))
+        if self.module.public:
+            names = [item.name for item in self.module.items if item.kind != "state"]
+            parts.append("__all__ = [" + ", ".join(f'"{name}"' for name in names) + "]\n")
+        if self.module.future:
+            head += "from __future__ import annotations\n\n"
         return head + _HEAD + imports + "\n\n" + "\n\n".join(parts)
 
     def ref(self, uid: int, now: bool = False) -> str:
@@ -96,13 +114,13 @@ class _Writer:
         if other is self.module:
             return item.name
         style = self.module.styles.get(uid, "from")
-        if style == "attribute" and not now:
+        if style == "attribute":
             self.imports.add(f"import {other.name}")
             return f"{other.name}.{item.name}"
         if style == "as":
             self.imports.add(f"from {other.name} import {item.name} as {item.name}_of_{other.name}")
             return f"{item.name}_of_{other.name}"
-        if self.module.star != other.name:
+        if self.module.star != other.name:  # what __all__ names is all but the states
             self.imports.add(f"from {other.name} import {item.name}")
         return item.name
 
@@ -114,7 +132,7 @@ class _Writer:
             return name if kind == "const" else f"{name}.__name__"
         if kind == "enum":
             return f"[one.name for one in {name}]"
-        if kind in ("class", "data"):
+        if kind in ("class", "data", "record"):
             return f"type({name}()).__mro__[0].__qualname__"
         if self.home[uid][1].form != "plain":  # a coroutine that nobody waits for is a warning
             return f"{name}.__name__"
@@ -133,6 +151,18 @@ class _Writer:
                 return [f"{item.name}: object = {item.value}"]
             return [f"{item.name} = {item.value}"]
         names = [self.ref(uid, now=True) for uid in item.uses]
+        first = names[0]
+        if item.form == "unpacked":
+            return [f"{item.name}, (_, *_rest) = [{first}, {item.ver}], ({', '.join(names)}, 1)"]
+        if item.form == "scratch":
+            return [f"_scratch = [{', '.join(names)}]", f"{item.name} = str(_scratch)", "del _scratch"]
+        if item.form == "tried":
+            head = ["try:", f"    import no_such_module_{item.uid} as {item.name}", "except ImportError:"]
+            return [*head, f"    {item.name} = ({first}, {item.ver})"]
+        if item.form == "grown":
+            return [f"{item.name} = ({first},)", f"{item.name} += ({', '.join(names)}, {item.ver})"]
+        if item.form == "walrus":
+            return [f"if ({item.name} := {first}) is None:", f"    {item.name} = {item.ver}"]
         text = {
             "tuple": f"({', '.join(names)}, {item.value})",
             "text": f'f"{{{names[0]}}} and {item.ver}"',
@@ -221,15 +251,67 @@ class _Writer:
         return [f"def {item.name}(argument):", *inner, "", "    return wrap"]
 
     def class_(self, item: Item) -> list[str]:
-        bases = f"({', '.join(self.ref(uid, now=True) for uid in item.bases)})" if item.bases else ""
-        return [f"class {item.name}{bases}:", *self.body(item)]
+        bases = [self.ref(uid, now=True) for uid in item.bases]
+        bases += {
+            "abc": ["abc.ABC"],
+            "meta": ["metaclass=Meta", f"size={item.ver}"],
+            "generic": ["typing.Generic[T0]"],
+            "subclasses": ["Subclasses", f"key={item.ver}"],
+        }.get(item.form, [])
+        if item.form == "slots":
+            bases = []
+        marks = [f"@{self.ref(which, now=True)}({argument})" for which, argument in item.decorators]
+        head = f"({', '.join(bases)})" if bases else ""
+        slots = ["    __slots__ = ('one', 'two')"] if item.form == "slots" else []
+        return [*marks, f"class {item.name}{head}:", *self.body(item, slots)]
+
+    def record(self, item: Item) -> list[str]:
+        fields = [f"    {one[0]}: int = {self.default(one[2])}" for one in item.defaults]
+        members = [line for member in item.members for line in self.member(item, member)]
+        return [f"class {item.name}(typing.NamedTuple):", *fields, *members]
+
+    def alias(self, item: Item) -> list[str]:
+        if not item.uses:
+            return [f"{item.name} = repr"]
+        name = self.ref(item.uses[0], now=True)
+        return [
+            f"{item.name} = {name}" if item.form == "name" else f"{item.name} = functools.partial({name})"
+        ]
+
+    def table(self, item: Item) -> list[str]:
+        entries = ", ".join(f"'{n}': {self.ref(uid, now=True)}" for n, uid in enumerate(item.uses))
+        return [f"{item.name} = {{{entries}}}"]
+
+    def dispatch(self, item: Item) -> list[str]:
+        lines = ["@functools.singledispatch", f"def {item.name}(x=None):", f"    return 'any', {item.ver}"]
+        for member in item.members:
+            shown = ", ".join([str(member["ver"]), *(self.use(uid) for uid in item.uses)])
+            lines += [
+                "",
+                "",
+                f"@{item.name}.register",
+                f"def _(x: {member['name']}):",
+                f"    return x, {shown}",
+            ]
+        return lines
+
+    def mark(self, item: Item) -> list[str]:
+        """A decorator for classes."""
+        uses = ", ".join(["tag", str(item.ver), *(self.use(uid) for uid in item.uses)])
+        body = [
+            "    def put(cls):",
+            f"        cls.{item.name}_tag = tag",
+            f"        cls.m_{item.name} = lambda self: ({uses})",
+        ]
+        return [f"def {item.name}(tag):", *body, "        return cls", "", "    return put"]
 
     def data(self, item: Item) -> list[str]:
         decorator = f"@dataclasses.dataclass({item.form})" if item.form else "@dataclasses.dataclass"
         return [decorator, f"class {item.name}:", *self.body(item), "    n: int = 0"]
 
-    def body(self, item: Item) -> list[str]:
+    def body(self, item: Item, first: list[str] | None = None) -> list[str]:
         lines = [f'    """Is {item.name}."""'] if item.doc else []
+        lines += first or []
         used: dict[str, None] = {}
         for member in item.members:
             if member["name"] not in used:
@@ -241,6 +323,7 @@ class _Writer:
 
     def member(self, item: Item, member: dict[str, Any]) -> list[str]:
         name, ver = member["name"], member["ver"]
+        kind = "property" if item.form == "slots" and member["kind"] == "cached" else member["kind"]
         value = self.ref(member["uses"], now=True) if "uses" in member else ver
         shown = f"'{name}', {ver}" + (f", {self.ref(member['uses'])}" if "uses" in member else "")
         return {
@@ -255,7 +338,7 @@ class _Writer:
             "nested": ["", f"    class {name}:", f"        n = {ver}", "", "        def deep(self):", f"            return {shown}"],
             "dunder": ["", "    def __len__(self):", f"        return {ver}", "", "    def __bool__(self):", "        return True"],
             "private": ["", f"    __{name} = {ver}", "", f"    def {name}(self):", f"        return self.__{name}, {shown}"],
-        }[member["kind"]]  # fmt: skip
+        }[kind]  # fmt: skip
 
     def enum(self, item: Item) -> list[str]:
         lines = [f"class {item.name}(enum.{item.form}):"]

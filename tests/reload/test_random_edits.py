@@ -7,6 +7,7 @@ A failure prints the smallest pair found, as the difference of its sources, and 
 from __future__ import annotations
 
 import difflib
+import itertools
 
 import pytest
 
@@ -21,9 +22,8 @@ SOAK = 2000
 
 
 def tried(nursery: Nursery, seed: int, edits: list[int] | None = None) -> list[str]:
-    before, after = generator.pair(seed, edits)
     try:
-        return nursery.run("tests.reload.there_and_back:check", before, after)
+        return nursery.run("tests.reload.there_and_back:check", *generator.versions(seed, edits))
     except ChildDied as death:
         return [str(death)]
 
@@ -41,19 +41,12 @@ def smallest(nursery: Nursery, seed: int) -> tuple[list[int], list[str]]:
 
 def story(nursery: Nursery, seed: int) -> str:
     edits, problems = smallest(nursery, seed)
-    before, after = generator.pair(seed, edits)
+    versions = generator.versions(seed, edits)
     lines = [f"seed {seed}, edits {edits}:", *problems[:12]]
-    for path in before:
-        lines += difflib.unified_diff(
-            before[path].splitlines(),
-            after[path].splitlines(),
-            f"before/{path}",
-            f"after/{path}",
-            "",
-            "",
-            8,
-            "",
-        )
+    for n, (before, after) in enumerate(itertools.pairwise(versions)):
+        for path in before:
+            old, new = before[path].splitlines(), after[path].splitlines()
+            lines += difflib.unified_diff(old, new, f"{n}/{path}", f"{n + 1}/{path}", "", "", 8, "")
     return "\n".join(lines)
 
 
@@ -78,10 +71,10 @@ def test_live_change_equals_cold_start_many(nursery, start):
 
 @pytest.mark.slow
 def test_programs_are_of_many_kinds():
-    """The generator is worth something: its pairs differ, and all its kinds of items and edits come up."""
-    pairs = [generator.pair(seed) for seed in range(100)]
-    assert all(before != after for before, after in pairs)
-    text = "".join(source for _, after in pairs for source in after.values())
+    """The generator is worth something: its versions differ, and all its kinds of items and edits come up."""
+    programs = [generator.versions(seed) for seed in range(100)]
+    assert all(before != after for versions in programs for before, after in itertools.pairwise(versions))
+    text = "".join(source for versions in programs for source in versions[-1].values())
     wanted = (
         "@functools.cache", "@register", "class C", "@dataclasses.dataclass(", "enum.Flag", "lambda", "import *", " as ",
         "super()", "yield", "async def", "@property", "if False:", "re.compile", "functools.wraps", '"""Does', "# A remark",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.reload import replay
@@ -13,6 +15,18 @@ ORDINARY = HISTORY[:: max(1, len(HISTORY) // 20)][:20]
 
 if not HISTORY:
     pytest.skip("no history: a shallow clone, or no repository", allow_module_level=True)
+
+
+# Places where the live program may differ, each with its row in NOT_COVERED.md.
+KNOWN = {
+    "what is computed from a class as a whole": r"GenStateMachine\._reserved",
+    "a code object taken out of a function": r"\._[A-Z]+(/\d+)*\.lines",
+}
+
+
+def is_known(problem: str) -> bool:
+    path = problem.split(": ")[1]
+    return any(re.search(f"{pattern}$", path) for pattern in KNOWN.values())
 
 
 def named(commit: replay.Commit) -> str:

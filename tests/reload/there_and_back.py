@@ -47,13 +47,13 @@ class Held:
 # ----------------------------------------------------------------------------------------------------------- API
 
 
-def check(before: Tree, after: Tree) -> list[str]:
-    """Return what went wrong with a random program, as lines; nothing: all is well."""
-    old, new = _cold(before, None), _cold(after, None)
-    for tree, cold in ((before, old), (after, new)):
-        if cold["broken"]:
-            raise AssertionError(f"no program: {cold['broken']} of {list(tree)} cannot be imported")
-    return _changed(before, after, old, new, None)
+def check(*versions: Tree) -> list[str]:
+    """Return what went wrong with a random program that goes through `versions` and back, as lines; nothing: all is well."""
+    cold = [_cold(tree, None) for tree in versions]
+    for tree, one in zip(versions, cold, strict=True):
+        if one["broken"]:
+            raise AssertionError(f"no program: {one['broken']} of {list(tree)} cannot be imported")
+    return _changed(list(versions), cold, None)
 
 
 def check_program(before: Tree, after: Tree, names: list[str]) -> list[str]:
@@ -66,7 +66,7 @@ def check_program(before: Tree, after: Tree, names: list[str]) -> list[str]:
     if broken := {*old["broken"], *new["broken"]}:
         names = [name for name in names if name not in broken]
         old, new = _cold(before, names), _cold(after, names)
-    problems = _changed(before, after, old, new, names)
+    problems = _changed([before, after], [old, new], names)
     if problems:
         chance = {
             line.partition(": ")[0]
@@ -80,32 +80,45 @@ def check_program(before: Tree, after: Tree, names: list[str]) -> list[str]:
 # ----------------------------------------------------------------------------------------------------- internals
 
 
-def _changed(
-    before: Tree, after: Tree, old: dict[str, Any], new: dict[str, Any], names: list[str] | None
-) -> list[str]:
-    """Make the change and take it back. `names`: the modules of a real program; None: all of a random one."""
+def _changed(versions: list[Tree], cold: list[dict[str, Any]], names: list[str] | None) -> list[str]:
+    """Go through the versions and back. `names`: the modules of a real program; None: all of a random one."""
     gc.collect()
     problems: list[str] = []
+    last = len(versions) - 1
+    way = [("up", n) for n in range(1, last + 1)] + [("down", n) for n in range(last - 1, -1, -1)]
     with tempfile.TemporaryDirectory(prefix="reload_") as root:
-        live = Live(engine(), Path(root), before)
-        for name in _loaded(before, names):
+        live = Live(engine(), Path(root), versions[0])
+        for name in _loaded(versions[0], names):
             live.load(name)
-        held = _hold(_modules(before)) if names is None else None
-        for direction, tree, cold in (("up", after, new), ("down", before, old)):
+        held = _hold(_modules(versions[0])) if names is None else None
+        # What a version did not have is made afresh on the way back: hold nobody to that.
+        through = set(cold[0]["held"]) if names is None else set()
+        plain = set(held.plain) if held is not None else set()
+        for direction, n in way:
             if direction == "up":
-                result = live.push_files(live.difference(tree), expect="any")
+                result = live.push_files(live.difference(versions[n]), expect="any")
             else:
                 result = live.engine.rollback(live)
+            step = f"{direction} to {n}"
+            if (
+                not result.ok
+                and getattr(result.info.get("refused"), "kind", "") == "layout"
+                and held is not None
+            ):
+                # An honest no: live instances cannot take another layout. Then nothing may have changed.
+                modules = {name: sys.modules[name] for name in cold[n - 1]["modules"]}
+                found = differences(portrait(modules, _states(modules)), cold[n - 1]["portrait"])
+                found += _contract(held, modules, cold[n - 1], through, plain)
+                return [*problems, *(f"refused {step}: {line}" for line in found)]
             if not result.ok:
-                return [*problems, f"{direction}: refused: {result.errors[0]:.1500}"]
-            modules = {name: live.load(name) for name in cold["modules"]}
-            found = differences(portrait(modules, _states(modules)), cold["portrait"])
+                return [*problems, f"{step}: refused: {result.errors[0]:.1500}"]
+            modules = {name: live.load(name) for name in cold[n]["modules"]}
+            found = differences(portrait(modules, _states(modules)), cold[n]["portrait"])
             if held is not None:
-                # What the new version did not have is made afresh on the way back.
-                through = new["held"] & cold["held"]
-                plain = held.plain & new["plain"] & cold["plain"] & through
-                found += _contract(held, modules, cold, through, plain)
-            problems += [f"{direction}: {line}" for line in found]
+                through &= cold[n]["held"]
+                plain &= through & cold[n]["plain"]
+                found += _contract(held, modules, cold[n], through, plain)
+            problems += [f"{step}: {line}" for line in found]
     return problems
 
 
@@ -164,7 +177,7 @@ def _functions(modules: Mapping[str, types.ModuleType]) -> Iterator[tuple[str, C
     """What can be called without arguments and is defined where it is found."""
     for module, space in modules.items():
         for name, value in list(vars(space).items()):
-            if name.startswith("f") and callable(value) and not _takes_function(value):
+            if name[0] == "f" and callable(value) and not _takes_function(value):
                 if space.__name__ == getattr(value, "__module__", None):
                     yield f"{module}.{name}", value
 
@@ -180,7 +193,7 @@ def _takes_function(fn: Any) -> bool:
 def _classes(modules: Mapping[str, types.ModuleType]) -> Iterator[tuple[str, type]]:
     for module, space in modules.items():
         for name, value in list(vars(space).items()):
-            if isinstance(value, type) and value.__module__ == module:
+            if isinstance(value, type) and value.__module__ == module and not issubclass(value, type):
                 yield f"{module}.{name}", value
 
 
