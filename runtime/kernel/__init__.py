@@ -47,6 +47,7 @@ from .inspect import (
     set_label,
     stacks,
 )
+from .interrupt import guard, interrupt, unguard
 from .loop import loop
 from .messages import MutableMessage, check_messages
 from .names import Name, NameTaken, register, registered, unregister, whereis
@@ -104,12 +105,12 @@ __all__ = [
     "MutableMessage", "Name", "NameTaken", "NotAProcess", "Pid", "Process", "ProcessExit", "Ref", "RemoteCrash",
     "RemotePid", "Request", "Response", "Shutdown", "Timeout", "Timer", "Watcher", "alias", "at_rest", "become", "blocking",
     "busy_threads", "call", "cancel_timer", "cast", "check_invariants", "check_messages", "check_response", "clock",
-    "decode_term", "demonitor", "disconnect", "encode_term", "erase", "exit", "fail", "get", "hooks", "in_hub", "is_alive",
+    "decode_term", "demonitor", "disconnect", "encode_term", "erase", "exit", "fail", "get", "guard", "hooks", "in_hub", "interrupt", "is_alive",
     "is_failure", "link", "loop", "make_ref", "monitor", "node", "node_creation", "pause", "pid_from_wire", "post",
     "process_count", "process_frame", "process_info", "processes", "put", "read_timer", "receive", "receive_every", "receive_mark", "receive_match",
     "receive_response", "register", "registered", "reply", "request", "run", "same_reason", "self_", "send",
     "send_after", "set_default_watermarks", "set_label", "set_node", "set_watermarks", "sleep", "spawn",
     "spawn_callback", "spawn_link", "spawn_monitor", "spawn_opt", "stacks", "start_timer", "start_watchdog", "step",
-    "stop_watchdog", "sweep", "top_senders", "trap_exit", "unalias", "unlink", "unregister", "unwatch", "wait_response", "watch",
+    "stop_watchdog", "sweep", "top_senders", "trap_exit", "unalias", "unguard", "unlink", "unregister", "unwatch", "wait_response", "watch",
     "whereis", "yield_",
 ]  # fmt: skip

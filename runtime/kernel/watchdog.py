@@ -7,6 +7,9 @@ done: not in its own frames, and not in what they call in passing (a tuple's con
 tick tries again.
 C code that holds the interpreter lock is seen only when it returns. Under a debugger the kill is off.
 
+A process may also have a *guard*: a function that is asked at each tick for as long as the process holds the node, and
+may end that earlier (a shell, whose user has pressed Ctrl-C).
+
 Rejected: gevent's monitor thread (a tracer on each switch doubles its cost); a native thread with
 PyThreadState_SetAsyncExc (slower to act, cannot break a sleep).
 """
@@ -16,6 +19,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -27,7 +31,7 @@ from greenlet import getcurrent
 from . import hooks, scheduler
 from .scheduler import Killed, Process, Worker
 
-__all__ = ["Hog", "HogReport", "start_watchdog", "stop_watchdog"]
+__all__ = ["Hog", "HogReport", "guard", "start_watchdog", "stop_watchdog", "unguard"]
 
 TICK = 0.05
 
@@ -76,7 +80,22 @@ def stop_watchdog() -> None:
         _watch = None
 
 
+def guard(check: Callable[[float], BaseException | None]) -> None:
+    """While the calling process holds the node, ask `check(seconds so far)` every 50 ms; what it returns is raised there.
+
+    It runs in a signal's handler: no waiting, no sending. Until `unguard`, which must come before the process ends; only
+    where the watchdog runs.
+    """
+    _guards[scheduler.self_()] = check
+
+
+def unguard() -> None:
+    """Undo `guard`."""
+    _guards.pop(scheduler.self_(), None)
+
+
 _watch: _Watch | None = None
+_guards: dict[Process, Callable[[float], BaseException | None]] = {}
 _KERNEL = str(Path(__file__).parent) + "/"
 
 
@@ -99,6 +118,11 @@ def _tick(_signum: int, frame: FrameType | None) -> None:
     if not watch.warned and held >= watch.warn:
         watch.warned = True
         _report(p, held, frame, killed=False)
+    check = _guards.get(p)
+    if check is not None and frame is not None and _is_safe(frame):
+        error = check(held)
+        if error is not None:
+            raise error
     if watch.kill is not None and held >= watch.kill and frame is not None and _is_safe(frame):
         _report(p, held, frame, killed=True)
         watch.mark = None

@@ -96,6 +96,10 @@ class Connection(Stream):
         """Who is at the other end of a Unix socket, by the kernel's word; None for other connections, and once closed."""
         return None if self._socket is None else unix.credentials(self._socket)
 
+    def fileno(self) -> int:
+        """The socket's file descriptor, to be looked at only; -1 once closed."""
+        return -1 if self._socket is None else self._socket.fileno()
+
     @property
     def tls_info(self) -> TLSInfo | None:
         """What TLS agreed on; None for a plain connection, and once closed."""
