@@ -132,10 +132,20 @@ class _Painter:
         for key, item in sorted(vars(fn).items()):
             self.value(f"{path}.{key}", item)
         for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
-            try:
-                self.value(f"{path}.<{name}>", cell.cell_contents)
-            except ValueError:
-                self.out[f"{path}.<{name}>"] = "empty"
+            self.cell(f"{path}.<{name}>", fn, cell)
+
+    def cell(self, path: str, fn: types.FunctionType, cell: types.CellType) -> None:
+        try:
+            value = cell.cell_contents
+        except ValueError:
+            self.out[path] = "empty"
+            return
+        made = fn.__code__.co_filename == "<string>"
+        if made and path.endswith("<cls>") and id(value) not in self.seen:
+            # dataclass(slots=True) makes a second class; its generated functions know the first, which nobody uses.
+            self.out[path] = f"the class that {self.short(value)} was before it had slots"
+        else:
+            self.value(path, value)
 
     def code(self, path: str, code: types.CodeType) -> None:
         """As a cold start compiles it: names, constants, instructions, and the line of each."""
