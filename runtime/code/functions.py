@@ -70,24 +70,45 @@ def patch(commit: Commit, old: FunctionType, new: FunctionType) -> bool:
 
 
 def forward(commit: Commit, old: FunctionType, target: Any) -> None:
-    """Let whoever calls `old` call `target`."""
+    """Let whoever calls `old` call `target`. What forwarded to `old` so far goes to `target` at once: no chains."""
     if old is target:
         return
-    _remember(commit, old)
-    commit.retire(old.__code__, old)
-    old.__code__ = _trampoline(old.__code__, target)
-    old.__defaults__ = old.__kwdefaults__ = None
-    if callable(target):
-        _origins[target] = weakref.ref(old)
+    before = _forwarders.get(old, [])
+    moving = [
+        old,
+        *(fn for ref in before if (fn := ref()) is not None and fn is not target and _leads(fn, old)),
+    ]
+    for fn in moving:
+        _remember(commit, fn)
+        commit.retire(fn.__code__, fn)
+        fn.__code__ = _trampoline(fn.__code__, target)
+        fn.__defaults__ = fn.__kwdefaults__ = None
+    try:
+        known = _forwarders.get(target, [])
+        _forwarders[target] = [ref for ref in known if ref() not in (None, *moving)] + [
+            *map(weakref.ref, moving)
+        ]
+    except TypeError:  # neither hashable nor weakly referable: it will be found by name alone
+        return
+    commit.journal.undo(_forwarders.__setitem__, target, known)
 
 
-def origin(wrapper: Any) -> FunctionType | None:
-    """Return the plain function that stood where `wrapper`, a decorated one, was put in its place."""
-    found = _origins.get(wrapper)
-    return found() if found is not None else None
+def origin(wrapper: Any, namespace: dict[str, Any]) -> FunctionType | None:
+    """Return the plain function of a module that stood where `wrapper`, a decorated one, was put in its place."""
+    for ref in _forwarders.get(wrapper, ()):
+        fn = ref()
+        if fn is not None and not fn.__closure__ and fn.__globals__ is namespace and _leads(fn, wrapper):
+            return fn
+    return None
 
 
-_origins: weakref.WeakKeyDictionary[Any, weakref.ref[FunctionType]] = weakref.WeakKeyDictionary()
+_forwarders: weakref.WeakKeyDictionary[Any, list[weakref.ref[FunctionType]]] = weakref.WeakKeyDictionary()
+"""What forwards to a function (or cache, or class): to find it again without walking the heap."""
+
+
+def _leads(fn: FunctionType, target: Any) -> bool:
+    code = fn.__code__
+    return code.co_filename == FORWARD and any(constant is target for constant in code.co_consts)
 
 
 def redecorated(commit: Commit, old: FunctionType, new: FunctionType, namespace: dict[str, Any]) -> bool:

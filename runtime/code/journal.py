@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["MISSING", "Journal", "Missing"]
+__all__ = ["MISSING", "Journal", "Missing", "UndoFailed"]
 
 
 class Missing:
@@ -22,6 +22,16 @@ class Missing:
 
 
 MISSING: Final = Missing()
+
+
+class UndoFailed(RuntimeError):
+    """A refused release could not be taken back wholly: what runs is neither the old code nor the new."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(
+            f"a refused release could not be undone ({type(error).__name__}: {error}): some of its code stays; "
+            "push the running release again, or restart the node"
+        )
 
 
 class Journal:
@@ -59,8 +69,9 @@ class Journal:
 
     def attribute(self, target: Any, name: str, value: Any) -> None:
         """Set an attribute of an object that is no class."""
-        self.undo(setattr, target, name, getattr(target, name))
+        before = getattr(target, name)
         setattr(target, name, value)
+        self.undo(setattr, target, name, before)  # only now: what cannot be set cannot be set back
 
     def class_attribute(self, cls: type, name: str, value: Any) -> None:
         """Set or, with MISSING, delete an attribute in a class's own dict, past any metaclass's own ideas."""
@@ -76,13 +87,22 @@ class Journal:
         _put_item(target, key, value)
 
     def roll_back(self) -> None:
-        """Undo everything, last first."""
+        """Undo everything, last first. One that fails does not stop the others.
+
+        Raises UndoFailed when one did.
+        """
         undo, self._undo = self._undo, []
+        failed: Exception | None = None
         while undo:
             fn, args = undo.pop()
-            fn(*args)
+            try:
+                fn(*args)
+            except Exception as error:  # noqa: BLE001 - half an undo would be worse
+                failed = failed or error
         self._namespaces.clear()
         self._containers.clear()
+        if failed is not None:
+            raise UndoFailed(failed) from failed
 
     def knows(self, value: Any) -> bool:
         """Tell whether `value` is a copy of the journal's own: it must not be mistaken for the program's."""

@@ -41,7 +41,7 @@ class LayoutChanged(Refused):
 
     def __init__(self, module: str, cls: type, count: int) -> None:
         super().__init__(
-            f"{cls.__qualname__}: the layout of its instances changes (slots, or the fields of a tuple or struct), and "
+            f"{cls.__qualname__}: the layout of its instances changes (slots, bases, or the fields of a tuple or struct), and "
             f"{count} of them {'is' if count == 1 else 'are'} alive",
             kind="layout", module=module,
             hint="let them go first, make a new class beside the old one, or restart the node",
@@ -69,7 +69,11 @@ def merge_class(
         commit.note(module, "replace", old.__qualname__)
         return False
     if type(old) is not type(new):
-        commit.journal.attribute(old, "__class__", type(new))
+        try:
+            commit.journal.attribute(old, "__class__", type(new))
+        except TypeError:  # from or to `type` itself
+            _replace(commit, module, old, new)
+            return False
     if old.__bases__ != new.__bases__:
         before = old.__bases__
         try:
@@ -294,7 +298,12 @@ def _replace(commit: Commit, module: str, old: type, new: type) -> None:
             commit.journal.undo(setattr, sub, "__bases__", before)
     for instance in commit.heap.instances(old):
         if type(instance) is old:
-            object.__setattr__(instance, "__class__", new)
+            try:
+                object.__setattr__(instance, "__class__", new)
+            except (
+                TypeError
+            ):  # its dict or weak references lie elsewhere, for a base without slots is between
+                raise LayoutChanged(module, old, commit.heap.count(old)) from None
             commit.journal.undo(object.__setattr__, instance, "__class__", old)
     for holder in gc.get_referrers(old):
         if commit.journal.knows(holder):

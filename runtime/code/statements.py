@@ -166,7 +166,7 @@ def _return_to_origin(
     commit: Commit, module: str, name: str, old: Any, new: FunctionType, namespace: dict[str, Any]
 ) -> bool:
     """A decorator goes that an earlier release has put on: the plain function of before gets its name back."""
-    first = origin(old) if isinstance(old, (FunctionType, _LRU)) else None
+    first = origin(old, namespace) if isinstance(old, (FunctionType, _LRU)) else None
     if first is None or new.__globals__ is not namespace or new.__closure__ or not patch(commit, first, new):
         return False
     inside = old.__wrapped__ if isinstance(old, _LRU) else old
