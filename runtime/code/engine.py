@@ -25,7 +25,7 @@ from .heap import Heap
 from .importer import Importer
 from .lingering import Retired
 from .merge import LayoutChanged
-from .plan import Change, Direction, Plan, Sources, make_plan
+from .plan import Change, Direction, Plan, Sources, make_plan, read_imports
 from .processes import quiesce
 from .roots import Roots
 from .supervisors import Refreshed, refresh
@@ -87,6 +87,10 @@ class Engine:
     def running(self) -> dict[str, str]:
         """Return the sha256 of each managed module that is loaded, by relative path."""
         return {version.relative: version.sha for version in self.modules.values()}
+
+    def warm(self) -> None:
+        """Learn the imports of all loaded modules, in slices, so that the first release need not."""
+        read_imports(self.importer, _give_way)
 
     def plan(self, sources: Sources, *, direction: Direction = "up") -> Plan:
         """Work out what `sources` would change. Touches nothing; gives way between slices. Raises Refused."""

@@ -44,6 +44,7 @@ __all__ = [
     "Verdict",
     "is_made_from",
     "make_plan",
+    "read_imports",
 ]
 
 Sources = Mapping[str, str | None]
@@ -158,6 +159,7 @@ def make_plan(
     Raises:
         Refused: with what is wrong and where. Source files that are as they were are no part of the plan.
     """
+    read_imports(importer, pause)
     changed: dict[str, tuple[ModuleVersion, ModuleVersion]] = {}
     added: dict[str, ModuleVersion] = {}
     gone: dict[str, ModuleVersion] = {}
@@ -191,6 +193,14 @@ def make_plan(
     plan.changes += [Change(name, "import", name) for name in added]
     plan.changes += [Change(name, "delete", name) for name in gone]
     return plan
+
+
+def read_imports(importer: Importer, pause: Callable[[], None]) -> None:
+    """Learn what each loaded module imports, in slices: who has to follow whom. Known from then on."""
+    for version in list(importer.modules.values()):
+        if not version.is_read:
+            pause()
+            version.forget_syntax()
 
 
 # Internals

@@ -121,6 +121,11 @@ class ModuleVersion:
         """The code objects that its functions run."""
         return codes.index(self.code)
 
+    @property
+    def is_read(self) -> bool:
+        """Whether its imports are known, so that asking for them costs nothing."""
+        return "imports" in self.__dict__
+
     def forget_syntax(self) -> None:
         """Drop the syntax tree; it is made again when needed."""
         _ = self._imports, self.imports, self.bindings, self.vsn, self.keep, self.reset
