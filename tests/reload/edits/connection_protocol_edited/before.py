@@ -1,0 +1,14 @@
+from runtime.net.framing import Line
+from runtime.net.protocol import Protocol
+
+
+class Echo(Protocol):
+    framing = Line(100)
+
+    def connected(self, conn):
+        self.seen = 0
+
+    def frames(self, conn, frames):
+        for frame in frames:
+            self.seen += 1
+            conn.write(b"old %d %s\n" % (self.seen, frame))

@@ -1,0 +1,10 @@
+TABLE = [("a", 1)]
+ALIAS = TABLE
+
+
+class User:
+    table = TABLE
+
+
+def find(key, table=TABLE):
+    return dict(table).get(key)

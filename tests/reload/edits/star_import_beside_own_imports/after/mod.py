@@ -1,0 +1,7 @@
+import json
+
+__all__ = ["f"]
+
+
+def f():
+    return 2

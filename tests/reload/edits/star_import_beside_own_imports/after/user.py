@@ -1,0 +1,6 @@
+import json
+from mod import *
+
+
+def use():
+    return json.dumps(f())
