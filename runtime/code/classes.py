@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from . import syntax
 from .errors import Refused
 from .journal import MISSING
-from .merge import become, merge_class, renew_abstract, set_member
+from .merge import become, may_leak, merge_class, renew_abstract, set_member
 from .plan import ClassPlan, Step, Verdict, is_made_from
 from .purity import is_pure
 from .spread import propagate
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["change_class", "follow_class"]
 
 _CATCHER = "__live_code_catcher__"
-_HARMLESS = frozenset({"dataclass", "final", "runtime_checkable", "total_ordering", "unique", "verify"})
-"""Decorators that keep no reference to the class."""
 _OF_THE_BODY = frozenset(
     {"__module__", "__qualname__", "__classcell__", "__firstlineno__", "__static_attributes__"}
 )
@@ -211,10 +209,10 @@ def _run_members(
 
 
 def _with_kept(value: Any, kept: dict[int, Any]) -> Any:
-    """Return a table that refers to the functions that stay."""
-    if type(value) is dict:
+    """Return a table that refers to the functions that stay; the very table if it refers to none."""
+    if type(value) is dict and any(id(item) in kept for item in value.values()):
         return {key: kept.get(id(item), item) for key, item in value.items()}
-    if type(value) in (list, set, tuple):
+    if type(value) in (list, set, tuple) and any(id(item) in kept for item in value):
         return type(value)(kept.get(id(item), item) for item in value)
     return value
 
@@ -301,7 +299,7 @@ def _rebuild(
         return
     namespace[name] = cls
     commit.remade.append(cls)
-    if _may_leak(plan.node, new):
+    if may_leak(plan.node, new):
         become(commit, new, cls)
     _step_down(new)
     commit.note(version.name, "class", cls.__qualname__)
@@ -363,19 +361,6 @@ def _mangle(cls: type, name: str) -> str:
     if name.startswith("__") and not name.endswith("__"):
         return f"_{cls.__name__.lstrip('_')}{name}"
     return name
-
-
-def _may_leak(node: ast.ClassDef, new: type) -> bool:
-    """Tell whether making the class may have put it into some registry, so that a walk over all holders is due."""
-    for decorator in node.decorator_list:
-        called = decorator.func if isinstance(decorator, ast.Call) else decorator
-        name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-        if name not in _HARMLESS:
-            return True
-    if type(new).__module__ not in ("abc", "builtins", "enum", "typing"):
-        return True
-    own = getattr(new.__init_subclass__, "__func__", None)
-    return own is not None and own.__module__ not in ("enum", "typing")
 
 
 class _Nobody:

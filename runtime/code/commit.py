@@ -18,7 +18,7 @@ from __future__ import annotations
 import ast
 import linecache
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple, Protocol
 
@@ -36,7 +36,7 @@ from .plan import Change, ModulePlan, Plan, Step, Verdict
 from .purity import is_pure
 from .spread import namespace_of, spread, take_by_star
 from .statements import annotate, dependencies, run_statement, undo_statement
-from .units import Unit, unannotated
+from .units import Unit, bound_together, unannotated
 from .version import ModuleVersion
 
 __all__ = ["Commit", "Kept", "Migration"]
@@ -93,6 +93,7 @@ class Commit:
         self._edited: set[int] = set()
         versions = {**importer.modules, **{n: m.new for n, m in plan.modules.items()}, **plan.added}
         self.importers = _importers(versions)
+        self._versions = versions
         self._imported = {name: version.imports - {name} for name, version in versions.items()}
 
     # ------------------------------------------------------------------------------------------------- the step
@@ -180,6 +181,10 @@ class Commit:
         if version is not None:
             self.retired.append((code, module, version.sha))
 
+    def version(self, module: str) -> ModuleVersion:
+        """Return what a module is after this release."""
+        return self._versions[module]
+
     # ------------------------------------------------------------------------------------------------- parts
 
     def _swap(self, module: ModulePlan) -> None:
@@ -201,9 +206,11 @@ class Commit:
         last = {
             name: step.unit for step in module.steps for name in step.unit.names if name in module.together
         }
+        units = [step.unit for step in module.steps if step.verdict in (Verdict.KEEP, Verdict.SWAP)]
+        together = module.together | self._reached(module.new, units, namespace)
         for step in module.steps:
             later = {name for name in step.unit.names if last.get(name, step.unit) is not step.unit}
-            self._take(module.new, step, namespace, module.together, later)
+            self._take(module.new, step, namespace, together, later)
         still = {name for step in module.steps for name in step.unit.names}
         for unit in module.removed:
             for name in unit.names:
@@ -331,6 +338,24 @@ class Commit:
         run_statement(self, version, unit, namespace)
         self.note(version.name, "follow", unit.name, unit.node.lineno)
 
+    def _reached(
+        self, version: ModuleVersion, units: Sequence[Unit], namespace: dict[str, Any]
+    ) -> frozenset[str]:
+        """Return the names that several statements bind, one of which follows a change: all of these run again, or none.
+
+        So that `X = [A]` is there once more for `X += [B]` when B has changed.
+        """
+        several = bound_together(units)
+        binders = [unit for unit in units if not several.isdisjoint(unit.names)]
+        if not binders or not any(dependencies(self, version.name, unit, namespace)[0] for unit in binders):
+            return frozenset()
+        reached = {n for u in binders if dependencies(self, version.name, u, namespace)[0] for n in u.names}
+        for unit in binders:
+            value = getattr(unit.node, "value", None)
+            if unit.is_assignment and value is not None and not is_pure(value, namespace):
+                reached.difference_update(unit.names)
+        return several & reached
+
     def _decides_otherwise(self, version: ModuleVersion, node: ast.If, namespace: dict[str, Any]) -> bool:
         """Tell whether a condition at the top level has another outcome than it had: then the other branch counts."""
         if not is_pure(node.test, namespace):
@@ -352,8 +377,14 @@ class Commit:
                     continue
                 version = self.importer.modules[name]
                 self.journal.namespace(namespace)
+                together = self._reached(version, version.units, namespace)
+                last = {name: unit for unit in version.units for name in unit.names if name in together}
                 for unit in version.units:
-                    self._follow_unit(version, unit, namespace)
+                    if together.isdisjoint(unit.names):
+                        self._follow_unit(version, unit, namespace)
+                    else:
+                        later = {name for name in unit.names if last.get(name, unit) is not unit}
+                        run_statement(self, version, unit, namespace, later)
                 spread(self, name)
 
     def _news(self, name: str) -> int:

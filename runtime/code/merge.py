@@ -10,6 +10,7 @@ are given the new class. Classes that derive from a base of the runtime's do not
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import enum
 import functools
@@ -29,11 +30,22 @@ from .journal import MISSING
 if TYPE_CHECKING:
     from .commit import Commit
 
-__all__ = ["LayoutChanged", "become", "merge_class", "renew_abstract", "renew_instance_checks", "set_member"]
+__all__ = [
+    "LayoutChanged",
+    "become",
+    "may_leak",
+    "merge_class",
+    "renew_abstract",
+    "renew_instance_checks",
+    "set_member",
+]
 
 _OF_THE_TYPE = frozenset(
     {"__dict__", "__weakref__", "_abc_impl", "__slots__", "__module__", "__qualname__", "__firstlineno__"}
 )
+
+_HARMLESS = frozenset({"dataclass", "final", "runtime_checkable", "total_ordering", "unique", "verify"})
+"""Decorators that keep no reference to the class."""
 
 
 class LayoutChanged(Refused):
@@ -138,6 +150,19 @@ def become(commit: Commit, new: Any, old: Any) -> None:
             commit.journal.container(holder)
             holder.discard(new)
             holder.add(old)
+
+
+def may_leak(node: ast.ClassDef, new: type) -> bool:
+    """Tell whether making the class may have put it into some registry, so that a walk over all holders is due."""
+    for decorator in node.decorator_list:
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+        if name not in _HARMLESS:
+            return True
+    if type(new).__module__ not in ("abc", "builtins", "enum", "typing"):
+        return True
+    own = getattr(new.__init_subclass__, "__func__", None)
+    return own is not None and own.__module__ not in ("enum", "typing")
 
 
 def renew_abstract(commit: Commit, cls: type) -> None:

@@ -21,7 +21,6 @@ import importlib
 import importlib.util
 import sys
 from abc import ABCMeta
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CodeType
@@ -30,7 +29,7 @@ from typing import Any, Literal
 from . import codes, syntax
 from .errors import Refused, refused_syntax
 from .importer import Importer
-from .units import Pairing, Unit, pair
+from .units import Pairing, Unit, bound_together, pair
 from .version import ModuleVersion
 
 __all__ = [
@@ -365,6 +364,8 @@ class _Comparison:
         elif verdict in (Verdict.KEEP, Verdict.SWAP):
             assert was is not None
             self._swaps(was.node, unit.node)
+        elif was is not None and was.is_function and unit.is_function:
+            self._swaps(was.node, unit.node, inside=True)
         return step
 
     def _verdict(self, was: Unit | None, unit: Unit, living: Any) -> Verdict:
@@ -372,12 +373,16 @@ class _Comparison:
             return Verdict.KEEP
         if was is None or self.new.reset.intersection(unit.names):
             return Verdict.EXECUTE
-        if self.other_future and (unit.is_function or unit.is_class or isinstance(unit.node, ast.AnnAssign)):
+        if (
+            self.other_future
+            and not (unit.is_class and isinstance(living, type))
+            and (unit.is_function or unit.is_class or isinstance(unit.node, ast.AnnAssign))
+        ):
             return Verdict.EXECUTE
-        if was.text == unit.text:
+        if was.text == unit.text and not self.other_future:
             return Verdict.KEEP
         if unit.is_class and was.is_class and isinstance(living, type):
-            return Verdict.CLASS if was.digest != unit.digest else Verdict.KEEP
+            return Verdict.CLASS if was.digest != unit.digest or self.other_future else Verdict.KEEP
         if was.kind == unit.kind and was.shell == unit.shell:
             if was.digest == unit.digest:
                 return Verdict.KEEP
@@ -394,14 +399,16 @@ class _Comparison:
                 return True
         return False
 
-    def _swaps(self, a: ast.AST, b: ast.AST) -> None:
+    def _swaps(self, a: ast.AST, b: ast.AST, *, inside: bool = False) -> None:
+        """Note which code takes whose place. `inside`: only that of functions which the functions have made."""
         for x, y in zip(syntax.functions_in(a), syntax.functions_in(b), strict=False):
             old, new = codes.select(self.before, x), codes.select(self.after, y)
             if old is None or new is None or old is new:
                 continue
-            self.plan.swaps.append((old, new))
-            inside, reshaped = codes.pair_nested(old, new)
-            self.plan.swaps += inside
+            if not inside:
+                self.plan.swaps.append((old, new))
+            nested, reshaped = codes.pair_nested(old, new)
+            self.plan.swaps += nested
             if reshaped and isinstance(x, ast.FunctionDef):
                 self.plan.reshaped.add(x.name)
 
@@ -418,7 +425,11 @@ class _Comparison:
             u for s in steps if s.verdict in moved for u in (s.unit, s.old) if u is not None
         ] + pairing.removed
         rebuild = _header(was.node) != _header(unit.node) or is_made_from(living, unit.node, touched)
-        rebuild = rebuild or any(s.class_plan is not None and s.class_plan.rebuild for s in steps)
+        rebuild = (
+            rebuild
+            or self.other_future
+            or any(s.class_plan is not None and s.class_plan.rebuild for s in steps)
+        )
         return ClassPlan(qualname, unit.node, steps, pairing.removed, rebuild, _together(pairing, steps))
 
 
@@ -465,21 +476,12 @@ def is_made_from(living: type, node: ast.ClassDef, touched: Sequence[Unit]) -> b
     )
 
 
-_TOGETHER = (
-    ast.Assign, ast.AnnAssign, ast.AugAssign, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom,
-    ast.Delete,
-)  # fmt: skip
-
-
 def _together(pairing: Pairing, steps: Iterable[Step]) -> frozenset[str]:
-    binders = Counter(
-        name for _, unit in pairing.pairs if isinstance(unit.node, _TOGETHER) for name in set(unit.names)
-    )
+    units = [unit for _, unit in pairing.pairs]
     moving = {name for step in steps if step.verdict is Verdict.EXECUTE for name in step.unit.names}
-    several = {name for name, count in binders.items() if count > 1 and name in moving}
-    lost = {name for unit in pairing.removed for name in unit.names if name in binders}
     # One of two definitions of a name was removed: the other stands as it was, but what is bound may not be its value.
-    return frozenset(several | lost)
+    lost = {name for unit in pairing.removed for name in unit.names}
+    return (bound_together(units) & moving) | lost.intersection(name for unit in units for name in unit.names)
 
 
 def _describe(plan: ModulePlan) -> list[Change]:

@@ -63,7 +63,7 @@ def spread(commit: Commit, module: str) -> None:
                 commit.mark(user, name)
         for name in before - after:
             value = commit.journal.namespace(source).get(name)
-            if name in namespace and namespace[name] is value:
+            if name in namespace and namespace[name] is value and name not in commit.version(user).names:
                 commit.removed.setdefault(user, {})[name] = namespace.pop(name)
         for name in changed:
             if name in namespace and name not in commit.changed.get(user, ()):

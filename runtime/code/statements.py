@@ -15,7 +15,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import codes
-from .merge import become, merge_class
+from .merge import become, may_leak, merge_class
 from .functions import forward, origin, patch, redecorated, wraps_own
 from .journal import MISSING
 from .spread import propagate
@@ -120,6 +120,8 @@ def settle(
         if old.__module__ == new.__module__ == version.name and (unit.is_assignment or unit.is_class):
             if merge_class(commit, version.name, old, new):
                 namespace[name] = old
+                if isinstance(unit.node, ast.ClassDef) and may_leak(unit.node, new):
+                    become(commit, new, old)
             else:
                 commit.mark(version.name, name, replaced=True)
                 propagate(commit, version.name, name, old, new)

@@ -7,14 +7,14 @@ else about them is ever computed. So the cost of comparing two versions follows 
 from __future__ import annotations
 
 import ast
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 from . import syntax
 
-__all__ = ["Pairing", "Unit", "pair", "unannotated", "units_of"]
+__all__ = ["Pairing", "Unit", "pair", "bound_together", "unannotated", "units_of"]
 
 
 _SLICE = 4
@@ -137,6 +137,18 @@ def pair(old: Sequence[Unit], new: Sequence[Unit], pause: Callable[[], None] | N
     take(lambda unit: (unit.kind, unit.name) if unit.name else None)
     take(lambda unit: unit.name or None)
     return Pairing([(found.get(id(unit)), unit) for unit in new], left)
+
+
+_BINDERS = (
+    ast.Assign, ast.AnnAssign, ast.AugAssign, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom,
+    ast.Delete,
+)  # fmt: skip
+
+
+def bound_together(units: Iterable[Unit]) -> frozenset[str]:
+    """Return the names that several simple statements bind: overloads, `X += …`, a scratch name and its `del`."""
+    binders = Counter(name for unit in units if isinstance(unit.node, _BINDERS) for name in set(unit.names))
+    return frozenset(name for name, count in binders.items() if count > 1)
 
 
 def unannotated(old: Iterable[Unit], new: Iterable[Unit]) -> set[str]:

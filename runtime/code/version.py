@@ -70,6 +70,11 @@ class ModuleVersion:
         return units_of(node.body, self.lines)
 
     @cached_property
+    def names(self) -> frozenset[str]:
+        """The names that its own statements bind, but for star imports."""
+        return frozenset(name for unit in self.units for name in unit.names)
+
+    @cached_property
     def vsn(self) -> Any:
         """The value of `__vsn__`, which names the shape of its processes' states; None if it has none."""
         for unit in self.units:
@@ -128,7 +133,7 @@ class ModuleVersion:
 
     def forget_syntax(self) -> None:
         """Drop the syntax tree; it is made again when needed."""
-        _ = self._imports, self.imports, self.bindings, self.vsn, self.keep, self.reset
+        _ = self._imports, self.names, self.imports, self.bindings, self.vsn, self.keep, self.reset
         for name in _SYNTAX:
             self.__dict__.pop(name, None)
 
