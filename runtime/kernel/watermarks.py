@@ -17,7 +17,7 @@ from greenlet import getcurrent
 from . import hooks, scheduler
 from .scheduler import DEADQ, Extra, Process
 
-__all__ = ["set_default_watermarks", "set_watermarks", "sweep", "top_senders"]
+__all__ = ["default_watermarks", "set_default_watermarks", "set_watermarks", "sweep", "top_senders"]
 
 _default = (10_000, 1_000)
 _lowest_high = 10_000
@@ -42,6 +42,11 @@ def set_default_watermarks(high: int, low: int) -> None:
     global _default
     _default = check_watermarks(high, low)
     _lower(high, reset=True)
+
+
+def default_watermarks() -> tuple[int, int]:
+    """Return the watermarks (messages) of every process that has none of its own: (high, low)."""
+    return _default
 
 
 def set_watermarks(pid: Process, high: int, low: int) -> None:

@@ -42,6 +42,8 @@ __all__ = [
     "SetAlarm",
     "clear_alarm",
     "get_alarms",
+    "id_text",
+    "peek",
     "set_alarm",
     "start_link",
     "subscribe",
@@ -179,6 +181,19 @@ def get_alarms() -> list[Alarm]:
     Raises CallError when no alarms are kept here, HandlerError when the handler is no AlarmHandler.
     """
     return list(event_manager.call(NAME, _keeper(), "get_alarms"))
+
+
+def peek() -> list[Alarm]:
+    """Return the alarms that are up, the newest first, without asking anybody: never blocks, never raises.
+
+    While another handler keeps them than an AlarmHandler: none.
+    """
+    return list(reversed(_kept.alarms.values()))
+
+
+def id_text(id_: Any) -> str:
+    """Return an alarm's id as people read it: `disk /data`."""
+    return _said(id_)
 
 
 def swap(new: type[AlarmHandler] | Any, *args: Any) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "Memory",
     "Sampler",
     "buried",
+    "connection_owners",
     "count_descriptors",
     "descriptor_limit",
     "disk_share",
@@ -93,9 +94,7 @@ class BusyConnections:
             del self._found[conn]
         if self._at >= len(self._round):
             self._at = 0
-            owners = [kernel.whereis(name) for name in kernel.registered() if name.endswith(".connections")]
-            tables = [p.behaviour.table for p in owners if p and isinstance(p.behaviour, Connections)]
-            self._round = [conn for table in tables for conn in table]
+            self._round = [conn for owner in connection_owners() for conn in owner.table]
         for conn in islice(self._round, self._at, self._at + _LOOKED_AT):
             if _is_busy(conn):
                 self._found[conn] = 0
@@ -106,6 +105,12 @@ class BusyConnections:
 
 
 # API
+
+
+def connection_owners() -> list[Connections]:
+    """Who holds the connections of each listener: their tables and counts."""
+    found = [kernel.whereis(name) for name in kernel.registered() if name.endswith(".connections")]
+    return [p.behaviour for p in found if p and isinstance(p.behaviour, Connections)]
 
 
 def run_queue() -> int:
