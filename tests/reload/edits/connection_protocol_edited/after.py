@@ -14,4 +14,4 @@ class Echo(Protocol):
             conn.write(self.answer(frame))
 
     def answer(self, frame):
-        return b"new %d %s\n" % (self.seen, frame.upper())
+        return b"new %d %s" % (self.seen, frame.upper())

@@ -11,4 +11,4 @@ class Echo(Protocol):
     def frames(self, conn, frames):
         for frame in frames:
             self.seen += 1
-            conn.write(b"old %d %s\n" % (self.seen, frame))
+            conn.write(b"old %d %s" % (self.seen, frame))

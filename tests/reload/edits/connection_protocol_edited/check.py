@@ -29,4 +29,4 @@ def check(h):
         stop(listener)
         return got
 
-    assert run(main) == [b"old 1 a\n", b"old 2 b\n", b"new 3 C\n", b"old 4 d\n"]
+    assert run(main) == [b"old 1 a\r\n", b"old 2 b\r\n", b"new 3 C\r\n", b"old 4 d\r\n"]
