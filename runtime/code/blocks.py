@@ -16,13 +16,26 @@ from .units import Unit
 if TYPE_CHECKING:
     from .commit import Commit
 
-__all__ = ["dependent_part"]
+__all__ = ["dependent_part", "is_quiet"]
 
 
 def dependent_part(commit: Commit, module: str, unit: Unit, namespace: dict[str, Any]) -> Unit | None:
     """Return the part of a block that is made from something that changed; None: there is none, or it has effects."""
     node = _prune(commit, module, unit.node, namespace)
     return None if node is None else Unit(node, "")
+
+
+def is_quiet(node: ast.stmt, namespace: dict[str, Any]) -> bool:
+    """Tell whether a block does nothing but bind names to plain values and definitions, so that it may run again whole."""
+    if isinstance(node, ast.If):
+        named = isinstance(node.test, ast.Compare) and isinstance(node.test.left, ast.NamedExpr)
+        tested = node.test.left.value if named else node.test  # type: ignore[attr-defined]
+        return is_pure(tested, namespace) and all(is_quiet(s, namespace) for s in (*node.body, *node.orelse))
+    if isinstance(node, (ast.Assign, ast.AnnAssign)):
+        return is_pure(node, namespace)
+    return isinstance(
+        node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Pass)
+    )
 
 
 def _prune(commit: Commit, module: str, node: ast.stmt, namespace: dict[str, Any]) -> ast.stmt | None:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, Protocol
 
 from runtime import kernel
 
-from .blocks import dependent_part
+from .blocks import dependent_part, is_quiet
 from .classes import change_class, follow_class
 from .errors import Refused
 from .functions import FORWARD, swap, update_docs
@@ -207,7 +207,10 @@ class Commit:
             name: step.unit for step in module.steps for name in step.unit.names if name in module.together
         }
         units = [step.unit for step in module.steps if step.verdict in (Verdict.KEEP, Verdict.SWAP)]
-        together = module.together | self._reached(module.new, units, namespace)
+        moving = {
+            name for step in module.steps if step.verdict is Verdict.EXECUTE for name in step.unit.names
+        }
+        together = module.together | self._reached(module.new, units, namespace, moving)
         for step in module.steps:
             later = {name for name in step.unit.names if last.get(name, step.unit) is not step.unit}
             self._take(module.new, step, namespace, together, later)
@@ -328,9 +331,12 @@ class Commit:
         elif isinstance(unit.node, (ast.If, ast.Try)):
             if not (isinstance(unit.node, ast.If) and self._decides_otherwise(version, unit.node, namespace)):
                 part = dependent_part(self, version.name, unit, namespace)
-                if part is None:
+                if part is None and is_pure(getattr(unit.node, "test", unit.node), namespace):
                     return
-                unit = part
+                if part is None and not is_quiet(unit.node, namespace):
+                    self.keep(version.name, unit.name or unit.kind.lower(), unit)
+                    return
+                unit = part or unit
         elif not unit.is_function:
             if not unit.kind.startswith("Import"):
                 self.keep(version.name, unit.name or unit.kind.lower(), unit)
@@ -339,17 +345,23 @@ class Commit:
         self.note(version.name, "follow", unit.name, unit.node.lineno)
 
     def _reached(
-        self, version: ModuleVersion, units: Sequence[Unit], namespace: dict[str, Any]
+        self, version: ModuleVersion, units: Sequence[Unit], namespace: dict[str, Any], moving: set[str]
     ) -> frozenset[str]:
         """Return the names that several statements bind, one of which follows a change: all of these run again, or none.
 
-        So that `X = [A]` is there once more for `X += [B]` when B has changed.
+        `moving`: names that change for certain. So that `X = [A]` is there once more for `X += [B]` when B has changed.
         """
         several = bound_together(units)
         binders = [unit for unit in units if not several.isdisjoint(unit.names)]
-        if not binders or not any(dependencies(self, version.name, unit, namespace)[0] for unit in binders):
+        if not binders:
             return frozenset()
-        reached = {n for u in binders if dependencies(self, version.name, u, namespace)[0] for n in u.names}
+        for unit in units:  # in order: what follows now makes others follow
+            if (
+                not moving.isdisjoint(unit.value_loads)
+                or dependencies(self, version.name, unit, namespace)[0]
+            ):
+                moving = moving.union(unit.names)
+        reached = {name for unit in binders for name in unit.names if name in moving}
         for unit in binders:
             value = getattr(unit.node, "value", None)
             if unit.is_assignment and value is not None and not is_pure(value, namespace):
@@ -372,12 +384,12 @@ class Commit:
                 return
             for name in behind:
                 namespace = namespace_of(name)
-                seen[name] = self._news(name)
                 if namespace is None:
+                    seen[name] = self._news(name)
                     continue
                 version = self.importer.modules[name]
                 self.journal.namespace(namespace)
-                together = self._reached(version, version.units, namespace)
+                together = self._reached(version, version.units, namespace, set())
                 last = {name: unit for unit in version.units for name in unit.names if name in together}
                 for unit in version.units:
                     if together.isdisjoint(unit.names):
@@ -385,6 +397,7 @@ class Commit:
                     else:
                         later = {name for name in unit.names if last.get(name, unit) is not unit}
                         run_statement(self, version, unit, namespace, later)
+                seen[name] = self._news(name)  # what it has just changed itself is no news to it
                 spread(self, name)
 
     def _news(self, name: str) -> int:

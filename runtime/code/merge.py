@@ -319,7 +319,10 @@ def _replace(commit: Commit, module: str, old: type, new: type) -> None:
     for sub in type.__subclasses__(old):
         if sub is not new:
             before = sub.__bases__
-            sub.__bases__ = tuple(new if base is old else base for base in before)
+            try:
+                sub.__bases__ = tuple(new if base is old else base for base in before)
+            except TypeError:  # made anew in its turn, since its base means another class now
+                continue
             commit.journal.undo(setattr, sub, "__bases__", before)
     for instance in commit.heap.instances(old):
         if type(instance) is old:

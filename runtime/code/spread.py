@@ -32,9 +32,13 @@ def propagate(commit: Commit, module: str, name: str, old: Any, new: Any, depth:
             continue
         here = name if original == "*" else local
         namespace = namespace_of(user)
-        if namespace is None or not _is_same(namespace.get(here), old) or here not in namespace:
+        if namespace is None or here not in namespace:
             continue
-        commit.journal.namespace(namespace)
+        before = commit.journal.namespace(namespace).get(here)
+        if not (
+            _is_same(namespace[here], old) or _is_same(before, old)
+        ):  # it means something else there by now
+            continue
         namespace[here] = new
         commit.mark(user, here, replaced=replaced)
         commit.note(user, "follow", here)
