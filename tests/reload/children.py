@@ -6,6 +6,7 @@ child calls the function and its answer, as JSON, comes back. What the child pri
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -88,6 +89,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     for name in WARM:
         importlib.import_module(name)
     engine()  # whatever the adapter imports is warm too
+    gc.set_threshold(50_000, 20, 50)  # a child lives for a second
     for line in requests:
         function, arguments, limit = json.loads(line)
         answers.write(json.dumps(_in_child(function, arguments, limit)).encode() + b"\n")

@@ -1,13 +1,14 @@
 """Random programs, randomly edited: the live change must equal a cold start, there and back.
 
-A failure prints the smallest pair found, as the difference of its sources, and how to run it alone:
-`tools/test tests/reload/test_random_edits.py --random-edit SEED`.
+A failure prints the smallest change found, as the differences of its sources. One seed alone:
+`python -m tests.reload.test_random_edits SEED...`.
 """
 
 from __future__ import annotations
 
 import difflib
 import itertools
+import sys
 
 import pytest
 
@@ -80,3 +81,9 @@ def test_programs_are_of_many_kinds():
         "super()", "yield", "async def", "@property", "if False:", "re.compile", "functools.wraps", '"""Does', "# A remark",
     )  # fmt: skip
     assert [want for want in wanted if want not in text] == []
+
+
+if __name__ == "__main__":
+    with Nursery() as warm:
+        for one in map(int, sys.argv[1:]):
+            print(story(warm, one) if tried(warm, one) else f"seed {one}: as a cold start")
