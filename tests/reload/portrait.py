@@ -12,13 +12,13 @@ import abc
 import dataclasses
 import enum
 import functools
-import hashlib
 import logging
 import re
 import types
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 __all__ = ["differences", "portrait"]
 
@@ -153,11 +153,11 @@ class _Painter:
             f"{code.co_qualname} {code.co_argcount}/{code.co_posonlyargcount}/{code.co_kwonlyargcount} "
             f"flags {code.co_flags:#x} vars {code.co_varnames} free {code.co_freevars} cell {code.co_cellvars} "
             f"names {code.co_names} consts {[self.short(c) for c in code.co_consts]} "
-            f"{hashlib.sha256(code.co_code).hexdigest()[:12]}"
+            f"{crc32(code.co_code):08x}"
         )
-        lines = [line for _, _, line in code.co_lines()]
-        where = hashlib.sha256(repr(list(code.co_positions())).encode()).hexdigest()[:6]
-        self.out[path + ".lines"] = f"{Path(code.co_filename).name}:{code.co_firstlineno} {lines} {where}"
+        # The table has the line and the columns of each instruction, counted from the first line.
+        file = code.co_filename.rpartition("/")[2]
+        self.out[path + ".lines"] = f"{file}:{code.co_firstlineno} {crc32(code.co_linetable):08x}"
         for n, constant in enumerate(code.co_consts):
             if isinstance(constant, types.CodeType):
                 self.code(f"{path}/{n}", constant)
