@@ -159,6 +159,49 @@ KEYS: tuple[Key, ...] = (
         3600,
         doc="so long no commit is answered though some wait",
     ),
+    Key(
+        "alarms.latency_high", float, 1.0, "seconds", 0.001, 3600, doc="a commit that slow raises store_slow"
+    ),
+    Key("alarms.latency_low", float, 0.2, "seconds", 0, 3600, doc="and that fast clears it"),
+    Key(
+        "alarms.threads_high", int, 100, "jobs", 1, 10**9, doc="so many that wait for a thread raise threads"
+    ),
+    Key("alarms.threads_low", int, 20, "jobs", 0, 10**9, doc="and so many clear it"),
+    Key(
+        "alarms.restarts", int, 5, "failures", 1, 10**6, doc="of one child, within the time below: crash_loop"
+    ),
+    Key("alarms.restarts_within", float, 60.0, "seconds", 0.05, 86400, doc="the time for alarms.restarts"),
+    Key(
+        "alarms.certificate_left",
+        float,
+        14 * 86_400.0,
+        "seconds",
+        0,
+        10**9,
+        doc="a certificate that ends sooner raises certificate; 0: never",
+    ),
+    Key("alarms.webhook", str, "", doc="URL that is sent each alarm and its end as JSON (POST); empty: none"),
+    Key("alarms.apprise", list[str], [], doc="apprise URLs that are sent each alarm and its end as text"),
+    Key(
+        "alarms.send_level",
+        str,
+        "warning",
+        choices=("info", "warning", "error", "critical"),
+        doc="alarms below it are not sent",
+    ),
+    Key("alarms.send_timeout", float, 10.0, "seconds", 0.1, 300, doc="an attempt takes no longer"),
+    Key(
+        "alarms.send_retries", int, 5, "attempts", 0, 100, doc="more, with growing pauses, then it is dropped"
+    ),
+    Key(
+        "alarms.send_pause",
+        float,
+        1.0,
+        "seconds",
+        0.01,
+        3600,
+        doc="the first of those pauses; each is twice the last",
+    ),
     Key("cluster.shards", int, 64, "shards", 1, 4096, doc="fixed when the data directory is made"),
     Key(
         "store.map_initial",
@@ -252,6 +295,12 @@ KEYS: tuple[Key, ...] = (
     Key("admin.clients", str, "", doc="PEM file of the authority whose certificates may control the node"),
     Key("admin.certificate", str, "", doc="PEM file for admin.port; empty: the node's certificate"),
     Key("admin.key", str, "", doc="PEM file of its private key"),
+    Key(
+        "admin.remote_shell",
+        bool,
+        False,
+        doc="whether who controls it by admin.port has the shell too, which may do anything",
+    ),
 )
 
 RESTART_KEYS = (
@@ -283,6 +332,8 @@ _RISING = (
     ("alarms.memory_low", "alarms.memory_high"),
     ("alarms.descriptors_low", "alarms.descriptors_high"),
     ("alarms.disk_low", "alarms.disk_high"),
+    ("alarms.latency_low", "alarms.latency_high"),
+    ("alarms.threads_low", "alarms.threads_high"),
 )
 """Settings of which the first must not be above the second."""
 
@@ -428,6 +479,9 @@ def _across(config: Config) -> list[ConfigError]:
     if bool(config.text("admin.certificate")) != bool(config.text("admin.key")):
         name = "admin.key" if config.text("admin.certificate") else "admin.certificate"
         wrong(name, "must be set too: certificate and key go together")
+    hook = config.text("alarms.webhook")
+    if hook and not hook.startswith(("http://", "https://")):
+        wrong("alarms.webhook", "must begin with http:// or https://")
     for folder in config.items_of("code.roots"):
         path = PurePosixPath(folder)
         if path.is_absolute() or not all(part.isidentifier() for part in path.parts):

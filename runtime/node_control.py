@@ -1,6 +1,6 @@
 """The node's control socket: what `[admin]` says, made into listeners, and the operations that the node itself offers.
 
-Keys: admin.uids, admin.port, admin.host, admin.clients, admin.certificate, admin.key; code.allowed_keys, code.bundle_age,
+Keys: admin.uids, admin.port, admin.host, admin.clients, admin.certificate, admin.key, admin.remote_shell; code.allowed_keys, code.bundle_age,
 code.bundle_size. The socket is data_dir/admin.sock.
 """
 
@@ -11,22 +11,28 @@ from pathlib import Path
 from typing import Any
 
 from runtime import kernel
-from runtime.admin import control
+from runtime.admin import commands, control
 from runtime.admin.live_code import LiveCode
 from runtime.admin.operations import Operations, Who
 from runtime.admin.push_operations import PushOperations, PushSettings
+from runtime.admin.recent_log import RecentLog
+from runtime.admin.shell import start_shells
+from runtime.admin.shell_operations import ShellOperations
 from runtime.code.bundle import Limits
 from runtime.code.keys import KeyProblem
 from runtime.kernel import Process
+from runtime.net import ListenerConfig
 from runtime.otp import supervisor
-from runtime.otp.child_spec import ChildSpec
+from runtime.otp.child_spec import ChildSpec, SupFlags
 from runtime.otp.outcome import StartError
+from runtime.otp.supervisor import Supervisor
 from runtime.otp.supervisor_errors import StartChildError
 
 __all__ = ["SOCKET", "start_control"]
 
 _log = logging.getLogger("evergreen.admin")
 SOCKET = "admin.sock"
+SHELL_LOG = "shell.log"
 
 # API
 
@@ -48,6 +54,10 @@ def start_control(node: Any, services: Process, code: LiveCode | None) -> Operat
             raise problem
         PushOperations(code, settings).add_to(operations)
     uids = frozenset(config.items_of("admin.uids"))
+    commands.set_node(node)
+    logging.getLogger().addHandler(RecentLog())
+    shells = ShellOperations(node.data_dir / SHELL_LOG, config.flag("admin.remote_shell"))
+    shells.add_to(operations)
     context = control.Context(operations, uids, _Audit(code) if code is not None else control.log_only)
     listeners = [control.unix_listener(str(node.data_dir / SOCKET), context)]
     if config.integer("admin.port"):
@@ -55,9 +65,7 @@ def start_control(node: Any, services: Process, code: LiveCode | None) -> Operat
         key = config.text("admin.key") or str(node.certificates.key)
         where = config.text("admin.host"), config.integer("admin.port")
         listeners.append(control.tls_listener(*where, own, key, config.text("admin.clients"), context))
-    spec = ChildSpec(
-        "control", (control.start_link, (listeners,)), restart="temporary", type="supervisor", shutdown=5.0
-    )
+    spec = ChildSpec("control", (_start, (listeners,)), restart="temporary", type="supervisor", shutdown=5.0)
     try:
         supervisor.start_child(services, spec)
     except StartChildError as error:
@@ -68,6 +76,15 @@ def start_control(node: Any, services: Process, code: LiveCode | None) -> Operat
 
 
 # Internals
+
+
+def _start(listeners: list[ListenerConfig]) -> Process | None:
+    """The supervisor of shells may be ended by one: it comes up again, beside what lets people in."""
+    specs = [
+        ChildSpec("shells", (start_shells, ()), type="supervisor", shutdown=2.0),
+        ChildSpec("listeners", (control.start_link, (listeners,)), type="supervisor", shutdown=5.0),
+    ]
+    return Supervisor.start_link_with(SupFlags(intensity=5, period=60.0), specs, name="admin")
 
 
 def _prepare(settings: PushSettings) -> KeyProblem | None:

@@ -60,7 +60,7 @@ class Client:
         self._where = where
         self._last = 0
         try:
-            self.hello = self._read(_CONNECT)
+            self.hello = self.read(_CONNECT)
             if self.hello.get("ok") is False:
                 raise NotConnected(f"the node at {where} refused: {self.hello.get('text')}")
             if self.hello.get("hello") != wire.HELLO:
@@ -128,6 +128,24 @@ class Client:
 
         `timeout`: seconds without a word from the node. Raises OperationFailed, NotConnected.
         """
+        number = self.send(operation, arguments, timeout=timeout)
+        while True:
+            answer = self.read(timeout)
+            if answer.get("id") not in (number, 0):
+                continue  # of another request, whose sender does not wait any more
+            if "event" in answer:
+                if on_event is not None:
+                    on_event(answer["event"])
+            elif answer.get("ok"):
+                return answer.get("result")
+            else:
+                kind, text = str(answer.get("kind")), str(answer.get("text"))
+                raise OperationFailed(kind, text, answer.get("more") or {})
+
+    def send(
+        self, operation: str, arguments: Mapping[str, Any] | None = None, *, timeout: float | None = None
+    ) -> int:
+        """Ask without waiting; return the request's id, which its events and its answer carry (see `read`)."""
         self._last += 1
         message = {"id": self._last, "op": operation, "args": dict(arguments or {})}
         data = wire.encode(message)
@@ -139,25 +157,25 @@ class Client:
         except OSError as error:
             # The node may have said why before it closed: that is better than our own words.
             self._refusal_or(error)
-        while True:
-            answer = self._read(timeout)
-            if "event" in answer:
-                if on_event is not None:
-                    on_event(answer["event"])
-            elif answer.get("ok"):
-                return answer.get("result")
-            else:
-                kind, text = str(answer.get("kind")), str(answer.get("text"))
-                raise OperationFailed(kind, text, answer.get("more") or {})
+        return self._last
+
+    def fileno(self) -> int:
+        """The socket's descriptor, to wait for. Over TLS see `pending`."""
+        return self._sock.fileno()
+
+    def pending(self) -> bool:
+        """Tell whether something has been decrypted and not been read, of which the descriptor does not tell."""
+        return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
 
     def _refusal_or(self, error: OSError) -> None:
         try:
-            answer = self._read(1.0)
+            answer = self.read(1.0)
         except NotConnected:
             raise NotConnected(f"the node at {self._where} went away ({error.strerror or error})") from None
         raise OperationFailed(str(answer.get("kind")), str(answer.get("text")), {})
 
-    def _read(self, timeout: float | None) -> dict[str, Any]:
+    def read(self, timeout: float | None) -> dict[str, Any]:
+        """Read the next event or answer, as `wire` describes it. Raises NotConnected, also after `timeout` seconds."""
         try:
             self._sock.settimeout(timeout)
             (size,) = _LENGTH.unpack(self._exactly(_LENGTH.size))

@@ -149,7 +149,11 @@ class Control(Protocol):
             return
         assert self.who is not None
         request = Request(
-            name, arguments, self.who, lambda event: self._answer(conn, {"id": number, "event": event})
+            name,
+            arguments,
+            self.who,
+            lambda event: self._answer(conn, {"id": number, "event": event}),
+            connection=conn,
         )
         pid, _ = spawn_opt(self._run, conn, number, operation, request, monitor=True, label=f"admin {name}")
         self.running[pid] = (number, operation, request)
@@ -174,6 +178,8 @@ class Control(Protocol):
         request.is_answered = True
 
     def _audit(self, request: Request, operation: Operation, verdict: str) -> None:
+        if not operation.audited:
+            return
         level = logging.INFO if operation.changes else logging.DEBUG
         _log.log(level, "admin: %s: %s %s: %s", request.who, request.name, request.what, verdict)
         self.context.audit(request.who, request.name, request.what, verdict, operation.changes)

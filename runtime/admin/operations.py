@@ -42,7 +42,10 @@ class Who(NamedTuple):
 
 @dataclass(slots=True)
 class Request:
-    """A request under way. `what` is for the audit: a handler may say more precisely what it is about."""
+    """A request under way. `what` is for the audit: a handler may say more precisely what it is about.
+
+    `connection`: what it came over (a runtime.net.Connection); its requests end or go on with it, see `control`.
+    """
 
     name: str
     args: Mapping[str, Any]
@@ -50,6 +53,7 @@ class Request:
     emit: Callable[[dict[str, Any]], None]
     what: str = ""
     is_answered: bool = False
+    connection: Any = None
 
     def progress(self, stage: str, **facts: Any) -> None:
         """Tell the client how far it is; plain values. Never blocks; a client that is gone does not matter."""
@@ -72,12 +76,16 @@ Handler = Callable[[Request], Any]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One entry. `changes`: it acts; it then goes on when its client leaves, and its audit record is durable."""
+    """One entry. `changes`: it acts; it then goes on when its client leaves, and its audit record is durable.
+
+    `audited` False: it keeps an audit of its own, or is of no interest.
+    """
 
     name: str
     handler: Handler
     changes: bool
     doc: str
+    audited: bool = True
 
 
 class Operations:
@@ -87,11 +95,13 @@ class Operations:
         self._table: dict[str, Operation] = {}
         self.add("operations", self._describe, doc="what can be asked here")
 
-    def add(self, name: str, handler: Handler, *, changes: bool = False, doc: str = "") -> None:
+    def add(
+        self, name: str, handler: Handler, *, changes: bool = False, doc: str = "", audited: bool = True
+    ) -> None:
         """Add an operation. Raises ValueError when there is one of that name."""
         if name in self._table:
             raise ValueError(f"there is an operation {name!r} already")
-        self._table[name] = Operation(name, handler, changes, doc)
+        self._table[name] = Operation(name, handler, changes, doc, audited)
 
     def remove(self, name: str) -> None:
         """Take an operation out; requests under way finish. One that is not there is no error."""

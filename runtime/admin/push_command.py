@@ -17,12 +17,12 @@ import argparse
 import os
 import sys
 import time
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runtime.admin.client import Client, NotConnected, OperationFailed, TLSFiles
+from runtime.admin.client import Client, NotConnected, OperationFailed
+from runtime.admin.connect import PATHS, Unfit, add_options, connect, mean_paths, start
 from runtime.admin.push_report import Report
 from runtime.code.blobs import digest
 from runtime.code.bundle import RUNTIME_VERSION, Manifest, Order, new_nonce, pack, pack_order, python_version
@@ -33,26 +33,11 @@ from runtime.code.tree import TreeError, read_tree, vsns_of
 
 __all__ = ["Difference", "main"]
 
-_PATHS = (
-    "socket",
-    "config",
-    "tree",
-    "certificate",
-    "certificate_key",
-    "authority",
-    "key",
-    "keys",
-    "bundle",
-    "write",
-)
+_PATHS = (*PATHS, "tree", "key", "keys", "bundle", "write")
 _ANSWER = 60.0
 """Seconds without a word after which the node is given up; a push tells its stages, and a check aside may take a while."""
 
 # Types
-
-
-class Unfit(Exception):
-    """The command cannot do what was asked: a sentence."""
 
 
 class Difference:
@@ -94,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.new_key:
             return _new_key(options, report)
-        with _connect(options) as client:
+        with connect(options) as client:
             return _run(client, options, report)
     except OperationFailed as failed:
         report.fail(failed.kind, str(failed), failed.more)
@@ -230,30 +215,6 @@ def _new_key(options: argparse.Namespace, report: Report) -> int:
 # Internals: where from
 
 
-def _connect(options: argparse.Namespace) -> Client:
-    if not options.node:
-        return Client.connect(
-            Path(options.socket)
-            if options.socket
-            else _default_socket(Path(options.config or "etc/node.toml"))
-        )
-    host, _, port = options.node.rpartition(":")
-    if not host or not port.isdigit():
-        raise Unfit(f"--node wants HOST:PORT, not {options.node!r}; a node on this machine: --socket PATH")
-    files = (options.certificate, options.certificate_key, options.authority)
-    if not all(files):
-        raise Unfit("--node also wants --certificate, --certificate-key (yours) and --authority (the node's)")
-    return Client.connect_tls(host.strip("[]"), int(port), TLSFiles(*files, options.server_name))
-
-
-def _default_socket(config: Path) -> Path:
-    try:
-        node = tomllib.loads(config.read_text()).get("node", {}) if config.exists() else {}
-    except (OSError, ValueError) as error:
-        raise Unfit(f"{config} cannot be read ({error}): name the node's socket with --socket PATH") from None
-    return Path(node.get("data_dir", "var")) / "admin.sock"
-
-
 def _key(options: argparse.Namespace, own: str) -> PrivateKey:
     path = options.key or os.environ.get("EVERGREEN_KEY") or own
     if not path:
@@ -267,14 +228,10 @@ def _below(paths: list[str], roots: Roots) -> list[str] | None:
     found = []
     for path in paths:
         try:
-            found.append(roots.relative(_start() / path))
+            found.append(roots.relative(start() / path))
         except ValueError:
             raise Unfit(f"{path} is not in the tree {roots.base}") from None
     return found
-
-
-def _start() -> Path:
-    return Path(os.environ.get("EVERGREEN_CWD", "."))
 
 
 def _read(path: Path) -> bytes:
@@ -311,23 +268,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add("--write", metavar="FILE", help="write the bundle to a file instead of sending it")
     add("--no-wait", action="store_true", help="do not wait for the end of the probation")
     add("--json", action="store_true", help="one line of JSON for each event and result")
-    add(
-        "--socket",
-        metavar="PATH",
-        help="the node's control socket (default: admin.sock in its data directory)",
-    )
-    add("--config", metavar="FILE", help="where the data directory is read from (default: etc/node.toml)")
+    add_options(parser)
     add("--tree", metavar="DIR", help="the working tree (default: this one)")
-    add("--node", metavar="HOST:PORT", help="a node on another machine, by mutual TLS (its admin.port)")
-    add("--certificate", metavar="FILE", help="your certificate, for --node")
-    add("--certificate-key", metavar="FILE", help="its key")
-    add("--authority", metavar="FILE", help="the authority of the node's certificate")
-    add(
-        "--server-name",
-        metavar="NAME",
-        default="",
-        help="the name in the node's certificate (default: the host)",
-    )
     add(
         "--key",
         metavar="FILE",
@@ -343,10 +285,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.diff is not None and len(options.diff) > 2:
         parser.error("--diff takes one release or two")
-    # What the user names is meant from where the user stands; the command runs in the tree's root.
-    for name in _PATHS:
-        if getattr(options, name):
-            setattr(options, name, str(_start() / Path(getattr(options, name)).expanduser()))
+    mean_paths(options, _PATHS)
     looks = options.list or options.show or options.diff or options.new_key
     acts = options.rollback is not None or options.confirm
     if options.paths and (looks or acts or options.bundle):

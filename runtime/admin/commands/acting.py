@@ -1,0 +1,104 @@
+"""Commands that act on processes: suspend, resume, replace_state, kill, restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from runtime import kernel
+from runtime.admin.commands import here
+from runtime.admin.commands.here import CannotDo
+from runtime.kernel import KILL, Process
+from runtime.observe import snapshot
+from runtime.otp import dynamic_supervisor, supervisor, sys
+from runtime.otp.dynamic_children import DynamicChildren
+from runtime.otp.supervision import SupervisorServer
+
+__all__ = ["kill", "replace_state", "restart", "resume", "suspend"]
+
+_VITAL = ("init", "node_services", "admin", "observers", "store", "janitor", "application_controller")
+"""Without these there is no node: whoever ends one ends all, or the way in."""
+
+# API
+
+
+def suspend(who: Any, timeout: float = 5.0) -> None:
+    """Hold a server: it takes nothing but system messages until `resume`. Its mailbox grows meanwhile."""
+    sys.suspend(here.process(who), timeout)
+
+
+def resume(who: Any, timeout: float = 5.0) -> None:
+    """Let a suspended server go on."""
+    sys.resume(here.process(who), timeout)
+
+
+def replace_state(who: Any, change: Callable[[Any], Any], timeout: float = 5.0) -> Any:
+    """Replace a server's state by `change(state)`, which runs in that server; a dict of its fields for a GenServer.
+
+    replace_state("counter", lambda state: {**state, "count": 0}). If it fails, nothing has changed.
+    """
+    return sys.replace_state(here.process(who), change, timeout)
+
+
+def kill(who: Any, reason: Any = KILL, *, sure: bool = False) -> str:
+    """End a process: at once (reason "kill"), or by an exit signal with another reason, which it may trap.
+
+    Its supervisor starts it again if its restart type says so. What the node cannot be without is ended only with
+    `sure=True`.
+    """
+    pid = here.process(who)
+    if not sure and (pid.name in _VITAL or _leads_up(pid)):
+        raise CannotDo(
+            f"the node, or the way into it, ends with {pid!r}: kill({str(who)!r}, sure=True) if that is meant"
+        )
+    told = repr(pid)
+    kernel.exit(pid, reason)
+    if not kernel.is_alive(pid):
+        return f"{told} has ended"
+    return f"{told} was sent {reason!r}, and lives"
+
+
+def restart(who: Any) -> str:
+    """Stop a child of a supervisor in order (its `shutdown`), and start it again by its spec, in new code if there is some.
+
+    Blocks until both are done. Of a dynamic supervisor's children only permanent ones can be.
+    """
+    pid = here.process(who)
+    boss = _supervisor_of(pid)
+    if boss is None:
+        raise CannotDo(f"{pid!r} is no supervisor's child: nobody would start it again")
+    told = repr(pid)
+    behaviour: Any = boss.behaviour
+    if isinstance(behaviour.children, DynamicChildren):
+        spec = dynamic_supervisor.get_childspec(boss, pid)
+        if spec.restart != "permanent":
+            raise CannotDo(
+                f"{told} is {spec.restart}, under {boss!r}: it would not be started again; kill() ends it"
+            )
+        kernel.exit(pid, KILL)
+        return f"{told} was ended; {boss!r} starts it again"
+    for child in supervisor.which_children(boss):
+        if child.pid is pid:
+            supervisor.terminate_child(boss, child.id)
+            started = supervisor.restart_child(boss, child.id)
+            return f"{told} was stopped; in its place runs {started!r}"
+    raise CannotDo(f"{told} has just ended")
+
+
+# Internals
+
+
+def _supervisor_of(pid: Process) -> Process | None:
+    """The supervisor that has `pid` as a child."""
+    for boss in kernel.process_info(pid, "links")["links"]:  # type: ignore[index]  # it lives, or just did
+        behaviour = getattr(boss, "behaviour", None)
+        if isinstance(behaviour, SupervisorServer) and boss.number < pid.number:
+            known = supervisor.which_children(boss)
+            if any(child.pid is pid for child in known):
+                return boss  # type: ignore[no-any-return]
+    return None
+
+
+def _leads_up(pid: Process) -> bool:
+    """Tell whether `pid` is the top of an application: the node ends with a permanent one."""
+    return any(row.pid == repr(pid) for row in snapshot.applications())

@@ -1,0 +1,137 @@
+"""Commands for the node as a whole: alarms, metrics, applications, connections, log, reports, crashdump."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from runtime.admin.commands import here
+from runtime.admin.commands.here import CannotDo
+from runtime.admin.recent_log import recent
+from runtime.admin.tables import Column, Record, Table, Text, age, number, size
+from runtime.observe.log_levels import get_levels, set_level
+
+__all__ = ["alarms", "applications", "connections", "crashdump", "log", "metrics", "node", "reports"]
+
+# API
+
+
+def node() -> Record:
+    """The node's figures: processes, run queue, lag, memory, descriptors, connections, messages since its start."""
+    seen = dict(here.look().node_summary())
+    shown: dict[str, Callable[[Any], Any]] = {
+        "memory": size,
+        "memory_limit": size,
+        "uptime": age,
+        "loop_lag": age,
+        "cpu_seconds": age,
+        "time": _when,
+    }
+    return Record({name: shown.get(name, _plain)(value) for name, value in seen.items()})
+
+
+def alarms() -> Table:
+    """What is wrong at this moment, the newest first: which, how bad, since when."""
+    rows = here.look().alarms()
+    return Table(
+        rows,
+        (
+            Column("level", style=lambda level: "bold red" if level in ("error", "critical") else "yellow"),
+            Column("id"),
+            Column("since", show=_since),
+            Column("times", is_right=True),
+            Column("description"),
+        ),
+        note="" if rows else "no alarm is up",
+    )
+
+
+def metrics(filter: str = "") -> Table:
+    """The metrics that the endpoint shows, by name; `filter`: only names with this text."""
+    from runtime.observe import metrics as source
+
+    rows = [{"name": name, "value": value} for name, value in source.values().items() if filter in name]
+    return Table(rows, ("name", Column("value", show=_figure, is_right=True)))
+
+
+def applications() -> Table:
+    """The applications of this node, running ones first."""
+    return Table(here.look().applications(), ("name", "status", "start_type", "pid", "description"))
+
+
+def connections(n: int = 50) -> Table:
+    """Connections of all listeners, at most `n`: peer, protocol, age, bytes in and out, what waits to be written."""
+    return Table(
+        here.look().connections(n),
+        (
+            Column("listener"),
+            Column("pid"),
+            Column("peer"),
+            Column("state"),
+            Column("age", show=age, is_right=True),
+            Column("quiet", show=age, is_right=True),
+            Column("bytes_in", show=size, is_right=True),
+            Column("bytes_out", show=size, is_right=True),
+            Column("write_queue", show=size, is_right=True),
+        ),
+    )
+
+
+def log(level: str | None = None, module: str = "") -> Table:
+    """Levels of the log. `log("debug", "runtime.net")` sets one, `log("default", "runtime.net")` takes it back.
+
+    At once, for that logger and all below it, until the next reload or restart. Without a module: for all the others.
+    """
+    if level is not None:
+        if level == "default" and not module:
+            raise CannotDo(
+                "the level of all others cannot be taken back, only set: debug, info, warning, error"
+            )
+        try:
+            set_level(module, None if level == "default" else level)
+        except ValueError:
+            raise CannotDo(
+                f"there is no level {level!r}: debug, info, warning, error, critical, default"
+            ) from None
+    return Table(
+        [{"logger": name or "(all others)", "level": own} for name, own in get_levels().items()],
+        ("logger", "level"),
+    )
+
+
+def reports(n: int = 10, level: str = "warning") -> Text | Table:
+    """The last `n` entries of the log with at least that level, crash reports whole, the newest last."""
+    found = recent(n, level)
+    if not found:
+        return Table(
+            [], ("time", "level", "text"), note=f"nothing of level {level} or above since the node's start"
+        )
+    return Text("\n".join(found))
+
+
+def crashdump(path: str = "") -> str:
+    """Write all that can be seen of the node into one file, and return its path. `tools/shell --dump FILE` opens it."""
+    from runtime.observe import crash_dump
+
+    place = path or str(here.node().data_dir / f"crash-{time.strftime('%Y%m%d-%H%M%S')}.dump")
+    return str(crash_dump.write(place, reason="asked for in a shell") or place)
+
+
+# Internals
+
+
+def _when(seconds: Any) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _since(seconds: Any) -> str:
+    return f"{_when(seconds)} ({age(max(0.0, time.time() - seconds))})" if seconds else ""
+
+
+def _plain(value: Any) -> Any:
+    return number(value) if type(value) is int else value
+
+
+def _figure(value: Any) -> str:
+    return f"{value:,.6g}" if isinstance(value, float) and value != int(value) else f"{value:,.0f}"

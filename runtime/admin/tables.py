@@ -1,0 +1,92 @@
+"""What commands return to be shown as more than a value: tables, records, texts. To a program they are lists, dicts, strings.
+
+Table(rows, ("pid", "name", Column("memory", show=size)), title="...")     # rows: dicts, named tuples, dataclasses
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Column", "Record", "Table", "Text", "age", "field", "number", "size"]
+
+# Types
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: which field of the rows, what stands above it, how a value is written, and in which style.
+
+    `style(value)` is a style of the terminal ("bold red") or "".
+    """
+
+    name: str
+    head: str = ""
+    show: Callable[[Any], str] | None = None
+    style: Callable[[Any], str] | None = None
+    is_right: bool | None = None
+    """None: as the values are, numbers to the right."""
+
+
+class Table(list[Any]):
+    """A list of rows that is shown as a table. `note` stands below it."""
+
+    def __init__(
+        self, rows: Iterable[Any], columns: Sequence[Column | str], *, title: str = "", note: str = ""
+    ) -> None:
+        super().__init__(rows)
+        self.columns = tuple(Column(one) if isinstance(one, str) else one for one in columns)
+        self.title = title
+        self.note = note
+
+
+class Record(dict[str, Any]):
+    """A dict that is shown as two columns."""
+
+    title = ""
+
+
+class Text(str):
+    """A string that is shown as it is, without quotes."""
+
+    __slots__ = ()
+
+
+# API
+
+
+def field(row: Any, name: str) -> Any:
+    """Return a row's field; None if it has none."""
+    if isinstance(row, dict):
+        return row.get(name)
+    return getattr(row, name, None)
+
+
+def size(value: Any) -> str:
+    """Write bytes for people: 7.1 KB."""
+    if not isinstance(value, int | float):
+        return "" if value is None else str(value)
+    amount = float(value)
+    for unit in ("B", "KB", "MB", "GB"):
+        if abs(amount) < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TB"
+
+
+def age(value: Any) -> str:
+    """Write seconds for people: 350 ms, 12.0 s, 5 min, 3.2 h, 8.0 d."""
+    if not isinstance(value, int | float):
+        return "" if value is None else str(value)
+    if value < 1:
+        return f"{value * 1000:.1f} ms" if value < 0.1 else f"{value * 1000:.0f} ms"
+    for limit, unit, form in ((60, 1, "{:.1f} s"), (3600, 60, "{:.0f} min"), (172_800, 3600, "{:.1f} h")):
+        if value < limit:
+            return form.format(value / unit)
+    return f"{value / 86400:.1f} d"
+
+
+def number(value: Any) -> str:
+    """Write a whole number with its thousands apart."""
+    return f"{value:,}" if isinstance(value, int) else "" if value is None else str(value)
