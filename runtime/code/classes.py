@@ -289,6 +289,8 @@ def _rebuild(
     new = namespace[name]
     if new is cls:
         return
+    if isinstance(new, type) and may_leak(plan.node, new):
+        commit.journal.undo(become, commit, new, cls)
     if not isinstance(new, type):  # a decorator made something else of it
         commit.mark(version.name, name)
         propagate(commit, version.name, name, before.get(name), new)

@@ -36,6 +36,7 @@ from .plan import Change, ModulePlan, Plan, Step, Verdict
 from .purity import is_pure
 from .spread import namespace_of, spread, take_by_star
 from .statements import annotate, dependencies, run_statement, undo_statement
+from .structs import remake_mail
 from .units import Unit, bound_together, unannotated
 from .version import ModuleVersion
 
@@ -80,6 +81,10 @@ class Commit:
         """Those of them that are classes whose instances stay with the old one."""
         self.removed: dict[str, dict[str, Any]] = {}
         self.class_attributes: set[tuple[type, str]] = set()
+        self.at_rest = False
+        """Whether all processes rest that have to do with classes whose instances change their layout."""
+        self.structs: dict[type, type] = {}
+        """Structs that were replaced while instances are alive."""
         self.remade: list[type] = []
         """Classes that were made anew: what decorators made for classes derived from them is made again, too."""
         self.changes: list[Change] = []
@@ -140,6 +145,8 @@ class Commit:
         for name in plan.deleted:
             self._delete_module(name)
         renew_instance_checks(self)
+        if self.structs:
+            remake_mail(self, self.structs)
         self._clear_caches()
         self._reload_instances()
         if self.selfchecks and plan.direction == "up":  # the way back must not hang on one
@@ -226,7 +233,7 @@ class Commit:
                 self.removed.setdefault(module.name, {})[name] = gone = namespace.pop(name)
                 self.note(module.name, "delete", name)
                 if getattr(unit.node, "decorator_list", None):
-                    self._unregister(gone)
+                    self.unregister(gone)
                 take_by_star(self, module.new, name)
             undo_statement(self, unit, namespace)
         self._tidy(module, namespace)
@@ -267,7 +274,7 @@ class Commit:
                         self.journal.namespace(namespace)
                         follow_class(self, version, unit, sub, namespace, remake=True)
 
-    def _unregister(self, gone: Any) -> None:
+    def unregister(self, gone: Any) -> None:
         """A decorated definition was removed: modules' tables that a decorator may have put it into do not have it."""
         for name in self.importer.modules:
             namespace = namespace_of(name) or {}

@@ -113,6 +113,7 @@ class Engine:
         until = monotonic() + self.quiesce
         held = quiesce(changed, self.quiesce) if changed else None
         seconds["quiesce"] = perf_counter() - began
+        kernel.hooks.call(kernel.hooks.on_release, True)
         try:
             try:
                 commit = self._attempt(plan, held, extra, selfchecks, until, seconds)
@@ -125,8 +126,9 @@ class Engine:
                 held = quiesce(changed, max(0.0, until - monotonic()), users)
                 seconds["quiesce"] = perf_counter() - began
                 gc.collect()
-                commit = self._attempt(plan, held, extra, selfchecks, until, seconds)
+                commit = self._attempt(plan, held, extra, selfchecks, until, seconds, at_rest=True)
         finally:
+            kernel.hooks.call(kernel.hooks.on_release, False)
             if held is not None:
                 held.release()
         self._settle(plan, commit)
@@ -152,7 +154,15 @@ class Engine:
     # Internals
 
     def _attempt(
-        self, plan: Plan, held: Any, extra: Any, selfchecks: bool, until: float, seconds: dict[str, float]
+        self,
+        plan: Plan,
+        held: Any,
+        extra: Any,
+        selfchecks: bool,
+        until: float,
+        seconds: dict[str, float],
+        *,
+        at_rest: bool = False,
     ) -> Commit:
         """Walk the heap and take the step."""
         began = perf_counter()
@@ -166,6 +176,7 @@ class Engine:
             seconds["look"] += perf_counter() - began
             commit = Commit(self.importer, plan, heap)
             commit.selfchecks = selfchecks
+            commit.at_rest = at_rest
 
             def run() -> float | None:
                 if kernel.busy_threads():

@@ -156,7 +156,10 @@ def copy_appearance(old: FunctionType, new: FunctionType) -> None:
     """Copy doc, annotations and attributes. Those that only `old` has were set at run time, and stay; but special ones
     (`__isabstractmethod__`, `__wrapped__`) are a decorator's.
     """
-    old.__doc__, old.__annotations__ = new.__doc__, new.__annotations__
+    old.__doc__ = new.__doc__
+    annotations = dict(new.__annotations__)
+    old.__annotations__.clear()  # the very dict: functools.wraps shares it with wrappers
+    old.__annotations__.update(annotations)
     for name in [n for n in old.__dict__ if n.startswith("__") and n not in new.__dict__]:
         del old.__dict__[name]
     old.__dict__.update(new.__dict__)
@@ -206,6 +209,7 @@ def _remember(commit: Commit, fn: FunctionType) -> None:
         fn.__defaults__,
         fn.__kwdefaults__,
         fn.__doc__,
+        fn.__annotations__,
         dict(fn.__annotations__),
         dict(fn.__dict__),
     )
@@ -213,9 +217,19 @@ def _remember(commit: Commit, fn: FunctionType) -> None:
 
 
 def _restore(fn: FunctionType, kept: tuple[Any, ...]) -> None:
-    fn.__code__, fn.__defaults__, fn.__kwdefaults__, fn.__doc__, fn.__annotations__ = kept[:5]
+    (
+        fn.__code__,
+        fn.__defaults__,
+        fn.__kwdefaults__,
+        fn.__doc__,
+        fn.__annotations__,
+        annotations,
+        attributes,
+    ) = kept
+    fn.__annotations__.clear()
+    fn.__annotations__.update(annotations)
     fn.__dict__.clear()
-    fn.__dict__.update(kept[5])
+    fn.__dict__.update(attributes)
 
 
 def _doc_of(code: CodeType) -> str | None:

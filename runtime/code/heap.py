@@ -18,6 +18,8 @@ from typing import Any
 
 from runtime import kernel
 
+from .structs import is_struct
+
 __all__ = ["Heap", "instances_of"]
 
 _SLICE = 20_000
@@ -121,4 +123,4 @@ def instances_of(cls: type) -> list[Any]:
 
 def _is_struct(cls: type) -> bool:
     """A msgspec Struct is tracked by the collector only while one of its fields holds a container."""
-    return hasattr(cls, "__struct_fields__")
+    return is_struct(cls)

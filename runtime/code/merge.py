@@ -26,6 +26,7 @@ from .enums import merge_enum
 from .errors import Refused
 from .functions import forward, inner_functions, patch, redecorated
 from .journal import MISSING
+from .structs import answer_for_new_fields, can_follow, is_struct
 
 if TYPE_CHECKING:
     from .commit import Commit
@@ -73,7 +74,15 @@ def merge_class(
     if issubclass(old, enum.Enum) and issubclass(new, enum.Enum):
         merge_enum(commit, module, old, new, set_member, _lost(old, new) if gone is None else gone)
         return True
-    if _layout(old) != _layout(new) or hasattr(new, "__struct_fields__"):
+    if can_follow(old, new):
+        if not commit.at_rest:
+            raise LayoutChanged(module, old, 0)
+        answer_for_new_fields(commit, old, new)
+        commit.structs[old] = new
+        _retarget(commit, module, old, new)
+        commit.note(module, "replace", old.__qualname__)
+        return False
+    if _layout(old) != _layout(new) or is_struct(new):
         alive = commit.heap.count(old)
         if alive:
             raise LayoutChanged(module, old, alive)
@@ -135,19 +144,16 @@ def set_member(commit: Commit, cls: type, name: str, value: Any) -> None:
 
 def become(commit: Commit, new: Any, old: Any) -> None:
     """Registries that caught a throw-away class or function when it was made get the living one instead."""
-    for holder in gc.get_referrers(new):
+    for holder in gc.get_referrers(new):  # not journalled: before the release the old one was there
         if commit.journal.knows(holder):
             continue
         if type(holder) is list:
-            for i, item in enumerate(holder):
-                if item is new:
-                    commit.journal.item(holder, i, old)
+            holder[:] = [old if item is new else item for item in holder]
         elif type(holder) is dict and holder is not getattr(new, "__dict__", None):
             for key, item in list(holder.items()):
                 if item is new:
-                    commit.journal.item(holder, key, old)
+                    holder[key] = old
         elif type(holder) is set and new in holder:
-            commit.journal.container(holder)
             holder.discard(new)
             holder.add(old)
 

@@ -58,6 +58,10 @@ def run_statement(
         old, new = before.get(name, MISSING), namespace.get(name, MISSING)
         if new is MISSING or old is new:
             continue
+        decorated = bool(getattr(unit.node, "decorator_list", None))
+        if decorated and sys.getrefcount(new) > _UNHELD:  # a decorator may have put it somewhere
+            undo = (commit.unregister, new) if old is MISSING else (become, commit, new, old)
+            commit.journal.undo(*undo)
         if old is MISSING:  # new; or a scratch name, which is deleted at the end of the top level
             commit.mark(version.name, name)
         elif name not in later:

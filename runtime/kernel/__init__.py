@@ -32,7 +32,7 @@ from .death import (
     unwatch,
     watch,
 )
-from .gate import Gate, at_rest, become
+from .gate import Gate, at_rest, become, mailboxes
 from .identity import Pid, Ref, RemotePid, make_ref, node, node_creation, set_node
 from .inspect import (
     check_invariants,
@@ -103,7 +103,7 @@ __all__ = [
     "SHUTDOWN", "TIMEOUT", "TIMEOUT_REASON", "Alias", "BadName", "BadTerm", "Behaviour", "Call", "CallError",
     "CallTimeout", "Cast", "Crash", "Deadlock", "Down", "Exit", "Gate", "Hog", "HogReport", "Killed", "Mark",
     "MutableMessage", "Name", "NameTaken", "NotAProcess", "Pid", "Process", "ProcessExit", "Ref", "RemoteCrash",
-    "RemotePid", "Request", "Response", "Shutdown", "Timeout", "Timer", "Watcher", "alias", "at_rest", "become", "blocking",
+    "RemotePid", "Request", "Response", "Shutdown", "Timeout", "Timer", "Watcher", "alias", "at_rest", "become", "mailboxes", "blocking",
     "busy_threads", "call", "cancel_timer", "cast", "check_invariants", "check_messages", "check_response", "clock",
     "decode_term", "demonitor", "disconnect", "encode_term", "erase", "exit", "fail", "get", "guard", "hooks", "in_hub", "interrupt", "is_alive",
     "is_failure", "link", "loop", "make_ref", "monitor", "node", "node_creation", "pause", "pid_from_wire", "post",

@@ -32,7 +32,7 @@ from .death import Exit
 from .receive import receive
 from .scheduler import DEADQ, RECV, Behaviour, Process, self_, wake
 
-__all__ = ["Gate", "at_rest", "become"]
+__all__ = ["Gate", "at_rest", "become", "mailboxes"]
 
 # --------------------------------------------------------------------------------------------------------- types
 
@@ -110,6 +110,16 @@ class Gate:
 
 
 # ----------------------------------------------------------------------------------------------------------- API
+
+
+def mailboxes(process: Process) -> Iterator[Any]:
+    """Yield the lists and deques in which a process's messages wait, oldest first: to look through, or to exchange some."""
+    gate = process.behaviour
+    if gate.__class__ is Gate and process in gate._held:
+        yield gate._held[process]
+    for box in (process.cur, process.q):
+        if box.__class__ in (list, deque):
+            yield box
 
 
 def at_rest(process: Process) -> bool:
