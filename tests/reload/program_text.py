@@ -78,7 +78,7 @@ _KINDS = (
     "        cls = super().__new__(meta, name, bases, body)\n        cls.size = size\n        return cls\n\n"
     "    def __init__(cls, name, bases, body, size=0):\n        super().__init__(name, bases, body)\n\n\n"
     "class Subclasses:\n    known = {}\n\n    def __init_subclass__(cls, key=None, **options):\n"
-    "        super().__init_subclass__(**options)\n        cls.key = key\n        if key is not None:\n"
+    "        super().__init_subclass__(**options)\n        if key is not None:\n            cls.key = key\n"
     "            Subclasses.known[cls.__name__] = cls\n"
 )
 _REGISTRY = "REGISTRY = {}\n\n\ndef register(fn):\n    REGISTRY[fn.__name__] = fn\n    return fn\n"

@@ -1,0 +1,5 @@
+from kernel import die, stop, watch
+
+
+def use():
+    return die(), watch(), stop()

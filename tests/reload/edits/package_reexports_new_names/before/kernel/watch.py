@@ -1,0 +1,5 @@
+from . import death
+
+
+def watch():
+    return "watch"

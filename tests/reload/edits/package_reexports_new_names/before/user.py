@@ -1,0 +1,5 @@
+from kernel import die, watch
+
+
+def use():
+    return die(), watch()
