@@ -9,24 +9,23 @@ def plain():
 
 # about C
 class C:
-
+    # one line more
     def method(self):
         raise KeyError("method")
 
-
+    # and here
     @property
     def prop(self):
         raise KeyError("prop")
 
-
+    # and there
     @staticmethod
     def static():
         raise KeyError("static")
 
 
 def outer():
-
-
+    # and within
     def inner():
         raise KeyError("inner")
 

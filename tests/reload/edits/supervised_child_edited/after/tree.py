@@ -6,4 +6,6 @@ import worker
 
 class Tree(Supervisor):
     def init(self):
-        return SupFlags(intensity=5), [ChildSpec("worker", (worker.Worker.start_link, (2,), {"name": "the_worker"}))]
+        return SupFlags(intensity=5), [
+            ChildSpec("worker", (worker.Worker.start_link, (2,), {"name": "the_worker"}))
+        ]
