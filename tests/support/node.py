@@ -10,13 +10,14 @@ Everything the node says on stdout is kept in `lines` and `out_file` (PINs come 
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,14 @@ class Node:
     """A node over successive processes on one data directory."""
 
     def __init__(
-        self, directory: Path, *overrides: str, config: Path | None = None, cwd: Path = ROOT
-    ) -> None:
+        self, directory: Path, *overrides: str, config: Path | None = None, cwd: Path = ROOT,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self.directory = directory
         self.overrides = overrides
         self.config = config or ROOT / "etc" / "node.toml"
         self.cwd = cwd
+        self.environment = dict(environment or {})
         self.lines: list[str] = []
         self.log_file = directory.parent / f"{directory.name}.log"
         self.out_file = directory.parent / f"{directory.name}.out"
@@ -110,6 +113,7 @@ class Node:
             self.process = subprocess.Popen(
                 self.command(),
                 cwd=self.cwd,
+                env={**os.environ, **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -26,9 +26,9 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _SAMPLE: Final = object()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LoadSettings:
-    """`[chat.load]`. 0 switches a mark off."""
+    """`[chat.load]`. 0 switches a mark off. No slots: a setting may be added while it lives."""
 
     memory_max: int = 0
     long_mailboxes_max: int = 50

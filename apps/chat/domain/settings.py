@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 __all__ = ["DeliverySettings", "LoginSettings", "RegistrationSettings"]
 
 # The defaults are here and in no second place: etc/chat.toml shows them and a test compares.
+# No slots: there is one object of each, and a setting may be added while it lives.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DeliverySettings:
     """`[chat.delivery]`. Durations in seconds."""
 
@@ -25,7 +26,7 @@ class DeliverySettings:
     recent: int = 32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RegistrationSettings:
     """`[chat.registration]`. Durations in seconds."""
 
@@ -43,7 +44,7 @@ class RegistrationSettings:
     gateway_timeout: float = 10.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LoginSettings:
     """`[chat.login]`. Durations in seconds."""
 

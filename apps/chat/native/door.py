@@ -20,9 +20,9 @@ __all__ = ["Door", "NativeSettings"]
 _log = logging.getLogger("chat.native")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NativeSettings:
-    """`[chat.native]`. Durations in seconds, sizes in bytes."""
+    """`[chat.native]`. Durations in seconds, sizes in bytes. No slots: a setting may be added while it lives."""
 
     host: str = "127.0.0.1"
     port: int = frames.PORT
