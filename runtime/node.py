@@ -83,6 +83,8 @@ class Node:
         self.cluster: Any = None
         self.operations: Operations | None = None
         self.code: Any = None
+        self.phase = "starting"
+        """starting, serving, stopping."""
         self.doors: list[Door] = []
 
     def announce(self, name: str, host: str, port: int, speaks: str = "") -> None:
@@ -230,6 +232,7 @@ class _Init:
             kind = type(message)
             if kind is _Booted:
                 self.log.release_reports()
+                self.node.phase = "serving"
                 self._show(message.names)
             elif kind is _BootFailed:
                 return self._refuse(f"application {message.name}: ", message.reason)
@@ -311,6 +314,7 @@ class _Init:
 
     def _stop(self) -> None:
         """Stop everything in order, within `node.stop_timeout` seconds, whatever has been started so far."""
+        self.node.phase = "stopping"
         self.log.release_reports()
         limit = self.node.config.number("node.stop_timeout")
         # A thread of C that needs neither the interpreter nor the loop: the last guard against a stop that hangs.

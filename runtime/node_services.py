@@ -19,7 +19,8 @@ from runtime.cluster.local import LocalCluster
 from runtime.config import Config
 from runtime.kernel import TIMEOUT, Pid, Process, hooks, send
 from runtime.node_logging import NodeLog
-from runtime.observe import alarms, sysmon
+from runtime.observe import alarm_sender, alarms, sysmon
+from runtime.observe.alarm_sender import AlarmSender, Ways
 from runtime.observe.log_handler import LogGate
 from runtime.otp.child_spec import ChildSpec, SupFlags
 from runtime.otp.gen_server import GenServer
@@ -129,6 +130,7 @@ class Tuning:
         if janitor is not None:
             kernel.cast(janitor, full)
         sysmon.configure(_limits(config))
+        alarm_sender.configure(_ways(config))
 
     def undo(self) -> None:
         kernel.stop_watchdog()
@@ -207,6 +209,9 @@ def _start_observers(config: Config, data_dir: str) -> Process | None:
     specs = [
         ChildSpec("alarms", (alarms.start_link, ())),
         ChildSpec("sysmon", (sysmon.Sysmon.start_link, (_limits(config), data_dir), {"name": sysmon.NAME})),
+        ChildSpec(
+            "alarm_sender", (AlarmSender.start_link, (_ways(config),), {"name": alarm_sender.NAME})
+        ),
     ]
     specs += [
         ChildSpec("log", (LogGate.start_link, (handler,), {"name": "log"}))
@@ -220,6 +225,10 @@ def _start_observers(config: Config, data_dir: str) -> Process | None:
 
 def _limits(config: Config) -> sysmon.Limits:
     return config.into(sysmon.Limits, "alarms")
+
+
+def _ways(config: Config) -> Ways:
+    return config.into(Ways, "alarms")
 
 
 def _on_hog(report: Any) -> None:

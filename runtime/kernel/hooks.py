@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .scheduler import Process
     from .watchdog import HogReport
 
-__all__ = ["call", "on_crash", "on_hog", "on_mailbox", "on_zombie"]
+__all__ = ["call", "on_crash", "on_hog", "on_mailbox", "on_release", "on_zombie"]
 
 on_crash: list[Callable[[Process, Crash], None]] = []
 """A process is about to end by an exception; it is still whole (name, links, mailbox)."""
@@ -23,6 +23,8 @@ on_hog: list[Callable[[HogReport], None]] = []
 """A callback has held the loop for longer than `hog_warn`, and again when it is killed for it."""
 on_mailbox: list[Callable[[Process, bool], None]] = []
 """A mailbox passed its high watermark (True) or came back to its low one (False)."""
+on_release: list[Callable[[bool], None]] = []
+"""A release of code is about to be put in (True), or has been, or has not (False). Functions must be themselves between."""
 on_zombie: list[Callable[[Process], None]] = []
 """A dead process refused to let go of its stack; the stack is buried and leaks some 7 KB."""
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
+
+from runtime.kernel import clock
 
 __all__ = ["get_levels", "set_level", "set_levels"]
 
@@ -19,16 +22,28 @@ def set_levels(level: str, levels: Mapping[str, str]) -> None:
         set_level(name, own)
 
 
-def set_level(name: str, level: str | None) -> None:
+def set_level(name: str, level: str | None, seconds: float | None = None) -> None:
     """Set the level of one logger (a module's, `evergreen.crash`, ...) and all below it; None: as those above it.
 
-    At once and until changed again. Raises ValueError for a level that there is not.
+    At once and until changed again (a reload of the configuration sets all as that says), or for `seconds`: then it is what
+    it was before. `name` "": the level of all others. Raises ValueError for a level that there is not.
     """
-    logging.getLogger(name).setLevel(logging.NOTSET if level is None else level.upper())
-    if level is None:
+    before = get_levels().get(name)
+    logger = logging.getLogger(name or None)
+    if level is None and not name:
+        raise ValueError(
+            "the level of all loggers cannot be None: want debug, info, warning, error or critical"
+        )
+    logger.setLevel(logging.NOTSET if level is None else level.upper())
+    timer = _timers.pop(name, None)
+    if timer is not None:
+        timer.cancel()
+    if name and level is None:
         _levelled.pop(name, None)
-    else:
+    elif name and level is not None:
         _levelled[name] = level.lower()
+    if seconds is not None:
+        _timers[name] = clock.after(seconds, set_level, name, before)
 
 
 def get_levels() -> dict[str, str]:
@@ -39,3 +54,5 @@ def get_levels() -> dict[str, str]:
 # Internals
 
 _levelled: dict[str, str] = {}
+_timers: dict[str, Any] = {}
+"""What takes a level back that was set for a while, by logger."""

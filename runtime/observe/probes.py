@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import resource
+from collections.abc import Iterable
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from cryptography import x509
 
 from runtime import kernel
 from runtime.kernel import clock, scheduler
@@ -18,6 +22,8 @@ __all__ = [
     "Memory",
     "Sampler",
     "buried",
+    "certificate_files",
+    "certificates_left",
     "connection_owners",
     "count_descriptors",
     "descriptor_limit",
@@ -149,6 +155,34 @@ def disk_share(path: str) -> float:
     stat = os.statvfs(path)
     used = stat.f_blocks - stat.f_bfree
     return used / max(used + stat.f_bavail, 1)
+
+
+def certificate_files() -> list[str]:
+    """The certificate files of all listeners, each once."""
+    found: dict[str, None] = {}
+    for owner in connection_owners():
+        listener = owner._listener
+        tls = getattr(getattr(listener and listener.behaviour, "config", None), "tls", None)
+        if tls is not None:
+            found[tls.certificate] = None
+            found.update(dict.fromkeys(pair[0] for pair in tls.names.values()))
+    return list(found)
+
+
+def certificates_left(paths: Iterable[str]) -> list[tuple[str, float]]:
+    """For how many seconds each file's first certificate is good; what cannot be read is left out (its listener says so).
+
+    Blocks: call it in a thread.
+    """
+    now = datetime.datetime.now(datetime.UTC)
+    found = []
+    for path in paths:
+        try:
+            end = x509.load_pem_x509_certificates(Path(path).read_bytes())[0].not_valid_after_utc
+        except (OSError, ValueError):
+            continue
+        found.append((path, (end - now).total_seconds()))
+    return found
 
 
 # internals

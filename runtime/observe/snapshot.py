@@ -229,11 +229,11 @@ def connections(limit: int = 100) -> list[dict[str, Any]]:
 
 
 def listeners() -> list[dict[str, Any]]:
-    """Describe the listeners: {name, connections, addresses, accepted, refused, failed}."""
+    """Describe the listeners: {name, connections, addresses, accepted, refused, failed, is_open}."""
     return [
         {
             "name": name, "connections": len(owner.table), "addresses": len(owner.by_address),
-            "accepted": owner.accepted, "refused": owner.refused, "failed": owner.failed,
+            "accepted": owner.accepted, "refused": owner.refused, "failed": owner.failed, "is_open": owner.socket is not None,
         }
         for name, owner in _tables()
     ]  # fmt: skip

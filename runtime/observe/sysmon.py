@@ -14,6 +14,10 @@ say, and keeps the alarms of all of that.
 | (disk, path)                    | that share of the data directory's disk is in use   | below `disk_low`              |
 | busy_connections                | that many connections' write queues are too long    | fewer                         |
 | store_stalled                   | commits wait, none is answered for `store_stalled`  | the next answer came          |
+| store_slow                      | a commit took `latency_high`                        | one takes `latency_low`       |
+| threads                         | that many jobs wait for a thread, or have one       | down to `threads_low`         |
+| (crash_loop, supervisor, child) | it failed `restarts` times in `restarts_within`     | fewer                         |
+| (certificate, path)             | a listener's certificate ends in `certificate_left` | it was replaced               |
 | (store_..., path)               | the store says so (runtime.store.hooks)             | it says so                    |
 | (net, listener, kind)           | a listener says so (runtime.net.alarms)             | it says so                    |
 
@@ -33,7 +37,7 @@ from typing import Any, NamedTuple
 
 from runtime import kernel
 from runtime.kernel import KILL, BadName, CallError, Down, Process, Timeout, clock, send
-from runtime.observe import alarms, probes
+from runtime.observe import alarms, failures, probes
 from runtime.observe.sources import Hog, LongMailbox, Said, Zombie, listen
 from runtime.observe.sysmon_types import Figures, Limits, SystemMonitor
 from runtime.otp.event_manager import HandlerError
@@ -74,6 +78,7 @@ class Sysmon(GenServer):
         self.keeper: Any = kernel.monitor(alarms.NAME)
         """The monitor of `alarms`; None while that is not there."""
         self._adopt()
+        failures.install()
         self.hooks = listen(kernel.self_())
         self.sampler.start()
         self._arm()
@@ -82,6 +87,7 @@ class Sysmon(GenServer):
         """Whatever ends it: nobody calls on it any more. (From the kernel: must not block.)"""
         if not hasattr(self, "hooks"):
             return  # it ended before it had begun
+        failures.remove()
         self.sampler.stop()
         if self.tick is not None:
             kernel.cancel_timer(self.tick)
@@ -186,7 +192,7 @@ class Sysmon(GenServer):
         busy = self.busy.look()
         self.seen = Figures(
             lag, queue, memory.used, memory.limit, fds, allowed, self.seen.disk,
-            len(busy), probes.buried(),
+            len(busy), probes.buried(), kernel.busy_threads(), self.seen.latency,
         )  # fmt: skip
         self._gauge(
             "loop_lag", lag, limits.lag_high, limits.lag_low,
@@ -209,23 +215,69 @@ class Sysmon(GenServer):
             lambda: f"{len(busy)} connections read more slowly than is written to them: {_first(busy)}",
             {"connections": dict(list(busy.items())[:_MAX_NAMED])},
         )  # fmt: skip
+        self._gauge(
+            "threads", self.seen.threads, limits.threads_high, limits.threads_low,
+            lambda: f"{self.seen.threads} jobs wait for a thread or have one: the disk or a name server is slow",
+        )  # fmt: skip
         self._look_at_store()
         self._look_at_mailboxes()
+        self._look_at_failures(now)
         self._clear(now)
 
     def _look_at_store(self) -> None:
         with suppress(StoreError):
-            stalled = store_of(self.store).info().stalled
+            info = store_of(self.store).info()
+            stalled, latency = info.stalled, info.latency
+            self.seen = replace(self.seen, latency=latency)
+            self._gauge(
+                "store_slow", latency, self.limits.latency_high, self.limits.latency_low,
+                lambda: f"a commit takes {latency:.2f} s until it is durable: the disk does not keep up",
+            )  # fmt: skip
             self._gauge(
                 "store_stalled", stalled, self.limits.store_stalled, 0.0,
                 lambda: f"commits wait, none has been answered for {stalled:.1f} s: the disk or the writer hangs",
             )  # fmt: skip
 
+    def _look_at_failures(self, now: float) -> None:
+        """Children that fail again and again: those that a supervisor may go on restarting for ever, too."""
+        wanted, within = self.limits.restarts, self.limits.restarts_within
+        for key, failed in failures.table.items():
+            id_ = ("crash_loop", key.supervisor, key.child)
+            if len(failed.times) >= wanted and now - failed.times[-wanted] <= within:
+                count = failed.within(within, now)
+                text = f"{key.child} ({failed.start}) failed {count} times in {within:g} s, last as {failed.pid}: {failed.reason}"
+                info = {
+                    "supervisor": key.supervisor,
+                    "child": key.child,
+                    "times": count,
+                    "reason": failed.reason,
+                }
+                self._raise(id_, None, text, info)
+            elif id_ in self.up:
+                self._over(id_, {"times": 0})
+
+    def _look_at_certificates(self, found: tuple[tuple[str, float], ...]) -> None:
+        limit = self.limits.certificate_left
+        ending = {("certificate", path): left for path, left in found if left <= limit and limit > 0}
+        for id_, left in ending.items():
+            when = (
+                f"ends in {left / 86_400:.0f} days"
+                if left > 2 * 86_400
+                else f"ends in {left / 3600:.0f} hours"
+            )
+            text = f"{id_[1]} {when if left > 0 else 'has ended: clients refuse it'}"
+            level = logging.WARNING if left > 2 * 86_400 else logging.ERROR
+            self._raise(id_, None, text, {"path": id_[1], "text": text}, level=level)
+        for id_ in [id_ for id_, one in self.up.items() if one.kind == "certificate" and id_ not in ending]:
+            self._over(id_, {})
+
     def _ask_disk(self, now: float) -> None:
         """In a process of its own: a disk that hangs must not stop the monitor."""
         self.disk_due = now + self.limits.disk_interval
         if self.probe is None:
-            self.probe, _ = kernel.spawn_monitor(_probe, kernel.self_(), self.path)
+            self.probe, _ = kernel.spawn_monitor(
+                _probe, kernel.self_(), self.path, tuple(probes.certificate_files())
+            )
 
     def _disk(self, found: _Disk) -> None:
         limits = self.limits
@@ -236,6 +288,7 @@ class Sysmon(GenServer):
             ("disk", self.path), found.share, limits.disk_high, limits.disk_low,
             lambda: f"{found.share:.0%} of the disk are in use: {self.path}",
         )  # fmt: skip
+        self._look_at_certificates(found.certificates)
         self._clear(clock.now())
 
     def _gauge(
@@ -394,7 +447,7 @@ _EVENTS = frozenset({"long_schedule", "zombie"})
 _OF_PROCESSES = frozenset({"long_message_queue", "long_schedule"})
 _OWN = frozenset({
     "long_message_queue", "long_schedule", "zombies", "loop_lag", "run_queue", "large_memory", "descriptors", "disk",
-    "busy_connections", "store_stalled",
+    "busy_connections", "store_stalled", "store_slow", "threads", "crash_loop", "certificate",
 })  # fmt: skip
 """Alarms whose cause is looked at here: a new monitor clears those of the last one whose cause it does not see."""
 
@@ -428,6 +481,8 @@ def _ours() -> list[tuple[Any, str, alarms.Alarm]]:
 class _Disk(NamedTuple):
     share: float
     descriptors: int
+    certificates: tuple[tuple[str, float], ...]
+    """Path, and the seconds that it is good for."""
 
 
 class _Subscribe(NamedTuple):
@@ -439,7 +494,7 @@ class _Unsubscribe(NamedTuple):
     pid: Any
 
 
-def _probe(monitor: Process, path: str) -> None:
+def _probe(monitor: Process, path: str, certificates: tuple[str, ...]) -> None:
     share = 0.0
     if path:
         try:
@@ -447,7 +502,8 @@ def _probe(monitor: Process, path: str) -> None:
         except OSError as error:
             _log.warning("the disk of %s cannot be looked at: %s", path, error)
     fds = 0 if probes.count_descriptors() else kernel.blocking(probes.list_descriptors)
-    send(monitor, _Disk(share, fds))
+    ends = tuple(kernel.blocking(probes.certificates_left, certificates)) if certificates else ()
+    send(monitor, _Disk(share, fds, ends))
 
 
 def _first(busy: dict[Any, int]) -> str:

@@ -28,16 +28,23 @@ class Limits:
     disk_interval: float = 30.0
     busy_connections: int = 1
     store_stalled: float = 2.0
+    latency_high: float = 1.0
+    latency_low: float = 0.2
+    threads_high: int = 100
+    threads_low: int = 20
+    restarts: int = 5
+    restarts_within: float = 60.0
+    certificate_left: float = 14 * 86_400.0
 
     def __post_init__(self) -> None:
-        for name in ("lag", "run_queue", "memory", "descriptors", "disk"):
+        for name in ("lag", "run_queue", "memory", "descriptors", "disk", "latency", "threads"):
             low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
             if not 0 <= low <= high:
                 raise ValueError(f"want 0 <= {name}_low <= {name}_high, not {low}, {high}")
         for name in ("interval", "disk_interval"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)!r}: want more than 0 seconds")
-        for name in ("hold", "event_for", "store_stalled"):
+        for name in ("hold", "event_for", "store_stalled", "restarts_within", "certificate_left"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}={getattr(self, name)!r}: want 0 seconds or more")
 
@@ -69,3 +76,7 @@ class Figures:
     disk: float = 0.0
     busy_connections: int = 0
     zombies: int = 0
+    threads: int = 0
+    """Jobs that wait for a thread of the pool, or have one."""
+    latency: float = 0.0
+    """From sending to durable, of a commit a moment ago."""

@@ -8,13 +8,15 @@ Source: OTP supervisor and progress reports; supervisor:format_log/2.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
+from runtime.kernel import hooks
 from runtime.otp.child_spec import ChildSpec
 from runtime.otp.reports import CHARS_LIMIT, DEPTH, Brief, Report, emit, format_term, render
 
-__all__ = ["MAX_RESTARTS", "Offender", "ProgressReport", "SupervisorReport", "format_report"]
+__all__ = ["MAX_RESTARTS", "Offender", "ProgressReport", "SupervisorReport", "format_report", "on_failure"]
 
 # ---------------------------------------------------------------- types
 
@@ -83,6 +85,9 @@ class ProgressReport(Report):
     started: Offender
 
 
+on_failure: list[Callable[[Any, Context, Any, Any, ChildSpec, int], None]] = []
+"""Called with each failure, logged or not, in the supervisor's process: must be short, must not block."""
+
 _failures: Final = logging.getLogger(f"evergreen.{SupervisorReport.label}")
 _progress: Final = logging.getLogger(f"evergreen.{ProgressReport.label}")
 
@@ -108,7 +113,9 @@ def format_report(
 def report_failure(
     supervisor: Any, context: Context, reason: Any, pid: Any, spec: ChildSpec, count: int = 1
 ) -> None:
-    """Report a failure under `supervisor`, unless the logger is off."""
+    """Report a failure under `supervisor`, unless the logger is off; tell whoever counts them."""
+    if on_failure:
+        hooks.call(on_failure, supervisor, context, reason, pid, spec, count)
     if _failures.isEnabledFor(logging.ERROR):
         offender = Offender.of(pid, spec, count)
         emit(SupervisorReport(supervisor=supervisor, context=context, reason=reason, offender=offender))
