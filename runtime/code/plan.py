@@ -185,7 +185,7 @@ def make_plan(
     _check_deleted(importer, gone, changed)
     _import_foreign(importer, changed, added)
     plan = Plan({}, added, gone, dict(sources), direction)
-    for name in _in_import_order(changed):
+    for name in _in_import_order(changed, added):
         pause()
         plan.modules[name] = _module_plan(*changed[name], plan.changes, pause)
     _warm(importer, plan, pause)
@@ -281,7 +281,9 @@ def _is_foreign(importer: Importer, name: str) -> bool:
     return spec is not None and not (spec.origin and importer.roots.owns(spec.origin))
 
 
-def _in_import_order(changed: Mapping[str, tuple[Any, ModuleVersion]]) -> list[str]:
+def _in_import_order(
+    changed: Mapping[str, tuple[Any, ModuleVersion]], added: Mapping[str, ModuleVersion]
+) -> list[str]:
     order: list[str] = []
     seen: set[str] = set()
 
@@ -289,15 +291,16 @@ def _in_import_order(changed: Mapping[str, tuple[Any, ModuleVersion]]) -> list[s
         if name in seen:  # done, or a circle: whoever began it comes last, as in a cold start
             return
         seen.add(name)
-        for other in changed[name][1].imports_in_order:
-            if other in changed:
+        version = changed[name][1] if name in changed else added[name]
+        for other in version.imports_in_order:
+            if other in changed or other in added:
                 visit(other)
-        order.append(name)
+        if name in changed:  # a new one is imported by whoever needs it, which needs what it imports itself
+            order.append(name)
 
-    began = {name: number for number, name in enumerate(sys.modules)}
-    for name in sorted(
-        changed, key=lambda name: began.get(name, 0)
-    ):  # a circle is entered where it was at first
+    # sys.modules has them in the order in which their imports ended: who came last entered a circle first.
+    ended = {name: number for number, name in enumerate(sys.modules)}
+    for name in sorted(changed, key=lambda name: ended.get(name, 0), reverse=True):
         visit(name)
     return order
 

@@ -50,12 +50,14 @@ def run_statement(
 ) -> None:
     """Execute `unit` in the living module and settle what it binds, but for the names that are bound again `later`."""
     before = commit.journal.namespace(namespace)
+    # What an earlier statement of this very release has made was not there before it, but others may have it already.
+    begun = {name: namespace[name] for name in unit.names if name in namespace and name not in before}
     _save_containers(commit, unit, namespace)
     if "__annotations__" in namespace and isinstance(unit.node, ast.AnnAssign):
         commit.journal.container(namespace["__annotations__"])
     exec(compile_statement(version, unit.node), namespace)  # noqa: S102 - the program's own source
     for name in dict.fromkeys(unit.names):
-        old, new = before.get(name, MISSING), namespace.get(name, MISSING)
+        old, new = before.get(name, begun.get(name, MISSING)), namespace.get(name, MISSING)
         if new is MISSING or old is new:
             continue
         decorated = bool(getattr(unit.node, "decorator_list", None))
