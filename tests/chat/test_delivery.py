@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,7 +30,7 @@ class Bench:
         self.said: list[tuple[Any, Any]] = []
 
     def restart(self) -> Bench:
-        return Bench(self.shard, **{name: getattr(self.settings, name) for name in self.settings.__slots__})
+        return Bench(self.shard, **dataclasses.asdict(self.settings))
 
     def step(self) -> None:
         """Commit all there is."""
