@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from runtime import kernel
+from runtime.admin import shell_waker
 from runtime.admin.shell_evaluator import Done, Evaluator, Frame, Job
 from runtime.admin.shell_streams import close_streams, open_streams
 from runtime.kernel import KILL, Call, Down, Process, monitor, reply, self_, send, spawn_opt
@@ -47,6 +48,7 @@ class Shell(GenServer):
 
     def init(self, owner: Process, number: int, namespace: dict[str, Any], connection: Any, who: str) -> None:
         open_streams()
+        shell_waker.start()
         self.is_open = True
         kernel.set_label(f"shell {number}")
         self.owner = monitor(owner)
@@ -102,6 +104,7 @@ class Shell(GenServer):
         if getattr(self, "is_open", False):
             self.is_open = False
             close_streams()
+            shell_waker.stop()
         evaluator = getattr(self, "evaluator", None)
         if evaluator is not None:
             evaluator.sources.clear()
