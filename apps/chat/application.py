@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from apps.chat.admin import ChatCommands
 from apps.chat.configuration import SCHEMA
 from apps.chat.domain.credentials import Secrets
 from apps.chat.domain.gateways import gateways_of
@@ -97,10 +98,13 @@ class Chat(Application):
         )
         assert top is not None
         node.announce(LISTENER, native.host, listener.port(whereis(LISTENER)), f"{ALPN} over TLS")
+        is_console = "console" in registration.gateways
+        ChatCommands(homes, node.cluster, REGISTRAR, LISTENER, is_console).offer()
         return top, top
 
     def prep_stop(self, state: Any) -> Any:
         """Stop accepting, say goodbye."""
+        ChatCommands.withdraw()
         supervisor.terminate_child(state, LISTENER)
         return state
 

@@ -115,6 +115,11 @@ class PinBook:
                 self._guessing.failed(number, now)
         return Denied("bad_pin")
 
+    def in_flight(self, number: str, now: float) -> str | None:
+        """The PIN that would be right for `number` now; for an operator in development."""
+        pin = self._pins.get(number)
+        return pin.digits if pin is not None and pin.tries > 0 and now < pin.expires else None
+
     def sweep(self, now: float) -> None:
         """Forget PINs that can neither be used nor delay another one any more."""
         self._pins = {n: pin for n, pin in self._pins.items() if max(pin.expires, pin.again_at) > now}
@@ -127,7 +132,8 @@ class PinBook:
 
 
 class Registrar(GenServer):
-    """Answers ("ask", number, host) with Asked or Denied, and ("check", number, digits, host) with None or Denied.
+    """Answers ("ask", number, host) with Asked or Denied, and ("check", number, digits, host) with None or Denied; and an
+    operator's ("in_flight", number) with the PIN, or None.
 
     `number` is normalised. Sends PINs from a process of its own each, so that a slow gateway holds up nobody.
     """
@@ -154,6 +160,8 @@ class Registrar(GenServer):
                 self.settings.gateway_timeout,
             )
             return asked
+        if request[0] == "in_flight":
+            return self.book.in_flight(request[1], now)
         _, number, digits, host = request
         return self.book.check(number, digits, host, now)
 

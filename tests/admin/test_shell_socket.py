@@ -1,0 +1,631 @@
+"""The admin shell through the real control socket of a real node: what it answers, and what it survives."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from runtime.admin.client import Client, NotConnected, OperationFailed
+from runtime.admin.shell_client import Gone, ShellLink
+from runtime.admin.shell_streams import MAX_OUTPUT
+from tests.support.node import Node
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = [pytest.mark.plain, pytest.mark.slow]
+
+
+class Shell:
+    """An attached shell: `do` returns the answer, `out` has what was printed since."""
+
+    def __init__(self, path):
+        self.client = Client.connect(path)
+        self.link = ShellLink(self.client)
+        self.out = ""
+        self.events = []
+
+    def note(self, event):
+        self.events.append(event)
+        if event["stage"] == "out":
+            self.out += event["text"]
+
+    def do(self, code, **options):
+        self.out, self.events = "", []
+        return self.link.evaluate(code, on_event=self.note, **options)
+
+    def value(self, code):
+        answer = self.do(code, form="json")
+        assert answer["kind"] == "json", answer
+        return answer["value"]
+
+    def text(self, code):
+        answer = self.do(code)
+        assert "text" in answer, answer
+        return answer["text"]
+
+    def start(self, code):
+        """Evaluate in a thread; returns a function that waits for the answer."""
+        box = []
+        thread = threading.Thread(target=lambda: box.append(self.do(code)), daemon=True)
+        thread.start()
+
+        def result(timeout=20.0):
+            thread.join(timeout)
+            assert box, f"no answer to {code!r} within {timeout} s"
+            return box[0]
+
+        return result
+
+    def interrupt(self):
+        self.client.send("shell.interrupt", {"shell": self.link.number})
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    with Node(tmp_path_factory.mktemp("shell") / "var") as made:
+        yield made
+
+
+@contextmanager
+def attached(node):
+    shell = Shell(node.directory / "admin.sock")
+    try:
+        yield shell
+    finally:
+        shell.client.close()
+
+
+@pytest.fixture
+def shell(node):
+    with attached(node) as made:
+        yield made
+
+
+@pytest.fixture
+def other(node):
+    """A second shell, to see that the node lives."""
+    with attached(node) as made:
+        yield made
+
+
+def until(condition, timeout=10.0):
+    """Wait for what another process does; nothing tells of it."""
+    end = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.01)
+    return value
+
+
+# What it answers
+
+
+def test_expressions_statements_and_names_that_last(shell):
+    assert shell.text("1 + 1") == "2"
+    assert shell.do("x = 20\ndef double(n):\n    return 2 * n")["kind"] == "none"
+    assert shell.text("y = double(x); y + 2") == "42"
+    assert shell.text("_ + 1") == "43"
+    assert shell.text("'text'") == "'text'"
+    assert shell.do("None")["kind"] == "none"
+
+
+def test_two_shells_have_names_of_their_own(shell, other):
+    shell.do("x = 1")
+    assert other.do("x")["error"] == "NameError"
+
+
+def test_the_names_of_runtime_are_there(shell):
+    assert shell.text("whereis('alarms') is kernel.whereis('alarms')") == "True"
+    assert shell.text("isinstance(self_(), Process)") == "True"
+    assert shell.text("call(GenServer.start.__name__, 1) if False else GenServer.__name__") == "'GenServer'"
+    assert shell.text("this.name") == "'evergreen@localhost'"
+
+
+def test_what_fails_is_told_from_the_typed_line_on(shell):
+    text = shell.text("def f(n):\n    return 1 / n\nf(0)")
+    assert text.startswith("Traceback (most recent call last):\n  File \"<shell ")
+    assert "    return 1 / n\n" in text
+    assert text.endswith("ZeroDivisionError: division by zero")
+    assert "shell_evaluator" not in text
+    assert "invalid syntax" in shell.text("1 +* 2")
+    assert shell.do("1 +* 2")["error"] == "SyntaxError"
+
+
+def test_lists_of_rows_are_tables(shell):
+    table = shell.do("[{'a': 1, 'b': 'x'}, {'a': 20, 'b': None}]")
+    assert (table["kind"], table["columns"], table["rows"]) == (
+        "table", [["a", True], ["b", False]], [["1", "x"], ["20", ""]],
+    )  # fmt: skip
+    assert shell.do("[1, {}]") == {"kind": "text", "text": "[1, {}]"}
+
+
+def test_the_same_value_as_plain_data(shell):
+    assert shell.value("[1, None, {'a': (1.5, b'x')}, whereis('alarms')]") == [
+        1, None, {"a": [1.5, "b'x'"]}, "<alarms@evergreen@localhost>",
+    ]  # fmt: skip
+
+
+def test_pids_can_be_pasted_as_printed(shell):
+    printed = shell.text("whereis('alarms')")
+    assert printed == "<alarms@evergreen@localhost>"
+    assert shell.value(f"info({printed})")["name"] == "alarms"
+    number = shell.value("info('alarms')")["number"]
+    assert shell.value(f"info(<{number}@evergreen@localhost>)")["name"] == "alarms"
+    assert shell.value("info(<@>)") if False else True
+    assert "no living process" in shell.text("info(<9999999@evergreen@localhost>)")
+    assert shell.text("'<alarms@evergreen@localhost>'") == "'<alarms@evergreen@localhost>'"
+
+
+def test_print_goes_to_its_own_shell_and_nowhere_else(node, shell, other):
+    assert shell.do("import sys; print('p' 'ine'); sys.stdout.write('o' 'ak\\n'); print('err', file=sys.stderr)")["kind"] in ("none", "text")
+    assert shell.out == "pine\noak\nerr\n"
+    assert other.out == ""
+    assert "pine" not in "\n".join(node.lines) + node.log_file.read_text()
+
+
+def test_what_is_printed_comes_while_the_input_runs(shell):
+    done = shell.start("print('first'); sleep(1000)")
+    until(lambda: shell.out == "first\n")
+    shell.interrupt()
+    assert done()["kind"] == "interrupted"
+
+
+def test_a_shell_has_a_mailbox_that_lasts(shell):
+    shell.do("me = self_(); send(me, 'a'); ref = monitor(spawn(lambda: None))")
+    assert shell.text("self_() is me") == "True"
+    rows = shell.do("sleep(0.01); flush()")["rows"]
+    assert rows[0] == ["'a'"] or rows[0] == ["a"]
+    assert "Down" in str(rows[1])
+
+
+# What it survives
+
+
+LOOPS = {
+    "plain": "while True: pass",
+    "for": "import itertools\nfor _ in itertools.count(): pass",
+    "nested": "while True:\n    for i in range(10): [j for j in range(10)]",
+    "comprehension": "import itertools; [1 for _ in itertools.count() if False]",
+    "generator": "import itertools; sum(1 for _ in itertools.count() if False)",
+    "recursion": "def f(n):\n    for i in range(1000): f(n + 1)\ntry:\n    f(0)\nexcept RecursionError: pass\nwhile True:\n    try: f(0)\n    except RecursionError: pass",
+    "swallows": "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+    "suppresses": "import contextlib\nwhile True:\n    with contextlib.suppress(BaseException):\n        while True: sleep(0.001)",
+    "finally": "try:\n    while True: pass\nfinally:\n    while True: pass",
+    "waits": "receive_match(lambda m: False)",
+    "sleeps": "sleep(1e6)",
+    "calls": "call(spawn(lambda: sleep(1e6)), 'x', None)",
+    "threads": "import threading; blocking(threading.Event().wait, 5)",
+    "gives way": "while True: yield_()",
+    "prints": "while True: print('x' * 1000)",
+    "shows": "class A:\n    def __repr__(self):\n        while True: pass\nA()",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_an_endless_loop_holds_nobody_up_and_ends_with_an_interrupt(shell, other, name):
+    done = shell.start(LOOPS[name])
+    assert other.text("1 + 1") == "2"
+    assert other.text("2 + 2") == "4"
+    shell.interrupt()
+    answer = done()
+    assert answer["kind"] == "interrupted", answer
+    assert shell.text("'on'") == "'on'"
+    assert other.text("3 + 3") == "6"
+
+
+HOLDS = {
+    "an expression without end": "import re; re.match('(a*)*b', 'a' * 64)",
+    "sleep": "import time; time.sleep(1000)",
+    "a function of somebody else's": "exec(compile('while True: pass', 'other', 'exec'))",
+    "that catches everything": "exec(compile('while True:\\n try:\\n  while True: pass\\n except Exception: pass', 'o', 'exec'))",
+    "a program": "import subprocess; subprocess.run(['sleep', '1000'])",
+    "a pipe": "import os; os.read(os.pipe()[0], 1)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOLDS)
+def test_code_that_holds_the_node_ends_with_ctrl_c_before_the_loop_could_read_it(shell, other, name):
+    done = shell.start(HOLDS[name])
+    time.sleep(0.2)  # the loop is held: it cannot tell us
+    started = time.monotonic()
+    shell.interrupt()
+    assert done()["kind"] == "interrupted"
+    assert time.monotonic() - started < 1.5  # less than the limit that ends it anyway
+    assert other.text("1 + 1") == "2"
+
+
+def test_code_that_holds_the_node_is_ended_after_a_while(shell, other):
+    done = shell.start("exec(compile('while True: pass', 'other', 'exec'))")
+    answer = done()
+    assert answer["kind"] == "interrupted"
+    assert "held the node for 2" in answer["text"]
+    assert other.text("1 + 1") == "2"
+
+
+def test_a_terminal_that_closes_ends_what_it_evaluates(node, other):
+    for code in ("while True: pass", "sleep(1e6)", "exec(compile('while True: pass', 'other', 'exec'))"):
+        shell = Shell(node.directory / "admin.sock")
+        number = shell.link.number
+        shell.start(f"import sys; sys.seen_{number} = 1; {code}" if "while" not in code[:5] else code)
+        assert until(lambda number=number: f"shell {number} evaluates" in str(other.value("ps('shell ')")))
+        shell.client._sock.shutdown(2)
+        until(lambda number=number: f"shell {number} " not in str(other.value("ps('shell ')")) + " ")
+
+
+def test_a_gigabyte_of_output_costs_the_bound(shell, other):
+    before = other.value("node()")["memory"]
+    assert before
+    rss = other.value("this and __import__('resource').getrusage(0).ru_maxrss")
+    answer = shell.do("for _ in range(1_000_000): print('x' * 999)")
+    assert answer["kind"] == "none"
+    assert len(shell.out) == MAX_OUTPUT
+    dropped = [event["count"] for event in shell.events if event["stage"] == "dropped"]
+    assert dropped == [1_000_000_000 - MAX_OUTPUT]
+    assert other.value("__import__('resource').getrusage(0).ru_maxrss") - rss < 20_000  # KB
+
+
+def test_huge_values_are_shown_in_part(shell):
+    assert len(shell.text("'x' * 10_000_000")) < 5_000
+    assert "more" in shell.text("list(range(10_000_000))")
+    assert len(shell.text("[[list(range(100)) for _ in range(100)] for _ in range(100)]")) < 200_000
+    assert len(str(shell.do("[{'a': i} for i in range(100_000)]"))) < 100_000
+    assert "bits" in shell.text("1 << 1_000_000")
+    assert len(json.dumps(shell.value("list(range(10_000_000))"))) < 10_000_000
+    shell.do("a = []; a.append(a)")
+    assert "…" in shell.text("a")
+
+
+def test_a_repr_that_fails_hides_nothing_else(shell):
+    shell.do("class A:\n    def __repr__(self): raise ValueError")
+    assert shell.text("[1, A(), 2]") == "[1, <A whose repr fails: ValueError>, 2]"
+
+
+def test_forking_leaves_one_node(node, shell, other):
+    children = set(node.children())
+    assert int(shell.text("import os; os.fork()")) > 0
+    assert int(shell.text("import pty; pty.fork()[0]")) > 0
+    shell.do("[os.waitpid(-1, os.WNOHANG) for _ in range(3)]")
+    until(lambda: all(_is_gone(pid) for pid in set(node.children()) - children))
+    assert other.text("1 + 1") == "2"
+    assert node.process.poll() is None
+    assert shell.text("import subprocess; subprocess.run(['echo', 'x'], capture_output=True).stdout") == "b'x\\n'"
+
+
+def _is_gone(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+ENDS = {
+    "SystemExit": "raise SystemExit",
+    "sys.exit": "import sys; sys.exit(1)",
+    "exit": "exit()",
+    "quit": "quit()",
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_whoever_wants_to_leave_leaves_alone(node, shell, other, name):
+    assert shell.do(ENDS[name])["kind"] == "left"
+    assert other.text("1 + 1") == "2"
+    assert node.process.poll() is None
+
+
+RAISES = ["KeyboardInterrupt", "GeneratorExit", "BaseException('x')", "MemoryError", "StopIteration", "RecursionError"]
+
+
+@pytest.mark.parametrize("name", RAISES)
+def test_whatever_is_raised_is_told(shell, other, name):
+    answer = shell.do(f"raise {name}")
+    assert answer["kind"] == "error"
+    assert answer["error"] == name.partition("(")[0]
+    assert other.text("1 + 1") == "2"
+
+
+OWN_ENDS = {
+    "kill": "kill(self_())",
+    "exit signal": "kernel.exit(self_(), 'boom')",
+    "ProcessExit": "raise ProcessExit('done')",
+    "greenlet": "import greenlet; raise greenlet.GreenletExit",
+}
+
+
+@pytest.mark.parametrize("name", OWN_ENDS)
+def test_a_shell_that_ends_its_own_process_gets_another_with_the_same_names(shell, other, name):
+    shell.do("x = 42; me = self_()")
+    answer = shell.do(OWN_ENDS[name])
+    assert answer["kind"] == "ended", answer
+    assert shell.text("x, self_() is me, is_alive(me)") == "(42, False, False)"
+    assert other.text("1 + 1") == "2"
+
+
+@pytest.mark.parametrize("boss", ["shells", "admin_listeners"])
+def test_a_shell_that_kills_its_own_supervisor_ends_alone(node, other, boss):
+    with attached(node) as shell:
+        with pytest.raises((Gone, NotConnected)):
+            shell.do(f"kill('{boss}')")
+    if boss == "admin_listeners":  # every connection went with it; the listener comes up again
+        with pytest.raises((Gone, NotConnected)):
+            other.do("1")
+
+    def again():
+        try:
+            return Shell(node.directory / "admin.sock")
+        except (NotConnected, OperationFailed):
+            return None
+
+    third = until(again)
+    assert third.text("1 + 1") == "2"
+    third.client.close()
+    assert node.process.poll() is None
+
+
+def test_what_the_node_cannot_be_without_is_not_killed_by_mistake(shell):
+    for name in ("init", "node_services", "admin", "store"):
+        assert "sure=True" in shell.text(f"kill('{name}')")
+
+
+def test_a_second_ctrl_c_kills_what_does_not_give_in(shell):
+    shell.do("x = 1")
+    done = shell.start(
+        "code = 'import runtime.kernel as k\\nwhile True:\\n try:\\n  k.sleep(1000)\\n except BaseException as e:\\n"
+        "  if isinstance(e, k.ProcessExit): raise'\nexec(compile(code, 'other', 'exec'))"
+    )
+    time.sleep(0.1)
+    shell.interrupt()
+    shell.interrupt()
+    assert done()["kind"] == "ended"
+    assert shell.text("x") == "1"
+
+
+def test_a_finally_runs_after_an_interrupt(shell):
+    done = shell.start("try:\n    sleep(1000)\nfinally:\n    print('tidied')")
+    time.sleep(0.1)
+    shell.interrupt()
+    assert done()["kind"] == "interrupted"
+    assert shell.out == "tidied\n"
+
+
+def test_there_is_no_standard_input(shell):
+    assert shell.do("input()")["error"] == "EOFError"
+    assert shell.do("import builtins; builtins.input()")["error"] == "EOFError"
+    assert shell.do("import sys; sys.stdin.read()")["error"] == "EOFError"
+    assert shell.do("breakpoint()")["kind"] in ("error", "none")
+
+
+def test_traps_and_unlinks_do_not_keep_a_shell_alive(node, other):
+    shell = Shell(node.directory / "admin.sock")
+    shell.do("trap_exit(True); [unlink(p) for p in process_info(self_(), 'links')['links']]")
+    number = shell.link.number
+    shell.client.close()
+    until(lambda: f"shell {number} " not in str(other.value("ps('shell ')")) + " ")
+
+
+# Who may
+
+
+def test_a_shell_belongs_to_its_connection(node, shell, other):
+    with pytest.raises(OperationFailed, match="has no shell"):
+        other.client.ask("shell.eval", {"shell": shell.link.number, "code": "1"})
+    with pytest.raises(OperationFailed, match="has no shell"):
+        other.client.ask("shell.complete", {"shell": shell.link.number, "text": "a"})
+    with pytest.raises(OperationFailed, match="has no shell"):
+        other.client.ask("shell.interrupt", {"shell": shell.link.number})
+
+
+def test_every_input_is_written_down_before_it_runs(node, shell):
+    done = shell.start("secret = 'début'; sleep(1000)")
+    log = node.directory / "shell.log"
+    until(lambda: "début" in log.read_text())
+    shell.interrupt()
+    done()
+    shell.do("1 / 0")
+    assert log.stat().st_mode & 0o777 == 0o600
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    mine = [row for row in rows if row["shell"] == shell.link.number]
+    assert all(row["who"].startswith(f"uid {os.getuid()} (pid {os.getpid()})") and row["time"] for row in mine)
+    told = [{k: v for k, v in row.items() if k in ("event", "input", "ended", "error")} for row in mine]
+    assert told == [
+        {"event": "attached"}, {"input": "secret = 'début'; sleep(1000)"}, {"ended": "interrupted"}, {"input": "1 / 0"},
+        {"ended": "error", "error": "ZeroDivisionError"},
+    ]  # fmt: skip
+    assert f"shell {shell.link.number}, uid {os.getuid()}" in node.log_file.read_text()
+
+
+def test_an_input_has_a_limit(shell):
+    with pytest.raises(OperationFailed, match="is the limit"):
+        shell.do("#" * 300_000)
+    assert shell.do("(" * 5_000)["kind"] == "error"
+    assert shell.do("-" * 150_000 + "1")["kind"] == "error"
+    assert shell.text("1") == "1"
+
+
+# The commands
+
+
+def test_the_commands_of_every_theme_work(node, shell):
+    tree = shell.value("tree()")
+    assert {"node_services", "chat"} <= {row["id"] for row in tree if "id" in row}
+    assert shell.value("tree('chat')")[0]["tree"] == "chat"
+    assert {row["name"] for row in shell.value("ps('alarms')")} >= {"alarms"}
+    for by in ("mailbox", "memory", "links", "monitors", "monitored_by"):
+        assert len(shell.value(f"top('{by}', n=3)")) == 3
+    assert "nothing to sort by" in shell.text("top('beauty')")
+    assert shell.value("info('alarms')")["runs"] == "runtime.otp.event_manager.EventManager"
+    assert "receive()" in shell.text("stack('init')")
+    assert "without a stack" in shell.text("stack('alarms')")
+    assert "AlarmHandler" in shell.text("state('alarms')")
+    assert shell.do("messages('alarms')")["note"] == "the mailbox is empty"
+    assert shell.value("node()")["node"] == "evergreen@localhost"
+    assert shell.do("connections()")["kind"] == "table"
+    assert {"name": "chat", "status": "running"}.items() <= shell.value("applications()")[0].items()
+    assert shell.value("store()")["path"] == str(node.directory / "store")
+    assert shell.do("releases()")["note"].startswith("none")
+    assert "live code is off" in shell.text("rollback()")
+    assert shell.value("log('debug', 'some.module')")[-1] == {"logger": "some.module", "level": "debug"}
+    assert shell.value("log('default', 'some.module')")[-1]["logger"] != "some.module"
+    assert "no level" in shell.text("log('loud')")
+    assert shell.do("metrics('processes')")["kind"] == "table"
+
+
+def test_alarms_and_reports_tell_what_is_wrong(shell):
+    shell.do("from runtime.observe import alarms as a; a.set_alarm('printer', 'out of paper')")
+    assert shell.value("alarms()")[0]["id"] == "printer"
+    shell.do("a.clear_alarm('printer')")
+    assert shell.do("alarms()")["note"] == "no alarm is up"
+    shell.do("def crash(): return 1 / 0\npid_ = spawn(crash); sleep(0.05)")
+    assert "ZeroDivisionError" in shell.text("reports()")
+
+
+def test_acting_on_a_server(shell):
+    shell.do(
+        "class Counter(GenServer):\n    def init(self): self.n = 0\n"
+        "    def handle_call(self, request, sender):\n        self.n += 1\n        return self.n\n"
+    )
+    shell.do("counter = Counter.start()")
+    assert shell.text("call(counter, 'up')") == "1"
+    assert shell.text("state(counter)") == "{'n': 1}"
+    shell.do("suspend(counter); r = kernel.request(counter, 'up'); sleep(0.01)")
+    assert shell.value("info(counter)")["status"] == "suspended"
+    shell.do("resume(counter)")
+    assert shell.text("kernel.receive_response(r)") == "2"
+    shell.do("replace_state(counter, lambda state: {**state, 'n': 41})")
+    assert shell.text("call(counter, 'up')") == "42"
+    assert "has ended" in shell.text("kill(counter)")
+    assert "no living process" in shell.text("kill(counter)")
+
+
+def test_restarting_a_child_of_a_supervisor(shell):
+    before = shell.value("whereis('chat_registrar').number")
+    assert "in its place runs" in shell.text("restart('chat_registrar')")
+    assert shell.value("whereis('chat_registrar').number") != before
+    assert "no supervisor's child" in shell.text("restart(spawn(receive))")
+
+
+def test_a_backup_is_made_beside_the_running_store(node, shell, tmp_path):
+    assert "0 damaged" in shell.text(f"backup({str(tmp_path / 'copy')!r})")
+    assert (tmp_path / "copy" / "data.mdb").exists()
+    assert "no backup was made" in shell.text(f"backup({str(tmp_path / 'copy')!r})")
+    assert shell.do("backup()")["kind"] == "text"
+    assert list((node.directory / "backups").iterdir())
+
+
+def test_help_lists_every_command_by_theme(shell):
+    from runtime.admin import commands
+
+    text = shell.text("help()")
+    for theme, functions in commands.table().items():
+        assert f"\n{theme}\n" in "\n" + text
+        for name in functions:
+            assert f"  {name}(" in text, name
+    assert "from outside" in shell.text("help(state)")
+    assert "suspend(" in shell.text("help('acting')")
+    assert all(len(line) <= 120 for line in text.splitlines())
+
+
+def test_live_shows_frames_until_it_is_interrupted(shell):
+    done = shell.start("top(n=3, every=0.1)")
+    until(lambda: sum(event["stage"] == "frame" for event in shell.events) >= 3)
+    shell.interrupt()
+    assert done()["kind"] == "interrupted"
+    assert shell.events[0]["view"]["kind"] == "table"
+
+
+# Completion
+
+
+def test_completion_offers_what_is_there(shell):
+    shell.do("class A:\n    slow = property(lambda self: 1 / 0)\n    kind = 1\nthing = A(); thing.own = {'x': A()}")
+    names = lambda text: shell.link.complete(text)[1]  # noqa: E731
+    assert names("thin") == ["thing"]
+    assert names("thing.") == ["kind", "own", "slow"]
+    assert names("thing.slow.") == []
+    assert names("kernel.recei")[:2] == ["receive", "receive_every"]
+    assert "tree" in names("tr")
+    assert names("top(b")[0] == "by="
+    assert names("restart('alar")[0] == "alarms"
+    assert "alarms" in names("info('")
+    assert names("x = thing.o") == ["own"]
+    assert names("nothing.") == []
+    assert names("f(").count("print") <= 1
+    assert shell.link.complete("kernel.rec") == (7, names("kernel.rec"))
+
+
+def test_completion_runs_nothing(shell):
+    shell.do(
+        "ran = []\n"
+        "class Meta(type):\n"
+        "    def __getattribute__(cls, name):\n        ran.append(name); return type.__getattribute__(cls, name)\n"
+        "class B(metaclass=Meta):\n"
+        "    def __getattr__(self, name):\n        ran.append(name); return 1\n"
+        "    def __getattribute__(self, name):\n        ran.append(name); return object.__getattribute__(self, name)\n"
+        "    def __dir__(self):\n        ran.append('dir'); return []\n"
+        "    @property\n    def p(self):\n        ran.append('p')\n"
+        "b = B(); ran.clear()"
+    )
+    for text in ("b.", "b.p.", "b.x.", "B.", "b.p", "B.p.", "info(b.", "b.__class__."):
+        shell.link.complete(text)
+    assert shell.value("ran") == []
+
+
+# Without a terminal
+
+
+def run(node, *arguments, stdin=None):
+    command = [sys.executable, "-m", "runtime.admin.shell_command", "--socket", str(node.directory / "admin.sock")]
+    return subprocess.run(
+        [*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, input=stdin or ""
+    )
+
+
+def test_one_input_from_the_command_line(node):
+    done = run(node, "-c", "1 + 1")
+    assert (done.stdout, done.stderr, done.returncode) == ("2\n", "", 0)
+    done = run(node, "-c", "1 / 0")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
+    done = run(node, "-c", 'top(by="mailbox", n=2)')
+    assert len(done.stdout.splitlines()) == 4
+    done = run(node, "-c", "print('x'); node()['node']", "--json")
+    assert (json.loads(done.stdout), done.stderr) == ("evergreen@localhost", "x\n")
+    done = run(node, "-c", "1 / 0", "--json")
+    assert json.loads(done.stdout)["error"]["kind"] == "error"
+    assert done.returncode == 1
+
+
+def test_inputs_from_a_pipe_stop_at_the_first_that_fails(node):
+    done = run(node, stdin="x = 2\nfor i in range(2):\n    print(i)\n\nx * 21\n1 / 0\nprint('never')\n")
+    assert done.stdout == "0\n1\n42\n"
+    assert done.returncode == 1
+
+
+def test_ctrl_c_interrupts_one_input(node):
+    command = [sys.executable, "-m", "runtime.admin.shell_command", "--socket", str(node.directory / "admin.sock")]
+    child = subprocess.Popen(
+        [*command, "-c", "print('on', flush=True)\nwhile True: pass"], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert child.stdout.readline() == "on\n"
+    child.send_signal(2)
+    _, err = child.communicate(timeout=20)
+    assert child.returncode == 130
+    assert "interrupted" in err
+
+
+def test_no_node_is_said_in_a_sentence(tmp_path):
+    command = [sys.executable, "-m", "runtime.admin.shell_command", "--socket", str(tmp_path / "none.sock")]
+    done = subprocess.run([*command, "-c", "1"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("evergreen: no node runs there")
+    done = subprocess.run([*command, "-c", "1", "--json"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert json.loads(done.stdout)["error"]["kind"] == "NotConnected"
