@@ -23,7 +23,7 @@ _default = (10_000, 1_000)
 _lowest_high = 10_000
 
 
-class _CountingMailbox(deque[Any]):
+class CountingMailbox(deque[Any]):
     """A mailbox that remembers how many messages came from whom."""
 
     __slots__ = ("senders",)
@@ -33,7 +33,7 @@ class _CountingMailbox(deque[Any]):
         self.senders = senders
 
     def append(self, message: Any) -> None:
-        _count(self.senders)
+        count(self.senders)
         deque.append(self, message)
 
 
@@ -97,10 +97,10 @@ def check(p: Process, q: Any) -> Any:
         p.push, extra.push = extra.push, None
         hooks.call(hooks.on_mailbox, p, False)
         return q
-    if p.q is not DEADQ and q.__class__ is not _CountingMailbox:
+    if p.q is not DEADQ and not isinstance(q, CountingMailbox):
         p_senders = extra.senders
         assert p_senders is not None
-        return _CountingMailbox(q, p_senders)
+        return CountingMailbox(q, p_senders)
     return q
 
 
@@ -109,12 +109,13 @@ def _counting_push(p: Process) -> None:
     extra = p.extra
     assert extra is not None
     if extra.senders is not None and p.q.__class__ is list:
-        _count(extra.senders)
-        p.q = _CountingMailbox(p.q, extra.senders)  # and the rest of a burst by itself
+        count(extra.senders)
+        p.q = CountingMailbox(p.q, extra.senders)  # and the rest of a burst by itself
     extra.push(p)
 
 
-def _count(senders: dict[Any, int]) -> None:
+def count(senders: dict[Any, int]) -> None:
+    """Count the caller, in the table of a process whose alarm is up."""
     sender = getattr(getcurrent(), "proc", None)
     key = sender if sender is not None else "outside"
     if key in senders or len(senders) < 1000:
