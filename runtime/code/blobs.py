@@ -45,8 +45,8 @@ class Blobs:
             name = digest(content)
             names.append(name)
             path = self.path(name)
-            # The name alone is no proof that the content is whole: a disk may have been full, or restored in part.
-            if path.exists() and path.stat().st_size == len(content):
+            # The name alone is no proof that the content is whole: a disk may have been full, restored in part, or be rotten.
+            if _holds(path, content):
                 continue
             if not path.parent.exists():
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -94,11 +94,15 @@ def write_durably(path: Path, content: bytes, mode: int = 0o600, *, sync_folder:
     """Write a file so that after a crash there is the old one or the whole new one."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:  # a full disk would stay full of what nobody can use
+        temporary.unlink(missing_ok=True)
+        raise
     if sync_folder:
         sync_directory(path.parent)
 
@@ -110,3 +114,13 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+# Internals
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except OSError:
+        return False

@@ -35,6 +35,7 @@ __all__ = [
 
 ROLES: Final = ("stage", "activate", "rollback")
 DEVELOPMENT: Final = "development"
+_LONGEST = 2**20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}\Z")
 
 # Types
@@ -207,16 +208,27 @@ def _lines(place: Path) -> Iterator[tuple[str, str]]:
     """Yield (file:line, line) for each line that is not blank or a comment."""
     try:
         files = sorted(place.glob("*.pub")) if place.is_dir() else [place]
-        for file in files:
-            status = file.stat()
-            if status.st_mode & 0o022:
-                raise KeyProblem(
-                    f"{file} may be written by others: anybody could add a key. chmod go-w {file}"
-                )
-            for number, line in enumerate(file.read_text().splitlines(), 1):
+        if place.is_dir():
+            _only_ours(place, place.stat())
+        for path in files:
+            with path.open() as file:
+                _only_ours(
+                    path, os.fstat(file.fileno())
+                )  # of the open file: nobody can exchange it in between
+                text = file.read(_LONGEST)
+            for number, line in enumerate(text.splitlines(), 1):
                 if line.strip() and not line.lstrip().startswith("#"):
-                    yield f"{file}:{number}", line
+                    yield f"{path}:{number}", line
     except (OSError, UnicodeDecodeError) as error:
         raise KeyProblem(
             f"the list of keys {place} cannot be read ({getattr(error, 'strerror', error)})"
         ) from None
+
+
+def _only_ours(path: Path, status: os.stat_result) -> None:
+    if status.st_mode & 0o022:
+        raise KeyProblem(f"{path} may be written by others: anybody could add a key. chmod go-w {path}")
+    if status.st_uid not in (os.geteuid(), 0):
+        raise KeyProblem(
+            f"{path} belongs to another user (uid {status.st_uid}), who could add a key: chown it to the node's, or to root"
+        )

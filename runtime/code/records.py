@@ -60,10 +60,13 @@ class Records:
             raise
 
     def rewrite(self, records: Iterable[Record]) -> None:
-        """Replace all records by these, in one step."""
-        write_durably(self.path, b"".join(map(_line, records)))
-        os.close(self._file)
-        self._file = self._open()
+        """Replace all records by these, in one step. Raises OSError; the file is then the old one, or the new one."""
+        try:
+            write_durably(self.path, b"".join(map(_line, records)))
+        finally:  # also where only the folder could not be synced: what is appended must go into the file of this name
+            new = self._open()
+            os.close(self._file)
+            self._file = new
 
     def close(self) -> None:
         """Close the file. A second call does nothing."""

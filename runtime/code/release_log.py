@@ -16,8 +16,9 @@ nobody names, and the next clean-up takes them. What happens to a release later 
 The newest "live" one is the *last good*: what a node in push mode boots. One that was in probation when its node died was
 never found good, and may be why it died: the boot passes over it and says so.
 
-Retention: the newest `keep` releases, and always the running one and the last good one; the newest operations; nonces for
-as long as a bundle may be used. All methods that write block on the disk (fsync): a process calls them through
+Retention: the newest `keep` releases that ran and a quarter as many that were refused (a storm of broken saves leaves the
+ways back alone), and always the running one, the last good one and those on probation; the newest operations; nonces for
+as long as a bundle may be used. Cleaning up may fail (a full disk): it is said in `problems`, and tried again later. All methods that write block on the disk (fsync): a process calls them through
 `kernel.blocking`. They may be called from several threads, by turns; reading is in memory, and safe from anywhere.
 """
 
@@ -103,6 +104,7 @@ class ReleaseLog:
     def __init__(self, directory: Path, keep: int = 200) -> None:
         self.directory = directory
         self.keep = max(1, keep)
+        self._keep_refused = max(1, keep // 4)
         self.problems: list[str] = []
         self._lock = threading.RLock()
         self._releases: dict[int, Release] = {}
@@ -129,8 +131,8 @@ class ReleaseLog:
         Raises OSError when the directory cannot be used at all.
         """
         log = cls(directory, keep)
-        if log._written > len(log._kept()) + _SLACK or len(log._releases) > log.keep:
-            log.compact()
+        if log._written > len(log._kept()) + _SLACK or len(log._releases) > log._most:
+            log._try_compact()
         return log
 
     def close(self) -> None:
@@ -151,7 +153,7 @@ class ReleaseLog:
         """
         if isinstance(ref, Release):
             ref = ref.number
-        if isinstance(ref, str) and ref.startswith("#") and ref[1:].isdigit():
+        if isinstance(ref, str) and ref.startswith("#") and ref[1:].isdecimal() and len(ref) < 20:
             ref = int(ref[1:])
         if isinstance(ref, int):
             if ref in self._releases:
@@ -159,7 +161,7 @@ class ReleaseLog:
             raise UnknownRelease(f"there is no release #{ref}: --list shows those that are kept")
         found = [one for one in self.releases() if ref and one.id.startswith(ref.lower())]
         if not found:
-            raise UnknownRelease(f"there is no release {ref!r}: --list shows those that are kept")
+            raise UnknownRelease(f"there is no release {ref!r:.60}: --list shows those that are kept")
         if len({one.id for one in found}) > 1:
             raise UnknownRelease(
                 f"{ref!r} may mean " + ", ".join(sorted({one.id for one in found})) + ": say more"
@@ -282,18 +284,29 @@ class ReleaseLog:
         with self._lock:
             for release in self.releases():
                 if release.result == "probation":
-                    self.judge(release, "rolled_back", "the node ended during its probation")
                     self.problems.append(
                         f"release {release} was in probation when the node ended, and was never found good"
                     )
+                    self.judge_or_remember(release, "rolled_back", "the node ended during its probation")
             for release in reversed(self.releases()):
                 if release.result == "live":
                     try:
                         return self.sources(release)
                     except BlobDamaged as error:
                         self.problems.append(f"release {release} cannot be booted: {error}")
-                        self.judge(release, "bad", f"damaged on disk: {error}")
+                        self.judge_or_remember(release, "bad", f"damaged on disk: {error}")
         return None
+
+    def judge_or_remember(self, release: Release, result: str, why: str) -> Release:
+        """As `judge`; where the disk does not take the verdict it holds for as long as this program runs, and is a problem."""
+        try:
+            return self.judge(release, result, why)
+        except OSError as error:
+            self.problems.append(f"the release log cannot be written: {release} is {result}: {error}")
+            with self._lock:
+                judged = dataclasses.replace(self.find(release), result=result, why=why)
+                self._releases[judged.number] = judged
+            return judged
 
     def compact(self) -> None:
         """Forget what is beyond retention, and write the file anew. Done by itself now and then."""
@@ -308,6 +321,10 @@ class ReleaseLog:
 
     # internals
 
+    @property
+    def _most(self) -> int:
+        return self.keep + self._keep_refused
+
     def _append(self, record: Record, *, durable: bool = True) -> None:
         self._records.append(record, durable=durable)
         self._written += 1
@@ -315,15 +332,28 @@ class ReleaseLog:
     def _tidy(self) -> None:
         """Compact when it is worth it. Only after a record stands in the tables too: they are what is written."""
         if (
-            len(self._releases) > self.keep + max(10, self.keep // 4)
+            len(self._releases) > self._most + max(10, self.keep // 4)
             or self._written > 2 * (self.keep + _OPERATIONS + len(self._nonces)) + _SLACK
         ):
+            self._try_compact()
+
+    def _try_compact(self) -> None:
+        """What has been appended stands, whether there is room for a tidier file or not."""
+        try:
             self.compact()
+        except OSError as error:
+            self._written = 0  # not with each record from now on
+            self.problems.append(f"the release log could not be cleaned up: {error}")
 
     def _forget(self) -> None:
         always = {one.number for one in (self.current(), self.last_good()) if one is not None}
-        numbers = sorted(self._releases)
-        for number in numbers[: -self.keep]:
+        ran: list[int] = []
+        refused: list[int] = []
+        for one in self.releases():
+            if one.result == "probation":
+                always.add(one.number)
+            (refused if one.result == "refused" else ran).append(one.number)
+        for number in [*ran[: -self.keep], *refused[: -self._keep_refused]]:
             if number not in always:
                 del self._releases[number]
         old = time.time() - _NONCES_FOR

@@ -171,3 +171,24 @@ def test_a_list_that_others_may_write_is_refused(tmp_path):
     file.chmod(0o666)
     with pytest.raises(KeyProblem, match="anybody could add a key"):
         allowed_keys(file, Path())
+
+
+def test_a_folder_of_keys_that_others_may_write_is_refused(tmp_path):
+    """Whoever may put a file into it adds a key, whatever the files' own modes are."""
+    folder = tmp_path / "keys"
+    make_pair(folder, "alice")
+    folder.chmod(0o770)
+    with pytest.raises(KeyProblem, match="may be written by others"):
+        allowed_keys(folder, tmp_path)
+    folder.chmod(0o750)
+    assert len(allowed_keys(folder, tmp_path)) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_list_of_somebody_else_is_refused(tmp_path):
+    key = make_pair(tmp_path / "pair", "alice")
+    file = tmp_path / "allowed"
+    file.write_text(key.public.line())
+    os.chown(file, 12345, -1)
+    with pytest.raises(KeyProblem, match="belongs to another user"):
+        allowed_keys(file, tmp_path)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.code import blobs, records
 from runtime.code.blobs import BlobDamaged, Blobs, digest
 from runtime.code.records import Records
 from runtime.code.release_log import ReleaseLog, UnknownRelease, release_id
@@ -68,6 +69,14 @@ def test_the_same_content_has_the_same_id_and_another_number(log):
     assert first.number != third.number
     assert log.find(first.id) == third
     assert log.find(f"#{first.number}") == log.find(first.number) == log.find(first) == first
+
+
+@pytest.mark.parametrize("ref", ["#²", "#" + "9" * 5000, "#", "", "#-1", "x" * 9999])
+def test_strange_names_are_unknown_releases(log, ref):
+    add(log, ONE)
+    with pytest.raises(UnknownRelease) as caught:
+        log.find(ref)
+    assert len(str(caught.value)) < 200
 
 
 def test_finding(log):
@@ -185,9 +194,10 @@ def test_a_lost_manifest_costs_its_release_alone(log):
 
 def test_a_text_that_was_cut_is_written_again(log):
     first = add(log, ONE)
-    log._blobs.path(first.files["apps/a.py"]).write_bytes(b"")
-    second = add(log, ONE)
-    assert log.sources(second) == ONE
+    for damaged in (b"", b"x = 7\n"):  # cut; rotten, and of the same size
+        log._blobs.path(first.files["apps/a.py"]).write_bytes(damaged)
+        second = add(log, ONE)
+        assert log.sources(second) == ONE
 
 
 def test_every_torn_tail_is_tolerated(log):
@@ -284,15 +294,86 @@ def test_retention_keeps_the_newest_the_running_and_the_good(log):
         add(log, {"apps/a.py": f"x = {n}"}, result="refused")
     log = again(log, keep=3)
     assert log.current() == log.last_good() == log.releases()[0] == good
-    assert [one.number for one in log.releases()] == [1, 39, 40, 41]
+    assert [one.number for one in log.releases()] == [1, 41]
     assert log.sources(good) == ONE
     assert log.sources(41) == {"apps/a.py": "x = 39"}
     wanted = {name for one in log.releases() for name in one.files.values()}
-    blobs = {path.name for path in (log.directory / "blobs").glob("??/*")}
-    assert wanted < blobs
-    assert len(blobs) == len(wanted) + 4  # and their manifests
+    names = {path.name for path in (log.directory / "blobs").glob("??/*")}
+    assert wanted < names
+    assert len(names) == len(wanted) + 2  # and their manifests
     assert add(log, TWO).number == 42
     log.close()
+
+
+def test_a_storm_of_refused_releases_leaves_the_ways_back_alone(log):
+    log = again(log, keep=8)
+    ran = [add(log, {"apps/a.py": f"x = {n}"}) for n in range(6)]
+    trial = add(log, TWO, result="probation")
+    for n in range(100):
+        add(log, {"apps/a.py": f"x = {n} +"}, result="refused")
+    log.compact()
+    log = again(log, keep=8)
+    assert log.releases()[:7] == [*ran, trial]
+    assert [one.result for one in log.releases()[7:]] == ["refused"] * 2
+    assert log.sources(ran[0]) == {"apps/a.py": "x = 0"}
+    log.close()
+
+
+def test_a_clean_up_that_finds_no_room_takes_nothing_back(log, monkeypatch):
+    """The record stands already: who added it must not be told that it does not."""
+    log = again(log, keep=1)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(records, "write_durably", full)
+    added = [add(log, {"apps/a.py": f"x = {n}"}) for n in range(30)]
+    assert any("could not be cleaned up" in problem for problem in log.problems)
+    monkeypatch.undo()
+    log = again(log, keep=1)
+    assert log.last_good() == added[-1]
+    log.close()
+
+
+def test_a_new_file_whose_folder_could_not_be_synced_is_the_one_written_to(log, monkeypatch):
+    first = add(log, ONE)
+
+    def broken(_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(blobs, "sync_directory", broken)
+    with pytest.raises(OSError, match="Input/output"):
+        log.compact()
+    monkeypatch.undo()
+    second = add(log, TWO)
+    log = again(log)
+    assert log.releases() == [first, second]
+    log.close()
+
+
+def test_a_full_disk_is_not_filled_with_halves(log, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        add(log, ONE)
+    monkeypatch.undo()
+    assert [path for path in (log.directory / "blobs").glob("??/*") if path.suffix == ".new"] == []
+
+
+def test_booting_needs_no_room_on_the_disk(log, monkeypatch):
+    add(log, ONE)
+    trial = add(log, TWO, result="probation")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    assert log.boot_sources() == ONE
+    assert log.find(trial).result == "rolled_back"
+    assert any("cannot be written" in problem for problem in log.problems)
+    monkeypatch.undo()
 
 
 def test_a_number_is_never_used_again(log):
