@@ -21,6 +21,7 @@ import faulthandler
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,6 +51,7 @@ from runtime.node_identity import DataDirectory, DirectoryError, Identity
 from runtime.node_logging import NodeLog
 from runtime.node_screen import Door, ready_line, say, screen
 from runtime.node_services import Signal, Signals, Tuning, start_services
+from runtime.observe import crash_dump
 from runtime.otp import application
 from runtime.otp.application import NodeEnds, StartFailed
 from runtime.otp.child_process import stop_process
@@ -243,15 +245,24 @@ class _Init:
                     _log.info("%s: stopping in order (again: at once)", message.name)
                     return 0
             elif kind is NodeEnds:
-                say(
-                    f"the node ends, because application {message.application} did: {explain(message.reason)}"
-                )
-                return 1
+                return self._fatal(f"application {message.application} did: {explain(message.reason)}")
             elif kind is Exit and self._is_vital(message.sender):
-                say(f"the node ends, because {self._culprit(message)}")
-                return 1
+                return self._fatal(self._culprit(message))
             elif kind is Exit and message.sender is self.boot and isinstance(message.reason, Crash):
                 return self._refuse("", message.reason)
+
+    def _fatal(self, why: str) -> int:
+        """Say why the node ends, and write down all that can be seen of it, before the rest is stopped."""
+        say(f"the node ends, because {why}")
+        keep = self.node.config.integer("node.crash_dumps")
+        if keep:
+            name = time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid()}.dump"
+            try:
+                path = crash_dump.write(self.node.data_dir / "crash" / name, reason=why, keep=keep)
+                say(f"crash dump: {path} (tools/shell --dump opens it)")
+            except OSError as error:
+                say(f"no crash dump could be written: {error}")
+        return 1
 
     def _refuse(self, who: str, reason: Any) -> int:
         """Say why the node cannot start. The reports are only written when no sentence says it better."""

@@ -41,6 +41,7 @@ KEYS: tuple[Key, ...] = (
         3600,
         doc="an orderly stop takes no longer, all told",
     ),
+    Key("node.crash_dumps", int, 5, "files", 0, 1000, doc="so many dumps of fatal ends are kept; 0: none is made"),
     Key(
         "node.tls_certificate",
         str,
@@ -289,6 +290,8 @@ KEYS: tuple[Key, ...] = (
     Key("code.allowed_keys", str, "", doc="file or folder of the keys that may push; empty: the node's own"),
     Key("code.bundle_age", float, 86_400.0, "seconds", 1, 604_800, doc="an older bundle is refused"),
     Key("code.bundle_size", int, 16 * 2**20, "bytes", 1_024, 20 * 2**20, doc="a bigger bundle is refused"),
+    Key("admin.http_port", int, 7290, min=-1, max=65535, doc="the dashboard; 0: any free port, -1: none"),
+    Key("admin.http_names", list[str], [], doc="hosts under which it is reached besides 127.0.0.1, localhost"),
     Key("admin.uids", list[int], [], doc="users besides the node's own and root who may control it"),
     Key("admin.port", int, 0, min=0, max=65535, doc="control by mutual TLS, too; 0: no, the socket alone"),
     Key("admin.host", str, "127.0.0.1", min=1, doc="the address of admin.port"),

@@ -1,0 +1,301 @@
+"""A crash dump: all that can be seen of a node in one file, for somebody who looks at it later, elsewhere.
+
+    write("var/crash/now.dump", reason="asked for")        # in the node
+    dump = Dump.open("var/crash/now.dump")                 # anywhere: tools/shell --dump FILE
+    dump.processes(20, sort="mailbox")                     # the functions of runtime.observe.snapshot
+
+The file: one line of magic, then msgpack, compressed. Within: when, why, the node's figures and metrics, processes (all up
+to a bound, those with the longest mailboxes, a name or a stack first and in detail, with the heads of their messages), the
+tree, alarms, children's failures, applications, releases, connections, the store, and the stacks of all threads and
+processes. States and messages as format_status shows them: what it hides is hidden here too. Mode 0600 all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import traceback
+import zlib
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from runtime import kernel
+from runtime.observe import failures, metrics, snapshot
+from runtime.observe.dump_types import detail_of, made, tree_of
+from runtime.observe.slices import Breather
+from runtime.observe.snapshot_types import (
+    AlarmRow, ApplicationRow, ProcessDetail, ProcessRow, ReleaseRow, TreeNode, plain,
+)  # fmt: skip
+from runtime.observe.texts import pid_text
+
+__all__ = ["Dump", "NoDump", "collect", "write"]
+
+_MAGIC = b"evergreen crash dump 1\n"
+_ROWS = 10_000
+_DETAILS = 300
+_STACKS = 1_000
+_FRAMES = 30
+_CONNECTIONS = 1_000
+
+# Types
+
+
+class NoDump(ValueError):
+    """A file that is no crash dump, or a damaged one: a sentence."""
+
+
+class Dump:
+    """A crash dump that was read: the functions of `runtime.observe.snapshot` as methods, and `reason`, `stacks`, `metrics`."""
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self._facts = facts
+        self.reason = str(facts.get("reason", ""))
+        self.time = float(facts.get("time", 0.0))
+        self.stacks: list[dict[str, Any]] = list(facts.get("stacks", ()))
+        """{who, lines}: of threads, processes and bare greenlets."""
+        self.metrics: dict[str, float] = dict(facts.get("metrics", {}))
+        self.failures: list[dict[str, Any]] = list(facts.get("failures", ()))
+        self._rows = [made(ProcessRow, one) for one in facts.get("processes", ())]
+        self._details = {one["row"]["number"]: one for one in facts.get("details", ())}
+        self.SORTS = _SORTS
+
+    @classmethod
+    def open(cls, path: str | Path) -> Dump:
+        """Read a file that `write` made. Raises NoDump, OSError."""
+        data = Path(path).read_bytes()
+        if not data.startswith(_MAGIC):
+            raise NoDump(f"{path} is no crash dump")
+        try:
+            facts = msgpack.unpackb(zlib.decompress(data[len(_MAGIC) :]), strict_map_key=False)
+        except Exception as error:  # noqa: BLE001 - msgpack and zlib have a dozen kinds of their own
+            raise NoDump(f"{path} is damaged: {error}") from None
+        return cls(facts)
+
+    def processes(
+        self, limit: int = 100, sort: str = "number", filter: str = "", *, reverse: bool = False
+    ) -> list[ProcessRow]:
+        """As snapshot.processes; of a node with very many, only those that the dump has."""
+        key, largest_first = _SORTS.get(sort, _SORTS["number"])
+        found = [row for row in self._rows if _matches(row, filter)]
+        return sorted(found, key=key, reverse=largest_first != reverse)[:limit]
+
+    def process(self, who: Any, heads: int = 20) -> ProcessDetail | None:
+        """As snapshot.process; of one that is not in detail in the dump, what its line says."""
+        row = self.find(who)
+        if row is None:
+            return None
+        known = self._details.get(row.number)
+        if known is not None:
+            return detail_of({**known, "messages": known["messages"][:heads]})
+        return ProcessDetail(
+            row=row, trap_exit=False, links=(), monitors=(), monitored_by=(), ancestors=(), dictionary={},
+            watermarks=(0, 0), alarmed=False, senders=(), messages=(), stack=(), state="", heap=0,
+        )  # fmt: skip
+
+    def find(self, who: Any) -> ProcessRow | None:
+        """Return the line of a process: given by its number, its name, or as it is printed."""
+        if isinstance(who, ProcessRow):
+            return who
+        for row in self._rows:
+            if who in (row.pid, row.number, row.name) or (isinstance(who, str) and who == str(row.number)):
+                return row
+            if (
+                isinstance(who, str)
+                and row.pid.startswith("<")
+                and who == f"<{row.number}@{row.pid.partition('@')[2]}"
+            ):
+                return row
+        return None
+
+    def tree(self, children: int = 100, nodes: int = 5_000, root: Any = None) -> list[TreeNode]:
+        """As snapshot.tree, with as many children as the dump has. `root`: a pid, name or id."""
+        trees = [tree_of(one) for one in self._facts.get("tree", ())]
+        if root is None:
+            return trees
+        wanted = getattr(root, "pid", root)
+        waiting = list(trees)
+        for node in waiting:
+            if wanted in (node.pid, node.name, node.id, node.number):
+                return [node]
+            waiting.extend(node.children)
+        return []
+
+    def node_summary(self) -> dict[str, Any]:
+        """As snapshot.node_summary, of the moment of the dump, with `reason`."""
+        return {**self._facts.get("summary", {}), "reason": self.reason}
+
+    def applications(self) -> list[ApplicationRow]:
+        """As snapshot.applications."""
+        return [made(ApplicationRow, one) for one in self._facts.get("applications", ())]
+
+    def connections(self, limit: int = 100) -> list[dict[str, Any]]:
+        """As snapshot.connections."""
+        return list(self._facts.get("connections", ()))[:limit]
+
+    def listeners(self) -> list[dict[str, Any]]:
+        """As snapshot.listeners."""
+        return list(self._facts.get("listeners", ()))
+
+    def store_info(self, name: str = "store") -> dict[str, Any]:
+        """As snapshot.store_info."""
+        return dict(self._facts.get("store", {}))
+
+    def alarms(self) -> list[AlarmRow]:
+        """As snapshot.alarms."""
+        return [made(AlarmRow, one) for one in self._facts.get("alarms", ())]
+
+    def releases(self, limit: int = 200) -> list[ReleaseRow]:
+        """As snapshot.releases."""
+        return [made(ReleaseRow, one) for one in self._facts.get("releases", ())][:limit]
+
+
+# API
+
+
+def write(path: str | Path, *, reason: str = "", keep: int = 0) -> Path:
+    """Write a dump of this node, and return its path. Blocks the calling process only; outside one, everything.
+
+    The file is there whole or not at all. `keep`: of the dumps in its folder only so many, the newest, stay; 0: all.
+    Raises OSError.
+    """
+    data = collect(reason)
+    place = Path(path)
+    try:
+        kernel.self_()
+    except kernel.NotAProcess:
+        failed = _put(place, data, keep)
+    else:
+        failed = kernel.blocking(_put, place, data, keep)
+    if failed is not None:
+        raise failed
+    return place
+
+
+def collect(reason: str = "") -> dict[str, Any]:
+    """Return what a dump holds, as plain values. Whatever cannot be read is left out, and named in `missing`."""
+    facts: dict[str, Any] = {"time": time.time(), "reason": reason, "missing": []}
+    for name, look in _PARTS.items():
+        try:
+            facts[name] = plain(look())
+        except kernel.INTERPRETER_EXITS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a dump is made when things are broken: take what there is
+            facts["missing"].append(f"{name}: {type(error).__name__}: {error}")
+    return facts
+
+
+# Internals
+
+
+def _put(place: Path, facts: dict[str, Any], keep: int) -> OSError | None:
+    """In a thread, which would print what is raised."""
+    try:
+        data = zlib.compress(msgpack.packb(facts, default=str), 1)
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = place.with_name(f"{place.name}.{os.getpid()}.new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(_MAGIC + data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(place)
+        finally:
+            temporary.unlink(missing_ok=True)
+        if keep:
+            for old in sorted(place.parent.glob("*.dump"), key=lambda p: p.stat().st_mtime)[:-keep]:
+                old.unlink(missing_ok=True)
+    except OSError as error:
+        return error.with_traceback(None)
+    return None
+
+
+def _chosen() -> list[ProcessRow]:
+    found = {
+        row.number: row for sort in ("mailbox", "stack", "name") for row in snapshot.processes(_DETAILS, sort)
+    }
+    for row in snapshot.processes(_ROWS):
+        found.setdefault(row.number, row)
+    return list(found.values())
+
+
+def _details() -> list[ProcessDetail]:
+    numbers = dict.fromkeys(
+        row.number for sort in ("mailbox", "stack", "name") for row in snapshot.processes(_DETAILS, sort)
+    )
+    return [one for number in numbers if (one := snapshot.process(number)) is not None]
+
+
+def _stacks() -> list[dict[str, Any]]:
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    breather = Breather()
+    found = [
+        {"who": f"thread {names.get(ident, ident)}", "lines": traceback.format_stack(frame, _FRAMES)}
+        for ident, frame in sys._current_frames().items()
+    ]
+    for who, frame in islice(kernel.stacks(), _STACKS):
+        name = pid_text(who) if isinstance(who, kernel.Pid) else f"greenlet {type(who).__name__}"
+        found.append({"who": name, "lines": traceback.format_stack(frame, _FRAMES)})
+        breather.take()
+    return found
+
+
+def _failures() -> list[dict[str, Any]]:
+    return [
+        {
+            "supervisor": key.supervisor,
+            "child": key.child,
+            "count": one.count,
+            "reason": one.reason,
+            "pid": one.pid,
+        }
+        for key, one in list(failures.table.items())
+    ]
+
+
+_PARTS: dict[str, Any] = {
+    "summary": snapshot.node_summary,
+    "processes": _chosen,
+    "details": _details,
+    "tree": lambda: snapshot.tree(200, 20_000),
+    "alarms": snapshot.alarms,
+    "failures": _failures,
+    "applications": snapshot.applications,
+    "releases": snapshot.releases,
+    "listeners": snapshot.listeners,
+    "connections": lambda: snapshot.connections(_CONNECTIONS),
+    "store": snapshot.store_info,
+    "metrics": metrics.values,
+    "stacks": _stacks,
+}
+
+_SORTS: dict[str, tuple[Any, bool]] = {
+    "number": (lambda row: row.number, False),
+    "newest": (lambda row: row.number, True),
+    "mailbox": (lambda row: row.mailbox, True),
+    "memory": (lambda row: row.memory, True),
+    "links": (lambda row: row.links, True),
+    "monitors": (lambda row: row.monitors, True),
+    "stack": (lambda row: row.waits_for != "", True),
+    "name": (lambda row: row.name or "\U0010ffff", False),
+    "initial_call": (lambda row: row.initial_call, False),
+    "current": (lambda row: row.current, False),
+    "status": (lambda row: row.status, False),
+}
+
+
+def _matches(row: ProcessRow, text: str) -> bool:
+    if not text:
+        return True
+    if text.startswith("="):
+        return row.status == text[1:].lower()
+    wanted = text.lower()
+    return any(
+        wanted in one.lower() for one in (row.pid, str(row.number), row.label, row.initial_call, row.type)
+    )
