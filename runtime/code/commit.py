@@ -36,7 +36,7 @@ from .plan import Change, ModulePlan, Plan, Step, Verdict
 from .purity import is_pure
 from .spread import namespace_of, spread, take_by_star
 from .statements import annotate, dependencies, run_statement, undo_statement
-from .structs import remake_mail
+from .structs import Remaking
 from .units import Unit, bound_together, unannotated
 from .version import ModuleVersion
 
@@ -146,7 +146,9 @@ class Commit:
             self._delete_module(name)
         renew_instance_checks(self)
         if self.structs:
-            remake_mail(self, self.structs)
+            remaking = Remaking(self, self.structs)
+            for holder in self.heap.take_holders():
+                remaking.exchange(holder)
         self._clear_caches()
         self._reload_instances()
         if self.selfchecks and plan.direction == "up":  # the way back must not hang on one

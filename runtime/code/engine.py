@@ -28,6 +28,7 @@ from .merge import LayoutChanged
 from .plan import Change, Direction, Plan, Sources, make_plan, read_imports
 from .processes import quiesce
 from .roots import Roots
+from .structs import is_struct
 from .supervisors import Refreshed, refresh
 from .version import ModuleVersion
 
@@ -166,9 +167,9 @@ class Engine:
     ) -> Commit:
         """Walk the heap and take the step."""
         began = perf_counter()
-        heap = Heap(
-            [id(old) for module in plan.modules.values() for old, _ in module.swaps], _classes_of(plan)
-        )
+        classes, structs = _classes_of(plan)
+        codes = [id(old) for module in plan.modules.values() for old, _ in module.swaps]
+        heap = Heap(codes, classes, structs if at_rest else ())
         was_on = gc.isenabled()
         gc.disable()  # until the step is over: what is born meanwhile stays in the youngest generation
         try:
@@ -238,16 +239,17 @@ def _give_way() -> None:
         kernel.pause(0.0)
 
 
-def _classes_of(plan: Plan) -> list[type]:
-    """The living classes whose instances may be needed."""
-    found = []
+def _classes_of(plan: Plan) -> tuple[list[type], list[type]]:
+    """The living classes whose instances may be needed: those that are changed in place, and Structs that are not."""
+    found: list[type] = []
+    structs: list[type] = []
     for module in plan.modules.values():
         living = sys.modules.get(module.name)
         for step in module.steps:
             cls = getattr(living, step.unit.name, None)
             if step.class_plan is not None and isinstance(cls, type):
-                found.append(cls)
-    return found
+                (structs if is_struct(cls) else found).append(cls)
+    return found, structs
 
 
 def _told(plan: Plan, commit: Commit) -> list[Change]:

@@ -18,33 +18,47 @@ from typing import Any
 
 from runtime import kernel
 
-from .structs import is_struct
+from .structs import is_struct, leads_to, may_lead
 
 __all__ = ["Heap", "instances_of"]
 
 _SLICE = 20_000
 """Objects looked at between two pauses: about half a millisecond."""
+_HOLDERS_SLICE = 1_000
+"""Likewise, when the referents of each are looked at, too."""
 _HAS_GC = 1 << 14
+_NO_HOLDERS = (FrameType, FunctionType, tuple, frozenset)
+"""Types whose objects are not changed in place: tuples are exchanged at their own holders."""
 _LRU = type(functools.lru_cache(lambda: None))
 
 
 class Heap:
-    """The functions that run one of `codes` (by id), the lru_caches, and the instances of `classes` and their subclasses."""
+    """The functions that run one of `codes` (by id), the lru_caches, the instances of `classes` and their subclasses, and
+    whoever holds an instance of one of `structs`.
+    """
 
-    def __init__(self, codes: Iterable[int], classes: Iterable[type] = ()) -> None:
+    def __init__(
+        self, codes: Iterable[int], classes: Iterable[type] = (), structs: Iterable[type] = ()
+    ) -> None:
         self._codes = frozenset(codes)
         self._classes = family(classes)
+        self._structs = family(structs)
         self.functions: dict[int, list[FunctionType]] = {}
         self.caches: list[Any] = []
+        self.holders: list[Any] = []
+        self._class_dicts: set[int] = set()
+        self._look: dict[type, bool] = {}
+        """Whether an object of a type may lead to an instance of one of `structs`: most cannot."""
         self._instances: dict[int, Any] = {}
 
     def look(self, pause: Callable[[], None]) -> None:
         """Walk all objects, in slices. The caller has collections off until the step is over."""
         gc.unfreeze()
         pile = gc.get_objects()
+        size = _HOLDERS_SLICE if self._structs else _SLICE
         while pile:
-            self._sort(pile[-_SLICE:])
-            del pile[-_SLICE:]
+            self._sort(pile[-size:])
+            del pile[-size:]
             if pile:
                 pause()
 
@@ -62,6 +76,12 @@ class Heap:
             return instances_of(cls)
         wanted = family([cls])
         return [o for o in self._instances.values() if type(o) in wanted]
+
+    def take_holders(self) -> list[Any]:
+        """Return who holds an instance of one of `structs`, and forget them."""
+        found = [o for o in self.holders if id(o) not in self._class_dicts]
+        self.holders = []
+        return found
 
     def count(self, cls: type) -> int:
         """Count the living instances of `cls` and its subclasses, but for those that only this walk has kept alive."""
@@ -82,6 +102,26 @@ class Heap:
                 self.caches.append(o)
             elif kind in classes:
                 self._instances[id(o)] = o
+        if self._structs:
+            self._find_holders(objects)
+
+    def _find_holders(self, objects: list[Any]) -> None:
+        wanted, look, get = self._structs, self._look, self._look.get
+        own = {id(self.holders), id(self.caches), id(self._instances), id(objects)}
+        for o in objects:
+            kind = type(o)
+            if kind in _NO_HOLDERS or id(o) in own:
+                continue
+            referents = gc.get_referents(o)
+            if isinstance(o, type):  # its dict must not be written to behind its back
+                self._class_dicts.update(id(r) for r in referents if type(r) is dict)
+            for r in referents:
+                is_of_interest = get(type(r))
+                if is_of_interest is None:
+                    is_of_interest = look[type(r)] = may_lead(type(r), wanted)
+                if is_of_interest and leads_to(r, wanted):
+                    self.holders.append(o)
+                    break
 
 
 def family(classes: Iterable[type]) -> set[type]:
