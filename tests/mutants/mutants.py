@@ -34,6 +34,7 @@ RELEASE_LOG = "tests/code/test_release_log.py::"
 BUNDLE = "tests/code/test_bundle.py::"
 CONTROL = "tests/admin/test_control_socket.py::"
 PUSH = "tests/admin/test_push_operations.py::"
+UPGRADE = "tests/upgrade/test_upgrades.py::"
 
 MUTANTS = [
     Mutant(
@@ -538,5 +539,61 @@ MUTANTS += [
         "        os.chmod(path, 0o600)",
         "        os.chmod(path, 0o666)",
         "tests/net/test_net_unix.py::test_frames_go_both_ways_and_the_file_is_the_owners_alone",
+    ),
+    Mutant(
+        "upgrade: leave functions alone that sit in tables, closures and bound methods",
+        CODE + "heap.py",
+        "                    functions.setdefault(key, []).append(o)",
+        "                    pass",
+        UPGRADE + "test_a_module_of_every_kind_up_and_back",
+    ),
+    Mutant(
+        "upgrade: lose what comes for a process while it is held",
+        KERNEL + "gate.py",
+        "        if held:\n            _put_back(process, held)",
+        "        del held",
+        UPGRADE + "test_the_states_of_ten_thousand_processes_change_their_form_and_back",
+    ),
+    Mutant(
+        "upgrade: give a held process its mail after what came later",
+        KERNEL + "gate.py",
+        "    process.q = deque(held)\n    process.q.extend(q or ())",
+        "    process.q = deque(q or ())\n    process.q.extend(reversed(held))",
+        UPGRADE + "test_the_states_of_ten_thousand_processes_change_their_form_and_back",
+    ),
+    Mutant(
+        "upgrade: go back without telling the states",
+        CODE + "releaser.py",
+        'back: Direction = "down" if',
+        'back: Direction = "up" if',
+        UPGRADE + "test_the_states_of_ten_thousand_processes_change_their_form_and_back",
+    ),
+    Mutant(
+        "upgrade: leave waiting messages of a class that grew as they are",
+        CODE + "structs.py",
+        "                        box[i] = made",
+        "                        pass",
+        UPGRADE + "test_a_module_of_every_kind_up_and_back",
+    ),
+    Mutant(
+        "upgrade: keep the states that a failing migration has changed",
+        CODE + "processes.py",
+        "        except BaseException as error:\n            _undo(undo)",
+        "        except BaseException as error:",
+        UPGRADE + "test_a_broken_release_of_every_kind_changes_nothing",
+    ),
+    Mutant(
+        "upgrade: see the fault of a release, and leave it",
+        CODE + "server.py",
+        "            self.queue.appendleft(_Work(_way_back(probation, why), None))",
+        "            pass",
+        UPGRADE + "test_a_bad_release_rolls_itself_back",
+    ),
+    Mutant(
+        "upgrade: let a release be its own way back",
+        CODE + "releaser.py",
+        "            if older and release.is_running:",
+        "            if release.is_running:",
+        UPGRADE + "test_the_protocol_grows_and_shrinks",
     ),
 ]

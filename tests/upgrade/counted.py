@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.chat.client.events import Repeated
-from apps.chat.native.frames import Accepted, Deliver, Receipt, Refused
+from apps.chat.native.frames import Accepted, Backlog, BacklogEnd, Deliver, Receipt, Refused
 from tests.support.traffic import Traffic
 from tests.upgrade.site import Site
 
@@ -85,6 +85,8 @@ class Counted(Traffic):
                 case Receipt(messages=messages, status="delivered"):
                     self.receipts.update(messages)
                     continue
+                case Backlog() | BacklogEnd():
+                    continue  # at a login, and when another user process takes over
                 case Refused() | Repeated():
                     self.wrong.append(item.event)
             kept.append(item)

@@ -151,6 +151,21 @@ def _messages(tree: Tree, marker: str) -> Texts:
     return {MESSAGES: text, OUTBOX: mark(outbox, "Outbox.submit", marker)}
 
 
+def _entries(tree: Tree, marker: str) -> Texts:
+    """A field more in what lies in the store, and in the batches that are on their way there."""
+    last = '    "bytes of bodies ever queued for this user, this one included: makes the queue\'s size a subtraction"\n'
+    text = replaced(tree[RECORDS], last, f"{last}    origin: str = 'here'\n")
+    return {
+        RECORDS: text,
+        DIALOGUE: mark(
+            tree[DIALOGUE],
+            "Dialogue._deliveries",
+            marker,
+            "assert {e.origin for e in message.entries if hasattr(e, 'body')} <= {'here'}",
+        ),
+    }
+
+
 def _supervision(tree: Tree, marker: str) -> Texts:
     """Flags and child specs."""
     text = replaced(tree[SUPERVISION], "intensity=5, period=30.0", "intensity=6, period=20.0")
@@ -198,7 +213,7 @@ def _everything(tree: Tree, marker: str) -> Texts:
 EDITS = (
     Edit("frames", _frames), Edit("session", _session), Edit("dialogue", _dialogue), Edit("users", _users),
     Edit("delivery", _delivery), Edit("batch", _batch), Edit("outbox", _outbox), Edit("homes", _homes),
-    Edit("records", _records), Edit("messages", _messages), Edit("supervision", _supervision),
+    Edit("records", _records), Edit("messages", _messages), Edit("entries", _entries), Edit("supervision", _supervision),
     Edit("application", _application, is_hot=False), Edit("gateways", _gateways, is_hot=False),
     Edit("setting", _setting), Edit("everything", _everything),
 )  # fmt: skip
