@@ -70,8 +70,11 @@ def plan(sources: Mapping[str, str | None], *, base: str | None = None) -> Plan:
 
 
 def confirm() -> Release:
-    """End the probation of the release that runs: it is good. Return it; without a probation nothing happens."""
-    return kernel.call(NAME, "confirm", timeout=None)  # type: ignore[no-any-return]
+    """End the probation of the release that runs: it is good. Return it; without a probation nothing happens.
+
+    Raises Refused when it is being rolled back already.
+    """
+    return _answered(kernel.call(NAME, "confirm", timeout=None))  # type: ignore[no-any-return]
 
 
 def status() -> Status:
@@ -163,7 +166,10 @@ def releaser() -> Releaser:
 
 
 def _asked(job: Job) -> Any:
-    answer: Answer = kernel.call(NAME, job, timeout=None)
+    return _answered(kernel.call(NAME, job, timeout=None))
+
+
+def _answered(answer: Answer) -> Any:
     if answer.error is not None:
         raise answer.error
     return answer.value

@@ -217,23 +217,29 @@ class ReleaseLog:
         why: str = "",
         seconds: Mapping[str, float] | None = None,
         migrated: int = 0,
+        must: bool = True,
     ) -> Release:
         """Keep a release; `files` holds the texts of all managed files. It is durable when this returns.
 
-        Raises ValueError for a kind or result that there is not, OSError when the disk does not take it.
+        `must` False: what the disk does not take is kept for as long as this program runs, and is a problem; for what has
+        happened and is not to be taken back. Raises ValueError for a kind or result that there is not, OSError.
         """
         if kind not in KINDS or result not in RESULTS:
             raise ValueError(f"kind {kind!r} must be one of {KINDS}, result {result!r} one of {RESULTS}")
         with self._lock:
-            paths = sorted(files)
-            names = self._blobs.put_all(files[path].encode() for path in paths)
-            manifest = {sys.intern(p): sys.intern(n) for p, n in zip(paths, names, strict=True)}
-            self._blobs.put(_canonical(manifest))
+            contents = [(path, files[path].encode()) for path in sorted(files)]
+            manifest = {sys.intern(path): sys.intern(digest(content)) for path, content in contents}
             release = Release(
                 release_id(manifest), base, self._next, time.time(), by, note, kind, manifest, result, why,
                 dict(seconds or {}), migrated,
             )  # fmt: skip
-            self._append(_release_record(release))
+            try:
+                self._blobs.put_all([*(content for _, content in contents), _canonical(manifest)])
+                self._append(_release_record(release))
+            except OSError as error:
+                if must:
+                    raise
+                self.problems.append(f"the release log cannot be written: {release} is not in it: {error}")
             self._releases[release.number] = release
             self._next += 1
             self._tidy()

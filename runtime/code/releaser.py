@@ -4,17 +4,20 @@
     rollback    what differs from an earlier release ─▶ plan ─▶ step ("down") ─▶ log
 
 It is called by one process at a time, the code server's worker, which may block. A release counts when it stands in the
-log: if the disk does not take it, it is taken back. What was refused is kept in the log as well, with the reason.
+log: if the disk does not take it, it is taken back. A way back is not: whoever goes back has a reason, and the log follows
+when it can. What was refused is kept in the log as well, with the reason.
+
+A worker that is killed between step and log leaves what runs without a name; `reconcile` gives it one.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from runtime import kernel
-from runtime.code.blobs import digest
+from runtime.code.blobs import BlobDamaged, digest
 from runtime.code.check import Checker
 from runtime.code.engine import Engine, Report
 from runtime.code.errors import Refused, refused_syntax
@@ -65,6 +68,11 @@ class Releaser:
         self.checker = checker
         self.checks = checker is not None
         self._current: Release | None = None
+        self.replaced: Mapping[str, str | None] = {}
+        """{path: sha256, None: not there} of what ran until a push or a rollback from elsewhere put something in its place.
+
+        A tree that still has exactly this has not been edited since: watch mode leaves such files alone until they change.
+        """
 
     @property
     def current(self) -> Release:
@@ -85,13 +93,30 @@ class Releaser:
             self._current = known
         else:
             self._current = self.log.add(
-                kind="boot", files=self._whole({}), base=known.id if known else "", by="node"
+                kind="boot", files=self._whole({}), base=known.id if known else "", by="node", must=False
             )
         for other in self.log.releases():
             if other.result == "probation" and other.number != self._current.number:
-                self.log.judge(other.number, "rolled_back", "the node ended during its probation")
+                self.log.judge_or_remember(other, "rolled_back", "the node ended during its probation")
         if self.from_log and self.engine.importer.release is None:  # the first start: it was of the tree
             self.engine.install(self.log.sources(self._current))
+        return self._current
+
+    def reconcile(self, result: str = "live") -> Release | None:
+        """Give what runs a name, if it is not the release that it should be: the worker was killed on its way to the log.
+
+        Returns that release, None when all is as it should be. Blocks on files: in a thread.
+        """
+        running, files = self.engine.running(), self.current.files
+        found = sorted(path for path, sha in running.items() if files.get(path) != sha)
+        if not found:
+            return None
+        sources = {version.relative: version.source for version in list(self.engine.modules.values())}
+        self._rest({path: sources[path] for path in found})
+        self._current = self.log.add(
+            kind="push", files=self._whole({}), base=self.current.id, by="node", result=result, must=False,
+            note="its push was interrupted when it was live already",
+        )  # fmt: skip
         return self._current
 
     # in the worker
@@ -117,18 +142,21 @@ class Releaser:
             tell("plan", files=len(sources))
             live, resting = self._split(sources)
             plan = self.engine.plan(live)
+            self._needs_entries(plan)
             aside = check and self.checks and not plan.is_empty
             if aside:
                 tell("check", modules=len(plan.modules) + len(plan.added))
                 self._check(plan, sources)
             tell("apply", modules=list(plan.modules))
+            before = self._texts_of(sources)
             report = self.engine.apply(plan, extra=extra, selfchecks=not aside)
             self._rest(resting)
         except Refused as error:
             self._keep_refused(sources, kind, by, note, error)
             raise
-        release = self._keep(sources, report, kind=kind, by=by, note=note, result=result)
+        release = self._keep(sources, live, before, report, kind=kind, by=by, note=note, result=result)
         left, self._current = self.current, release
+        self._note_replaced(left, release, kind)
         tell("live", release=release.id)
         return Done(release, report, left)
 
@@ -142,7 +170,7 @@ class Releaser:
         """
         tell = progress or _nothing
         target, leaving = self.target(to), self.current
-        texts = kernel.blocking(self.log.sources, target)
+        texts = self._texts_in_log(target)
         running = self.engine.running()
         sources: dict[str, str | None] = {path: None for path in running if path not in texts}
         hashes = target.files
@@ -161,10 +189,11 @@ class Releaser:
         release = kernel.blocking(
             lambda: self.log.add(
                 kind="rollback", files=texts, base=leaving.id, by=by, note=f"back to {target}", why=why,
-                seconds=dict(report.seconds), migrated=report.migrated,
+                seconds=dict(report.seconds), migrated=report.migrated, must=False,
             )
         )  # fmt: skip
         self._current = release
+        self._note_replaced(leaving, release, "rollback")
         leaving = self.judge(leaving, verdict, why or f"rolled back by {by or 'somebody'}")
         tell("live", release=release.id)
         return Done(release, report, leaving)
@@ -173,12 +202,23 @@ class Releaser:
         """Return the release that a rollback to `to` goes to. Raises Refused."""
         if to is not None:
             try:
-                return self.log.find(to)
+                found = self.log.find(to)
             except UnknownRelease as error:
                 raise Refused(str(error), kind="base") from None
+            if found.result == "refused":
+                raise Refused(
+                    f"release {found} never ran: it was refused",
+                    kind="base",
+                    hint="name one that ran: --list shows them all",
+                )
+            if found.id == self.current.id:
+                raise Refused(
+                    f"release {found} is what runs already: there is nothing to go back to", kind="base"
+                )
+            return found
+        origin = self._origin()
         for release in reversed(self.log.releases()):
-            older = release.number < self.current.number and release.id != self.current.id
-            if older and release.is_running:
+            if release.number < origin and release.id != self.current.id and release.is_running:
                 return release
         raise Refused(
             f"there is no release before {self.current} to go back to",
@@ -188,18 +228,63 @@ class Releaser:
 
     def judge(self, release: Release, result: str, why: str = "") -> Release:
         """Note what became of a release; a log that cannot be written is said, and does not undo what happened."""
-        try:
-            judged = kernel.blocking(_outcome, self.log.judge, release.number, result, why)
-        except UnknownRelease:  # forgotten meanwhile
-            return release
-        if isinstance(judged, OSError):
-            _log.error("the release log cannot be written: %s is %s: %s", release, result, judged)
+        judged = kernel.blocking(_outcome, self.log.judge_or_remember, release, result, why)
+        if isinstance(judged, UnknownRelease):  # forgotten meanwhile
             return release
         if self._current is not None and judged.number == self._current.number:
             self._current = judged
         return judged  # type: ignore[no-any-return]
 
     # internals
+
+    def _origin(self) -> int:
+        """The number of the release that runs, or, after a rollback, of the one that it went back to.
+
+        Going back twice goes two releases back, and not to and fro.
+        """
+        if self.current.kind != "rollback":
+            return self.current.number
+        return max(
+            (
+                one.number
+                for one in self.log.releases()
+                if one.id == self.current.id and one.kind != "rollback" and one.result != "refused"
+            ),
+            default=self.current.number,
+        )
+
+    def _note_replaced(self, left: Release, release: Release, kind: str) -> None:
+        """Remember what the tree may still have of what was just replaced; a saved file is the tree's own."""
+        changed = {p for p in {*left.files, *release.files} if left.files.get(p) != release.files.get(p)}
+        replaced = {path: sha for path, sha in self.replaced.items() if path not in changed}
+        if kind != "watch":
+            replaced |= {path: left.files.get(path) for path in changed}
+        self.replaced = replaced
+
+    def _needs_entries(self, plan: Plan) -> None:
+        for name in self.entries:
+            if name in plan.deleted:
+                raise Refused(
+                    "an application of this node is in it (node.applications): it could not start from this release",
+                    kind="deleted", module=name, hint="keep the module; or take the application out, and restart the node",
+                )  # fmt: skip
+
+    def _texts_of(self, paths: Iterable[str]) -> dict[str, str | None]:
+        """What runs, or rests, under these paths now; None: nothing."""
+        texts: dict[str, str | None] = dict.fromkeys(paths)
+        release = self.engine.importer.release or {}
+        texts |= {path: release[path] for path in texts if path in release}
+        texts |= {v.relative: v.source for v in self.engine.modules.values() if v.relative in texts}
+        return texts
+
+    def _texts_in_log(self, release: Release) -> dict[str, str]:
+        texts = kernel.blocking(_outcome, self.log.sources, release)
+        if isinstance(texts, Exception):
+            raise Refused(
+                f"release {release} cannot be read from the release log: {texts}",
+                hint="go back to another one (--list shows them all), or push a good tree; and see to the disk",
+            )
+        return texts  # type: ignore[no-any-return]
 
     def _age(self, release: Release) -> int:
         """The number under which this content first ran: a rollback has a new number, but is as old as what it restores."""
@@ -261,7 +346,10 @@ class Releaser:
         modules = [name for name in order if name not in gone]
         self.checker.check(whole, modules, [*plan.modules, *plan.added], disk=release is None)
 
-    def _keep(self, sources: Mapping[str, str | None], report: Report, **more: Any) -> Release:
+    def _keep(
+        self, sources: Mapping[str, str | None], live: Iterable[str], before: Mapping[str, str | None], report: Report,
+        **more: Any,
+    ) -> Release:  # fmt: skip
         base = self.current
         kept = kernel.blocking(
             _outcome,
@@ -269,11 +357,20 @@ class Releaser:
                 files=self._whole(sources), base=base.id, seconds=dict(report.seconds), migrated=report.migrated, **more
             ),
         )  # fmt: skip
-        if not isinstance(kept, OSError):
-            return kept  # type: ignore[no-any-return]
-        texts = kernel.blocking(self.log.sources, base)
-        self.engine.push({path: texts.get(path) for path in sources}, direction="down")
-        raise Refused(f"the release log cannot be written, so it was taken back: {kept}", kind="error")
+        if isinstance(kept, Release):
+            return kept
+        try:
+            self.engine.push({path: before[path] for path in live}, direction="down")
+        except Refused as error:
+            raise Refused(
+                f"the release log cannot be written ({kept}), and the release could not be taken back either: {error}",
+                hint="it runs without a place in the log, and a restart of the node is without it: make room, and push again",
+            ) from None
+        self._rest(before)
+        raise Refused(
+            f"the release log cannot be written, so it was taken back: {kept}",
+            hint="make room on the disk under data_dir, and push again",
+        )
 
     def _keep_refused(
         self, sources: Mapping[str, str | None], kind: str, by: str, note: str, error: Refused
@@ -285,8 +382,10 @@ class Releaser:
                 kind=kind, files=self._whole(sources), base=base, by=by, note=note, result="refused", why=str(error)
             ),
         )  # fmt: skip
-        if isinstance(kept, OSError):
-            _log.warning("the release log cannot be written: %s", kept)
+        if isinstance(kept, Exception):
+            _log.warning(
+                "the release log cannot be written, so it does not say that this was refused: %s", kept
+            )
 
     def _whole(self, sources: Mapping[str, str | None]) -> dict[str, str]:
         """The texts of all managed files as they are with `sources`: what runs, and of the rest what a start would find.
@@ -294,8 +393,10 @@ class Releaser:
         In a thread, or before the loop runs.
         """
         roots = self.engine.roots
-        if self._current is not None and self.from_log:
-            whole = self.log.sources(self._current)
+        if (
+            self.engine.importer.release is not None
+        ):  # in memory: a blob that rots is written again with the next release
+            whole = dict(self.engine.importer.release)
         else:
             try:
                 whole = read_tree(roots)
@@ -331,10 +432,10 @@ def _digest(text: str) -> str:
 
 
 def _outcome(fn: Callable[..., Any], *args: Any) -> Any:
-    """In a thread: what fn returns, or the OSError; the thread pool would print one that is raised."""
+    """In a thread: what fn returns, or the expected error; the thread pool would print one that is raised."""
     try:
         return fn(*args)
-    except OSError as error:
+    except (OSError, BlobDamaged, UnknownRelease) as error:
         return error.with_traceback(None)
 
 

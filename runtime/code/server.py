@@ -11,6 +11,9 @@ with whatever goes wrong, and the first limit passed puts the way back at the he
 A rollback that is itself refused is tried again while the reason may pass (a process is busy); then it is an alarm and a
 critical line in the log: the bad release runs on, and somebody has to act.
 
+When the server ends, so does the worker: nothing of its release is live, or all of it is. In the latter case the next
+server finds out, gives what runs its place in the log, and begins its probation.
+
 Invariant: at most one worker; `probation` is of the release that runs, or None.
 """
 
@@ -132,6 +135,9 @@ class CodeServer(GenServer):
         """The last save was refused: the next good one is said to heal it."""
         self.alarmed = ""
         self.tick: Any = None
+        self.soon: Any = None
+        self.judged = 0.0
+        """When the incidents were last looked at."""
         self.ledger = Ledger(releaser.engine.roots, kernel.self_())
         self.ledger.open()
         return NoReply(continue_="begin")
@@ -141,8 +147,9 @@ class CodeServer(GenServer):
         if not hasattr(self, "ledger"):
             return
         self.ledger.close()
-        if self.tick is not None:
-            kernel.cancel_timer(self.tick)
+        for timer in (self.tick, self.soon):
+            if timer is not None:
+                kernel.cancel_timer(timer)
         if self.work is not None and self.work.pid is not None:
             kernel.exit(self.work.pid, kernel.KILL)
 
@@ -150,6 +157,8 @@ class CodeServer(GenServer):
         """Note what the node has booted with: some tenths of a second at the first start, so that nobody waits for it."""
         if not self.releaser.has_begun:
             kernel.blocking(self.releaser.begin)
+        else:
+            self._noticed(kernel.blocking(self.releaser.reconcile, self._result("push")))
         if kernel.whereis(alarms.NAME) is not None:
             alarms.subscribe()
         if self.releaser.checks and self.releaser.checker is not None and self.releaser.engine.modules:
@@ -185,6 +194,12 @@ class CodeServer(GenServer):
         kind = message.__class__
         if message == NOTED:
             self.ledger.take()
+            if clock.now() >= self.judged + _BRIEF:
+                self._judge()
+            elif self.soon is None:  # in a storm, one look is for many
+                self.soon = kernel.send_after(_BRIEF, kernel.self_(), _SOON)
+        elif message == _SOON:
+            self.soon = None
             self._judge()
         elif message == _TICK:
             self.tick = None
@@ -215,8 +230,11 @@ class CodeServer(GenServer):
         assert work is not None
         if work.ref is not None:
             kernel.demonitor(work.ref, flush=True)
+        self._say_problems()
         if isinstance(value, Done):
             self._live(work.job, value)
+        elif work.job.name == _RECONCILE:
+            self._noticed(value)
         elif error is not None:
             self._refused(work.job, error)
         if work.sender is not None:
@@ -225,13 +243,39 @@ class CodeServer(GenServer):
 
     def _down(self, down: Down) -> None:
         if self.work is not None and down.ref is self.work.ref:
-            # A fault of ours. Whatever it was in the middle of has undone itself; the caller is told.
+            # A fault of ours, or somebody killed it. The step is all or nothing; what came of it, the next job finds out.
             self.work.ref = None
-            self._finished(None, Refused(f"{self.work.job.name} ended with {down.reason}", kind="error"))
+            if self.work.job.name != _RECONCILE:
+                result = self._result("push")
+                job = Job(_RECONCILE, lambda it, _: kernel.blocking(it.reconcile, result))
+                self.queue.appendleft(_Work(job, None))
+            error = Refused(
+                f"the {self.work.job.name} ended with {down.reason}", kind="error",
+                hint="that is the node's own fault, and its log has the report; --list shows what runs now",
+            )  # fmt: skip
+            self._finished(None, error)
         else:
             self.subscribers.pop(down.pid, None)
 
     # what became of it
+
+    def _result(self, kind: str) -> str:
+        return "probation" if self.limits.length(kind) > 0 else "live"
+
+    def _noticed(self, release: Release | None) -> None:
+        """Something runs that is in nobody's books: now it is."""
+        self._say_problems()
+        if release is not None:
+            text = f"release {release} runs: {release.note}; --diff {release.base} {release.id} shows what is in it"
+            _log.error("%s", text)
+            self.probation = None
+            self._tell("live", release, text)
+            self._resume()
+
+    def _say_problems(self) -> None:
+        problems = self.releaser.log.problems
+        while problems:
+            _log.error("%s", problems.pop(0))
 
     def _live(self, job: Job, done: Done) -> None:
         release, report, left = done
@@ -290,7 +334,7 @@ class CodeServer(GenServer):
             self.probation = None
             self.alarmed = text = (
                 f"release {release.id} is bad ({job.why}), but its rollback was refused: {error}\n"
-                "it runs on: push a good release, or restart the node"
+                "it runs on: push a good release, go back by hand (tools/push --rollback), or restart the node"
             )
             _log.critical("%s", text)
             self._alarm(text)
@@ -308,6 +352,7 @@ class CodeServer(GenServer):
     # probation
 
     def _judge(self) -> None:
+        self.judged = clock.now()
         probation = self.probation
         if probation is None or any(
             work.job.probation is probation for work in [*self.queue, self.work] if work
@@ -323,10 +368,13 @@ class CodeServer(GenServer):
         else:
             self._arm()
 
-    def _confirm(self) -> Release:
+    def _confirm(self) -> Answer:
         if self.probation is not None:
+            if any(work.job.probation is self.probation for work in [*self.queue, self.work] if work):
+                text = f"release {self.probation.release} is being rolled back at this moment: it is too late to confirm it"
+                return Answer(None, Refused(text, kind="busy"))
             self._found_good("confirmed", "confirmed")
-        return self.releaser.current
+        return Answer(self.releaser.current, None)
 
     def _found_good(self, kind: str, why: str) -> None:
         assert self.probation is not None
@@ -380,6 +428,10 @@ class CodeServer(GenServer):
 # Internals
 
 _TICK = "code_server_tick"
+_SOON = "code_server_soon"
+_BRIEF = 0.05
+"""The least time between two looks at the incidents. (seconds)"""
+_RECONCILE = "reconcile"
 _STUCK = "code_rollback_refused"
 """The alarm: a bad release runs, and could not be taken back."""
 

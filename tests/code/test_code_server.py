@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from runtime import code
+from runtime import code, kernel
 from runtime.code.release_log import ReleaseLog
 from runtime.code.server import NAME, CodeEvent
 from runtime.kernel import (
@@ -346,6 +347,146 @@ def test_a_release_that_the_log_cannot_keep_is_taken_back(place, monkeypatch):
         monkeypatch.undo()
         code.push(place.sources(m="X = 2\n"))
         assert module.X == 2
+
+
+def test_what_only_rested_is_not_imported_when_a_release_is_taken_back(place, monkeypatch):
+    """The log is full: files that nothing here imports must not be loaded by the way back."""
+    module = place.load(m="X = 1\n")
+    place.write(tool="raise SystemExit('not in a node')\n")
+    place.engine.install(place.sources(m="X = 1\n", tool="raise SystemExit('not in a node')\n"))
+    with serving(place):
+
+        def full(**_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(place.log, "add", full)
+        with pytest.raises(code.Refused, match="taken back: .*No space"):
+            code.push(
+                place.sources(
+                    m="X = 2\nfrom . import fresh\n", fresh="F = 1\n", tool="raise SystemExit('new')\n"
+                )
+            )
+        monkeypatch.undo()
+        assert module.X == 1
+        assert sorted(place.engine.modules) == [f"{place.package}.m"]
+        assert place.engine.importer.release == place.sources(
+            m="X = 1\n", tool="raise SystemExit('not in a node')\n"
+        )
+
+
+def test_going_back_needs_no_room_on_the_disk(place, monkeypatch):
+    module = place.load(m="X = 1\n")
+    with serving(place), lines_of("evergreen.code") as lines:
+        booted = code.current()
+        bad = code.push(place.sources(m="X = 2\n"))
+
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "write", full)
+        code.rollback()
+        assert module.X == 1
+        monkeypatch.undo()
+        assert [(one.id, one.result) for one in code.releases()] == [
+            (booted.id, "live"), (bad.id, "rolled_back"), (booted.id, "live"),
+        ]  # fmt: skip
+        assert code.current() == code.releases()[-1]
+        assert any("cannot be written" in text for level, text in lines if level == "ERROR")
+        code.push(place.sources(m="X = 3\n"))
+    assert module.X == 3
+
+
+def test_going_back_twice_goes_two_releases_back(place):
+    module = place.load(m="X = 1\n")
+    with serving(place):
+        for n in (2, 3, 4):
+            code.push(place.sources(m=f"X = {n}\n"))
+            code.confirm()
+        seen = []
+        for _ in range(3):
+            code.rollback()
+            seen.append(module.X)
+        assert seen == [3, 2, 1]
+        with pytest.raises(code.Refused, match="there is no release before"):
+            code.rollback()
+        code.push(place.sources(m="X = 2\n"))
+        code.rollback()
+        assert module.X == 1
+
+
+def test_where_nobody_can_go_back_to(place):
+    module = place.load(m="X = 1\n")
+    with serving(place):
+        with pytest.raises(code.Refused):
+            code.push(place.sources(m="X = 1 / 0\n"))
+        with pytest.raises(code.Refused, match="never ran: it was refused") as refused:
+            code.rollback("#2")
+        assert refused.value.kind == "base"
+        with pytest.raises(code.Refused, match="is what runs already"):
+            code.rollback("#1")
+        assert [one.number for one in code.releases()] == [1, 2]
+        assert module.X == 1
+
+
+def test_a_damaged_release_is_refused_with_what_to_do(place):
+    module = place.load(m="X = 1\n")
+    with serving(place):
+        code.push(place.sources(m="X = 2\n"))
+        blob = place.log._blobs.path(code.releases()[0].files[place.path("m")])
+        blob.write_text("X = 7\n")
+        with pytest.raises(
+            code.Refused, match=r"(?s)cannot be read from the release log.*is damaged.*another one"
+        ):
+            code.rollback()
+        assert module.X == 2
+
+
+def test_an_application_of_the_node_cannot_be_deleted(place):
+    place.load(m="X = 1\n", app="A = 1\n")
+    place.releaser.entries = (f"{place.package}.app",)
+    with serving(place):
+        with pytest.raises(code.Refused, match="could not start from this release") as refused:
+            code.push({place.path("app"): None})
+        assert refused.value.kind == "deleted"
+        assert code.is_loaded(f"{place.package}.app")
+
+
+@pytest.mark.parametrize("victim", ["worker", "server"])
+def test_killed_between_the_step_and_the_log(place, monkeypatch, victim):
+    """What runs without a name gets one, and a probation; and it can be taken back."""
+    module = place.load(m="X = 1\n")
+    with serving(place) as server:
+        booted = code.current()
+
+        def keep(*_, **__):
+            if victim == "server":
+                unlink(server)
+                exit(server, KILL)
+            exit(kernel.self_(), KILL)
+
+        monkeypatch.setattr(place.releaser, "_keep", keep)
+        unlink(server)
+        pushing = spawn(lambda: code.push(place.sources(m="X = 2\n")))
+        until(lambda: not is_alive(pushing))
+        monkeypatch.undo()
+        assert module.X == 2
+        if victim == "worker":
+            until(lambda: code.status().probation is not None)
+            _found_and_taken_back(place, module, booted)
+    if victim == "server":
+        place.releaser.begin = lambda: None
+        with serving(place):
+            _found_and_taken_back(place, module, booted)
+
+
+def _found_and_taken_back(place, module, booted):
+    release = code.current()
+    assert (release.base, release.result, release.by) == (booted.id, "probation", "node")
+    assert "interrupted" in release.note
+    assert place.log.sources(release) == place.sources(m="X = 2\n")
+    assert code.status().probation["back_to"] == booted.id
+    code.rollback()
+    assert (module.X, code.current().id) == (1, booted.id)
 
 
 def test_a_server_that_is_killed_leaves_nothing_behind_and_another_goes_on(place):
