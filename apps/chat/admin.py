@@ -50,7 +50,10 @@ class ChatCommands:
         commands.remove(_THEME)
 
     def sessions(self, n: int = 50, filter: str = "") -> Table:
-        """Connected devices, at most `n`: who, from where, since when. `filter`: only ids with this text."""
+        """Connected devices, at most `n`.
+
+        `filter`: only ids with this text.
+        """
         rows: list[dict[str, Any]] = []
         total = 0
         now = clock.now()
@@ -75,7 +78,10 @@ class ChatCommands:
         return Table(rows, ("user", "pid", "state", "peer", *shown, *sizes), note=f"of {total:,} connections")
 
     def user(self, id: str) -> Record:
-        """One user: account, device, process, session, queue. `user("+33612345678")`"""
+        """One user: account, device, process, session, queue.
+
+        `user("+33612345678")`
+        """
         account = self._homes.account(self._checked(id))
         pid = self._homes.find(id)
         if account is None and pid is None:
@@ -95,7 +101,7 @@ class ChatCommands:
         return found
 
     def queue(self, id: str, n: int = 50) -> Table:
-        """What waits for a user, the oldest first: from whom, which kind, how big, since when. No bodies."""
+        """What waits for a user, the oldest first; no bodies."""
         shard = self._shard(self._checked(id))
         prefix = records.queue_prefix(id)
         damaged: list[bytes] = []
@@ -128,7 +134,10 @@ class ChatCommands:
         return Table(rows[:n], columns, note=note)
 
     def kick(self, id: str) -> str:
-        """End a user's session and make its resume tokens void: the device must log in anew, with its key."""
+        """End a user's session.
+
+        Its resume tokens are void from now on: the device must log in anew, with its key.
+        """
         pid = self._homes.find(self._checked(id))
         state = self._state(pid)
         session = state.queue.session if state is not None else None
@@ -138,7 +147,10 @@ class ChatCommands:
         return f"{session!r} of {id} is told to go"
 
     def pin(self, number: str) -> str:
-        """The PIN in flight for a number; in development, where the gateway prints it anyway."""
+        """The PIN in flight for a number, in development.
+
+        There the console gateway prints it anyway; elsewhere this is refused.
+        """
         if not self._is_console:
             raise CannotDo("only in development: this node sends its PINs out (chat.registration.gateways)")
         asked = normalise(number)

@@ -22,7 +22,18 @@ from typing import Any
 
 from runtime.admin import wire
 from runtime.admin.operations import Denied, Operation, Operations, Request, Who
-from runtime.kernel import SHUTDOWN, Down, Process, exit, node, spawn_opt
+from runtime.kernel import (
+    SHUTDOWN,
+    Down,
+    Process,
+    demonitor,
+    exit,
+    monitor,
+    node,
+    receive_match,
+    spawn_opt,
+    whereis,
+)
 from runtime.net import Connection, FramingError, Listener, ListenerConfig, Protocol, TLSConfig
 from runtime.otp.child_spec import ChildSpec, SupFlags
 from runtime.otp.supervisor import Supervisor
@@ -212,7 +223,12 @@ def tls_listener(
 
 
 def start_link(listeners: list[ListenerConfig]) -> Process | None:
-    """Start the listeners under a supervisor linked to the caller. Raises StartError with a ListenError inside."""
+    """Start the listeners under a supervisor linked to the caller. Raises StartError with a ListenError inside.
+
+    Blocks for some seconds when listeners of the same names are still draining: their supervisor was killed.
+    """
+    for config in listeners:
+        _await_predecessor(config)
     specs = [
         ChildSpec(config.name, (Listener.start_link, (config,)), shutdown=config.drain_timeout + 2.0)
         for config in listeners
@@ -221,6 +237,16 @@ def start_link(listeners: list[ListenerConfig]) -> Process | None:
 
 
 # Internals
+
+
+def _await_predecessor(config: ListenerConfig) -> None:
+    owner = whereis(f"{config.name}.connections")
+    if owner is not None:
+        ref = monitor(owner)
+        receive_match(
+            lambda message: message.__class__ is Down and message.ref == ref, config.drain_timeout + 2.0
+        )
+        demonitor(ref, flush=True)
 
 
 def _listener(name: str, host: str, port: int, context: Context, tls: TLSConfig | None) -> ListenerConfig:

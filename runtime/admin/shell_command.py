@@ -82,7 +82,11 @@ class _Linked:
 
             return DumpLink(Path(self.options.dump))
         self.client = connect(self.options)
-        return ShellLink(self.client)
+        try:
+            return ShellLink(self.client)
+        except BaseException:
+            self.client.close()
+            raise
 
     def __exit__(self, *_: object) -> None:
         if self.client is not None:

@@ -8,7 +8,6 @@ a string that is the first argument of a call, registered names are offered; ins
 from __future__ import annotations
 
 import builtins
-import inspect
 import keyword
 import re
 import types
@@ -54,6 +53,19 @@ def complete(namespace: dict[str, Any], text: str) -> tuple[int, list[str]]:
 # Internals
 
 
+def _is_a(value: Any, kind: type) -> bool:
+    """As isinstance, which asks the value for its `__class__`."""
+    return issubclass(type(value), kind)
+
+
+def _mro(cls: type) -> Any:
+    return type.__dict__["__mro__"].__get__(cls)
+
+
+def _dict_of(cls: type) -> Any:
+    return type.__getattribute__(cls, "__dict__")
+
+
 def _fitting(names: list[str], prefix: str) -> list[str]:
     fits = {name for name in names if name.startswith(prefix) and name != CHECKPOINT}
     if not prefix.startswith("_"):
@@ -75,14 +87,11 @@ def _follow(namespace: dict[str, Any], path: list[str]) -> Any:
 
 def _read(value: Any, name: str) -> Any:
     """An attribute, if reading it runs nothing."""
-    if isinstance(value, types.ModuleType):
+    if _is_a(value, types.ModuleType):
         return types.ModuleType.__getattribute__(value, "__dict__").get(name, _UNKNOWN)
-    try:
-        found = inspect.getattr_static(value, name, _UNKNOWN)
-    except Exception:  # noqa: BLE001 - a strange metaclass: nothing to complete
-        return _UNKNOWN
+    found = _static(value, name)
     kind = type(found)
-    if kind is types.MemberDescriptorType and not isinstance(value, type):  # a slot
+    if kind is types.MemberDescriptorType and not _is_a(value, type):  # a slot
         try:
             return found.__get__(value)
         except AttributeError:
@@ -91,21 +100,35 @@ def _read(value: Any, name: str) -> Any:
         return found.__func__
     if found is _UNKNOWN or isinstance(found, types.FunctionType):
         return found
-    is_descriptor = any("__get__" in vars(cls) for cls in type.mro(kind) if cls is not object)
+    is_descriptor = any("__get__" in _dict_of(cls) for cls in _mro(kind) if cls is not object)
     return _UNKNOWN if is_descriptor else found
 
 
+def _static(value: Any, name: str) -> Any:
+    """As inspect.getattr_static, which lets a metaclass's `__getattribute__` run."""
+    if _is_a(value, type):
+        return next((_dict_of(cls)[name] for cls in _mro(value) if name in _dict_of(cls)), _UNKNOWN)
+    of_class = next((_dict_of(cls)[name] for cls in _mro(type(value)) if name in _dict_of(cls)), _UNKNOWN)
+    if of_class is not _UNKNOWN and any("__set__" in _dict_of(cls) for cls in _mro(type(of_class))):
+        return of_class  # a data descriptor goes before the instance's own
+    try:
+        own = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return of_class
+    return own.get(name, of_class) if type(own) is dict else of_class
+
+
 def _names_in(value: Any) -> list[str]:
-    if isinstance(value, types.ModuleType):
+    if _is_a(value, types.ModuleType):
         own = types.ModuleType.__getattribute__(value, "__dict__")
         public = own.get("__all__")
         extra = [name for name in public if isinstance(name, str)] if isinstance(public, list | tuple) else []
         return [*own, *extra]
     names: list[str] = []
-    classes = type.mro(value) if isinstance(value, type) else type.mro(type(value))
+    classes = _mro(value) if _is_a(value, type) else _mro(type(value))
     for cls in classes:
-        names += [name for name in type.__getattribute__(cls, "__dict__") if isinstance(name, str)]
-    if not isinstance(value, type):
+        names += [name for name in _dict_of(cls) if isinstance(name, str)]
+    if not _is_a(value, type):
         try:
             own = object.__getattribute__(value, "__dict__")
         except AttributeError:
@@ -121,9 +144,9 @@ def _arguments(namespace: dict[str, Any], text: str) -> list[str]:
     if call is None or re.search(r"=\s*[\w.]*\Z", call[2]):
         return []
     function = _follow(namespace, re.sub(r"\s", "", call[1]).split("."))
-    if isinstance(function, types.MethodType):
+    if _is_a(function, types.MethodType):
         function = function.__func__
-    if not isinstance(function, types.FunctionType):
+    if not _is_a(function, types.FunctionType):
         return []
     code = function.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]

@@ -32,11 +32,15 @@ __all__ = ["ShellOperations"]
 # Types
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Attached:
+    """A shell. `coming`: inputs that are being written down; `is_early`: an interrupt came before they could begin."""
+
     keeper: Process
     connection: Any
     namespace: dict[str, Any]
+    coming: int = 0
+    is_early: bool = False
 
 
 class ShellOperations:
@@ -103,7 +107,14 @@ class ShellOperations:
         width = min(1000, max(20, request.arg("width", int, 100)))
         form = request.arg("form", str, "screen")
         who = str(request.who)
-        kernel.blocking(lambda: self._log.write(who, number, input=code))
+        shell.coming += 1
+        try:
+            kernel.blocking(lambda: self._log.write(who, number, input=code))
+        finally:
+            shell.coming -= 1
+            is_early, shell.is_early = shell.is_early, False
+        if is_early:
+            return {"kind": "interrupted", "text": "interrupted"}
         self._log.note(who, number, code)
         started = kernel.clock.now()
         try:
@@ -125,7 +136,10 @@ class ShellOperations:
 
     def _interrupt(self, request: Request) -> None:
         _, shell = self._shell(request)
-        kernel.cast(shell.keeper, INTERRUPT)
+        if shell.coming:
+            shell.is_early = True
+        else:
+            kernel.cast(shell.keeper, INTERRUPT)
 
     def _shell(self, request: Request) -> tuple[int, _Attached]:
         number = request.arg("shell", int)

@@ -26,7 +26,7 @@ _DEPTH: Final = 8
 _STRING: Final = 4_000
 _CELL: Final = 300
 _TEXT: Final = 200_000
-_PLAIN_NODES: Final = 200_000
+_PLAIN_NODES: Final = 50_000
 
 # API
 

@@ -23,7 +23,10 @@ _VITAL = ("init", "node_services", "admin", "observers", "store", "janitor", "ap
 
 
 def suspend(who: Any, timeout: float = 5.0) -> None:
-    """Hold a server: it takes nothing but system messages until `resume`. Its mailbox grows meanwhile."""
+    """Hold a server, until `resume`.
+
+    It takes nothing but system messages; its mailbox grows meanwhile.
+    """
     sys.suspend(here.process(who), timeout)
 
 
@@ -33,15 +36,18 @@ def resume(who: Any, timeout: float = 5.0) -> None:
 
 
 def replace_state(who: Any, change: Callable[[Any], Any], timeout: float = 5.0) -> Any:
-    """Replace a server's state by `change(state)`, which runs in that server; a dict of its fields for a GenServer.
+    """Replace a server's state by `change(state)`.
 
+    `change` runs in that server; a GenServer's state is a dict of its fields.
     replace_state("counter", lambda state: {**state, "count": 0}). If it fails, nothing has changed.
     """
     return sys.replace_state(here.process(who), change, timeout)
 
 
 def kill(who: Any, reason: Any = KILL, *, sure: bool = False) -> str:
-    """End a process: at once (reason "kill"), or by an exit signal with another reason, which it may trap.
+    """End a process.
+
+    At once (reason "kill"), or by an exit signal with another reason, which it may trap.
 
     Its supervisor starts it again if its restart type says so. What the node cannot be without is ended only with
     `sure=True`.
@@ -59,9 +65,9 @@ def kill(who: Any, reason: Any = KILL, *, sure: bool = False) -> str:
 
 
 def restart(who: Any) -> str:
-    """Stop a child of a supervisor in order (its `shutdown`), and start it again by its spec, in new code if there is some.
+    """Stop a supervisor's child in order, and start it again.
 
-    Blocks until both are done. Of a dynamic supervisor's children only permanent ones can be.
+    By its spec: its `shutdown`, its start function. Blocks until both are done. Of a dynamic supervisor's children only permanent ones can be.
     """
     pid = here.process(who)
     boss = _supervisor_of(pid)

@@ -17,7 +17,10 @@ __all__ = ["confirm", "diff", "lingering", "push", "releases", "rollback"]
 
 
 def releases(n: int = 30) -> Table:
-    """Releases of the code, the newest first: what became of each, by whom, why. `*` is the one that runs."""
+    """Releases of the code, and what became of them.
+
+    The newest first; `*` is the one that runs.
+    """
     rows = here.look().releases(n)
     return Table(
         rows,
@@ -38,7 +41,10 @@ def releases(n: int = 30) -> Table:
 
 
 def diff(a: str | int, b: str | int | None = None) -> Text:
-    """What differs from release `a` to `b` (that which runs, if not given): lines, as `diff -u`."""
+    """What differs from one release to another.
+
+    From `a` to `b` (that which runs, if not given): lines, as `diff -u`.
+    """
     _need_code()
     try:
         found = code.diff(a, b)
@@ -48,9 +54,9 @@ def diff(a: str | int, b: str | int | None = None) -> Text:
 
 
 def push(*paths: str, note: str = "") -> Record:
-    """Make the tree that the node stands in live: all that differs from what runs, or only these files and folders.
+    """Make the node's tree live: save, push.
 
-    Blocks until it is live; then it is on probation, if the configuration says so. All or nothing: what is wrong with it
+    All that differs from what runs, or only these files and folders. Blocks until it is live; then it is on probation, if the configuration says so. All or nothing: what is wrong with it
     is said, and nothing has changed. From another machine's tree: tools/push.
     """
     from runtime.admin.push_command import Difference
@@ -67,19 +73,25 @@ def push(*paths: str, note: str = "") -> Record:
 
 
 def rollback(release: str | int | None = None, why: str = "") -> Record:
-    """Go back to an earlier release (its id or number; not given: the one before), states included."""
+    """Go back to an earlier release, states included.
+
+    By its id or number; not given: to the one before.
+    """
     _need_code()
     return _told(_do(lambda: code.rollback(release, by=_who(), why=why or "asked for in a shell")))
 
 
 def confirm() -> Record:
-    """End the probation now: the release that runs is good."""
+    """End the probation now: the release is good."""
     _need_code()
     return _told(_do(code.confirm))
 
 
 def lingering(module: str | None = None) -> Table:
-    """Who still runs old code: which process, where, replaced how long ago. `kill` ends one that will not leave."""
+    """Who still runs old code, where, and since when.
+
+    `kill` ends one that will not leave.
+    """
     _need_code()
     return Table(
         [

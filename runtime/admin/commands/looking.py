@@ -17,16 +17,15 @@ __all__ = ["info", "messages", "ps", "stack", "state", "top", "tree"]
 
 
 def tree(who: Any = None, children: int = 20) -> Table:
-    """The supervision tree: state, restarts, mailbox. `tree("chat")`: only what is below that supervisor.
+    """The supervision tree: state, restarts, mailbox.
+
+    `tree("chat")`: only what is below that application, supervisor or process.
 
     At most `children` of each supervisor are listed. Figures are of the moment; nobody is asked for them.
     """
-    root = here.process(who) if who is not None else None
-    found = (
-        here.look().tree(children=children, root=root)
-        if root is not None
-        else here.look().tree(children=children)
-    )
+    found = here.look().tree(children=children)
+    if who is not None:
+        found = [_below(found, who)]
     rows: list[dict[str, Any]] = []
     for node in found:
         _branch(node, "", "", rows)
@@ -45,7 +44,9 @@ def tree(who: Any = None, children: int = 20) -> Table:
 
 
 def ps(filter: str = "", n: int = 50, sort: str = "number") -> Table:
-    """Processes, at most `n`. `filter`: only those with this text in pid, name, label or function; `=waiting`: a status.
+    """A list of processes, at most `n`.
+
+    `filter`: only those with this text in pid, name, label or function; `=waiting`: those with that status.
 
     `sort`: number, newest, mailbox, memory, links, monitors, name, initial_call, current, status.
     """
@@ -56,7 +57,9 @@ def ps(filter: str = "", n: int = 50, sort: str = "number") -> Table:
 def top(
     by: str = "mailbox", n: int = 20, every: float | None = None, seconds: float = 3600.0
 ) -> Table | None:
-    """The `n` processes with the most of something: mailbox, memory, links, monitors, monitored_by.
+    """The processes with the most of something.
+
+    `by`: mailbox, memory, links, monitors, monitored_by, or anything else that `ps` sorts by.
 
     `every=1`: again and again, until Ctrl-C or for `seconds`.
     """
@@ -70,7 +73,10 @@ def top(
 
 
 def info(who: Any) -> Record:
-    """All that is known of a process, without asking it: `info(<42@node>)`, `info("alarms")`, `info(42)`."""
+    """All that is known of a process, without asking it.
+
+    `info(<42@node>)`, `info("alarms")`, `info(42)`.
+    """
     found = _detail(who)
     row = found.row
     shown = Record(
@@ -88,7 +94,9 @@ def info(who: Any) -> Record:
 
 
 def state(who: Any, timeout: float = 5.0) -> Any:
-    """The state of a server, as `sys.get_state`: asked for in a message, so behind what is in its mailbox.
+    """The state of a server.
+
+    Asked for in a message (sys.get_state), so it comes after what is in its mailbox.
 
     Of a process that takes no system messages, or does not answer in time: what can be seen from outside, as text.
     """
@@ -111,7 +119,10 @@ def state(who: Any, timeout: float = 5.0) -> Any:
 
 
 def stack(who: Any) -> Text:
-    """Where a process is: its stack, the innermost call last. A server that waits for messages has none."""
+    """Where a process is: its calls, the innermost last.
+
+    A server that waits for messages has no stack.
+    """
     found = _detail(who)
     if not found.stack:
         return Text(
@@ -121,7 +132,10 @@ def stack(who: Any) -> Text:
 
 
 def messages(who: Any, n: int = 20) -> Table:
-    """The heads of the first `n` messages in a mailbox, the oldest first, without taking them out."""
+    """What waits in a mailbox, the oldest first.
+
+    The heads of the first `n` messages; none is taken out.
+    """
     found = here.look().process(who, heads=n) if not here.is_dump() else _detail(who)
     if found is None:
         raise CannotDo(f"there is no living process {who!r}")
@@ -134,6 +148,18 @@ def messages(who: Any, n: int = 20) -> Table:
 
 
 # Internals
+
+
+def _below(nodes: Any, who: Any) -> Any:
+    """The node of an application, a child or a process."""
+    wanted = {str(who), repr(who)}
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop(0)
+        if node.id in wanted or node.name in wanted or node.pid in wanted or str(node.number) in wanted:
+            return node
+        waiting.extend(node.children)
+    raise CannotDo(f"{who!r} is not in the tree (which shows so many children of each: tree(children=1000))")
 
 
 def _detail(who: Any) -> Any:

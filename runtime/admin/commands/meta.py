@@ -20,7 +20,10 @@ _UNREAD = 256 * 1024
 
 
 def help(what: Any = None) -> Text:
-    """The commands by theme; `help(top)`: what one does, `help("chat")`: one theme at length."""
+    """The commands by theme.
+
+    `help(top)`: what one does; `help("chat")`: one theme at length.
+    """
     from runtime.admin import commands
 
     themes = commands.table()
@@ -49,7 +52,10 @@ def help(what: Any = None) -> Text:
 
 
 def live(what: Callable[[], Any], every: float = 1.0, seconds: float = 3600.0) -> None:
-    """Show what a function returns again and again: `live(alarms)`, `live(lambda: ps("user"), every=5)`; Ctrl-C ends it."""
+    """Show what a function returns, again and again.
+
+    `live(alarms)`, `live(lambda: ps("user"), every=5)`; until Ctrl-C, or for `seconds`.
+    """
     from runtime.admin.shell_evaluator import current
 
     shell = current()
@@ -67,7 +73,7 @@ def live(what: Callable[[], Any], every: float = 1.0, seconds: float = 3600.0) -
 
 
 def flush(n: int = 100) -> Table:
-    """Take what has come to this shell's own process out of its mailbox, at most `n` messages, and show it."""
+    """Take and show what came to this shell's own mailbox."""
     found: list[dict[str, Any]] = []
     while len(found) < n:
         message = kernel.receive(0)
@@ -111,9 +117,7 @@ def _signature(name: str, function: Any) -> str:
 
 
 def _first(function: Any) -> str:
-    text = (inspect.getdoc(function) or "").partition("\n")[0]
-    head = text.partition(". ")[0].partition(": ")[0] if len(text) > 70 else text
-    return head.rstrip(".") if len(head) <= 90 else head[:89] + "…"
+    return (inspect.getdoc(function) or "").partition("\n")[0].rstrip(".")
 
 
 def _told(name: str, function: Any) -> str:

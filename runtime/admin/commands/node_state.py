@@ -18,7 +18,7 @@ __all__ = ["alarms", "applications", "connections", "crashdump", "log", "metrics
 
 
 def node() -> Record:
-    """The node's figures: processes, run queue, lag, memory, descriptors, connections, messages since its start."""
+    """The node's figures: load, memory, messages since its start."""
     seen = dict(here.look().node_summary())
     shown: dict[str, Callable[[Any], Any]] = {
         "memory": size,
@@ -32,7 +32,7 @@ def node() -> Record:
 
 
 def alarms() -> Table:
-    """What is wrong at this moment, the newest first: which, how bad, since when."""
+    """What is wrong at this moment, and since when."""
     rows = here.look().alarms()
     return Table(
         rows,
@@ -48,7 +48,10 @@ def alarms() -> Table:
 
 
 def metrics(filter: str = "") -> Table:
-    """The metrics that the endpoint shows, by name; `filter`: only names with this text."""
+    """The metrics that the endpoint shows.
+
+    `filter`: only those with this text in their name or labels.
+    """
     from runtime.observe import metrics as source
 
     rows = [{"name": name, "value": value} for name, value in source.values().items() if filter in name]
@@ -61,7 +64,7 @@ def applications() -> Table:
 
 
 def connections(n: int = 50) -> Table:
-    """Connections of all listeners, at most `n`: peer, protocol, age, bytes in and out, what waits to be written."""
+    """Connections of all listeners, at most `n`."""
     return Table(
         here.look().connections(n),
         (
@@ -79,9 +82,9 @@ def connections(n: int = 50) -> Table:
 
 
 def log(level: str | None = None, module: str = "") -> Table:
-    """Levels of the log. `log("debug", "runtime.net")` sets one, `log("default", "runtime.net")` takes it back.
+    """Levels of the log, shown and set.
 
-    At once, for that logger and all below it, until the next reload or restart. Without a module: for all the others.
+    `log("debug", "runtime.net")` sets one, `log("default", "runtime.net")` takes it back. At once, for that logger and all below it, until the next reload or restart. Without a module: for all the others.
     """
     if level is not None:
         if level == "default" and not module:
@@ -101,7 +104,10 @@ def log(level: str | None = None, module: str = "") -> Table:
 
 
 def reports(n: int = 10, level: str = "warning") -> Text | Table:
-    """The last `n` entries of the log with at least that level, crash reports whole, the newest last."""
+    """Crash reports and warnings of the log, the newest last.
+
+    The last `n` entries of at least that level.
+    """
     found = recent(n, level)
     if not found:
         return Table(
@@ -111,7 +117,10 @@ def reports(n: int = 10, level: str = "warning") -> Text | Table:
 
 
 def crashdump(path: str = "") -> str:
-    """Write all that can be seen of the node into one file, and return its path. `tools/shell --dump FILE` opens it."""
+    """Write all that can be seen of the node into one file.
+
+    Returns its path; `tools/shell --dump FILE` opens it with the same commands.
+    """
     from runtime.observe import crash_dump
 
     place = path or str(here.node().data_dir / f"crash-{time.strftime('%Y%m%d-%H%M%S')}.dump")

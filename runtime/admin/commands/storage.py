@@ -18,7 +18,7 @@ __all__ = ["backup", "store"]
 
 
 def store() -> Record:
-    """The store's figures: where it lies, what waits to be written, how long a commit takes, whether it stalls."""
+    """The store's figures: size, what waits, latency."""
     seen = dict(here.look().store_info())
     if not seen:
         raise CannotDo("this node has no store")
@@ -27,7 +27,9 @@ def store() -> Record:
 
 
 def backup(directory: str = "") -> Text:
-    """Copy the store as of one moment to a new directory and verify every record of the copy; the node goes on meanwhile.
+    """Copy the store to a new directory, and verify the copy.
+
+    As of one moment; the node goes on meanwhile.
 
     Not given: backups/TIME in the data directory. Blocks only this shell, for as long as the disk takes.
     """
