@@ -175,7 +175,7 @@ class Rich:
                 head, justify="right" if right else "left", no_wrap=not is_record, overflow="ellipsis",
                 style="cyan" if is_record and at == 0 else "",
             )  # fmt: skip
-        for row in view["rows"]:
+        for row in self._fitted(view):
             cells = []
             for cell in row:
                 shown = Text(printable(_text(cell)), style=cell[1] if isinstance(cell, list) else "")
@@ -184,6 +184,21 @@ class Rich:
                 cells.append(shown)
             table.add_row(*cells)
         return table
+
+    def _fitted(self, view: Mapping[str, Any]) -> list[list[Any]]:
+        """The rows, cut so that the table fits: the columns to the right first, none below `_LEAST`."""
+        rows: list[list[Any]] = view["rows"]
+        heads = [head for head, _ in view["columns"]]
+        if not any(heads):
+            return rows
+        widths = [max([len(head), *(len(_text(row[at])) for row in rows)]) for at, head in enumerate(heads)]
+        over = sum(widths) + 2 * len(widths) - self.width
+        limits = list(widths)
+        for at in reversed(range(len(widths))):
+            cut = max(0, min(over, widths[at] - _LEAST))
+            limits[at] -= cut
+            over -= cut
+        return [[_cut(cell, limit) for cell, limit in zip(row, limits, strict=True)] for row in rows]
 
 
 # API
@@ -204,6 +219,16 @@ def printable(text: str) -> str:
 
 
 # Internals
+
+_LEAST = 14
+
+
+def _cut(cell: Any, limit: int) -> Any:
+    text = _text(cell)
+    if len(text) <= limit:
+        return cell
+    shown = text[: limit - 1] + "…"
+    return [shown, cell[1]] if isinstance(cell, list) else shown
 
 
 def _text(cell: Any) -> str:

@@ -54,7 +54,8 @@ def metrics(filter: str = "") -> Table:
     """
     from runtime.observe import metrics as source
 
-    rows = [{"name": name, "value": value} for name, value in source.values().items() if filter in name]
+    values = here.look().metrics if here.is_dump() else source.values()
+    rows = [{"name": name, "value": value} for name, value in values.items() if filter in name]
     return Table(rows, ("name", Column("value", show=_figure, is_right=True)))
 
 
