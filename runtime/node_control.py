@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime import kernel
-from runtime.admin import commands, control
+from runtime.admin import commands, control, process_operations
 from runtime.admin.live_code import LiveCode
 from runtime.admin.operations import Operations, Who
 from runtime.admin.push_operations import PushOperations, PushSettings
@@ -22,6 +22,7 @@ from runtime.code.bundle import Limits
 from runtime.code.keys import KeyProblem
 from runtime.kernel import Process
 from runtime.net import ListenerConfig
+from runtime.node_dashboard import Dashboard
 from runtime.otp import supervisor
 from runtime.otp.child_spec import ChildSpec, SupFlags
 from runtime.otp.outcome import StartError
@@ -58,31 +59,40 @@ def start_control(node: Any, services: Process, code: LiveCode | None) -> Operat
     logging.getLogger().addHandler(RecentLog())
     shells = ShellOperations(node.data_dir / SHELL_LOG, config.flag("admin.remote_shell"))
     shells.add_to(operations)
-    context = control.Context(operations, uids, _Audit(code) if code is not None else control.log_only)
+    process_operations.add_to(operations)
+    audit = _Audit(code) if code is not None else control.log_only
+    context = control.Context(operations, uids, audit)
+    dashboard = Dashboard(node, operations, audit) if config.integer("admin.http_port") >= 0 else None
     listeners = [control.unix_listener(str(node.data_dir / SOCKET), context)]
     if config.integer("admin.port"):
         own = config.text("admin.certificate") or str(node.certificates.certificate)
         key = config.text("admin.key") or str(node.certificates.key)
         where = config.text("admin.host"), config.integer("admin.port")
         listeners.append(control.tls_listener(*where, own, key, config.text("admin.clients"), context))
-    spec = ChildSpec("control", (_start, (listeners,)), restart="temporary", type="supervisor", shutdown=5.0)
+    more = dashboard.specs() if dashboard is not None else []
+    spec = ChildSpec(
+        "control", (_start, (listeners, more)), restart="temporary", type="supervisor", shutdown=5.0
+    )
     try:
         supervisor.start_child(services, spec)
     except StartChildError as error:
         raise StartError(error.reason) from None
     if config.integer("admin.port"):
         node.announce("admin", *where, "control, by mutual TLS")
+    if dashboard is not None:
+        dashboard.announce()
     return operations
 
 
 # Internals
 
 
-def _start(listeners: list[ListenerConfig]) -> Process | None:
+def _start(listeners: list[ListenerConfig], more: list[ChildSpec]) -> Process | None:
     """The supervisor of shells may be ended by one: it comes up again, beside what lets people in."""
     specs = [
         ChildSpec("shells", (start_shells, ()), type="supervisor", shutdown=2.0),
         ChildSpec("listeners", (control.start_link, (listeners,)), type="supervisor", shutdown=5.0),
+        *more,
     ]
     return Supervisor.start_link_with(SupFlags(intensity=5, period=60.0), specs, name="admin")
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from runtime.observe.log_format import HumanFormatter
 
-__all__ = ["RecentLog", "recent"]
+__all__ = ["RecentLog", "recent", "since"]
 
 _KEPT: Final = 500
 _CHARS: Final = 20_000
@@ -51,3 +51,22 @@ def recent(n: int, level: str) -> list[str]:
             found += [entry for entry in [*handler.serious, *handler.others] if entry[0] >= least]
     found.sort(key=lambda entry: entry[1])
     return [text for _, _, text in found[-n:]] if n > 0 else []
+
+
+def since(after: float, level: str, most: int) -> list[tuple[str, float, str]]:
+    """Return (level, seconds of the epoch, text) of the last `most` entries later than `after`, oldest first.
+
+    `level`: the least; one that there is not counts as info.
+    """
+    least = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    found = []
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, RecentLog):
+            for kept in (handler.serious, handler.others):
+                for entry in reversed(list(kept)):
+                    if entry[1] <= after:
+                        break
+                    if entry[0] >= least:
+                        found.append(entry)
+    found.sort(key=lambda entry: entry[1])
+    return [(logging.getLevelName(number).lower(), at, text) for number, at, text in found[-most:]]

@@ -102,7 +102,7 @@ class NodeProcess:
 
 @pytest.fixture
 def directory(tmp_path):
-    (tmp_path / "node.toml").write_text('[node]\napplications = ["sample_app:Sample"]\n')
+    (tmp_path / "node.toml").write_text('[node]\napplications = ["sample_app:Sample"]\n[admin]\nhttp_port = 0\n')
     (tmp_path / "sample_app.py").write_text(SAMPLE)
     return tmp_path
 
@@ -311,7 +311,7 @@ def test_hangup_reloads_settings_and_refuses_wrong_ones(directory):
             "reload refused, everything stays as it is"
         )
         (directory / "node.toml").write_text(
-            '[node]\napplications = ["sample_app:Sample"]\n[log]\nformat = "json"\n'
+            '[node]\napplications = ["sample_app:Sample"]\n[admin]\nhttp_port = 0\n[log]\nformat = "json"\n'
         )
         (directory / "sample.toml").unlink()
         running.signal(signal.SIGHUP)

@@ -91,7 +91,7 @@ class LiveNode:
         self.directory = directory
         words = [
             f"code.mode={mode}", "code.quiet=0.02", "code.hold=0.2", "code.max_wait=1.0", "code.watch_probation=30",
-            "code.probation=30", *settings,
+            "code.probation=30", "admin.http_port=0", *settings,
         ]  # fmt: skip
         command = [sys.executable, "-m", "runtime.node", "--config", "node.toml", "--json-ready"]
         for word in words:
@@ -318,7 +318,7 @@ def test_sighup_takes_over_the_limits_of_probation(directory):
 
 
 def test_the_start_screen_says_how_code_comes(directory):
-    command = [sys.executable, "-m", "runtime.node", "--config", "node.toml"]
+    command = [sys.executable, "-m", "runtime.node", "--config", "node.toml", "--set", "admin.http_port=0"]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{directory}", "NO_COLOR": "1"}
     expected = {
         "watch": "  code         watching live/: save a file and it is live",

@@ -115,7 +115,7 @@ class Tree:
 
     def start(self, *settings):
         command = [sys.executable, "-m", "runtime.node", "--config", "node.toml", "--json-ready"]
-        chosen = {"code.mode": "push", "code.roots": "live", "code.probation": "0"}
+        chosen = {"code.mode": "push", "code.roots": "live", "code.probation": "0", "admin.http_port": "0"}
         chosen |= dict(one.split("=", 1) for one in settings)
         for name, value in chosen.items():
             command += ["--set", f"{name}={value}"]
@@ -603,7 +603,7 @@ def test_a_node_without_live_code_says_so(tmp_path):
 def test_a_wrong_list_of_keys_is_a_sentence_at_the_start(tmp_path):
     tree = Tree(tmp_path)
     done = subprocess.run(
-        [sys.executable, "-m", "runtime.node", "--config", "node.toml", "--set", "code.roots=live",
+        [sys.executable, "-m", "runtime.node", "--config", "node.toml", "--set", "code.roots=live", "--set", "admin.http_port=0",
          "--set", "code.mode=push", "--set", f"code.allowed_keys={tmp_path / 'nothing'}"],
         cwd=tmp_path, env=tree.environment(), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
@@ -617,7 +617,8 @@ def test_a_socket_that_cannot_be_made_is_a_sentence_at_the_start(tmp_path):
     tree.data.mkdir()
     (tree.data / "admin.sock").write_text("a letter")
     done = subprocess.run(
-        [sys.executable, "-m", "runtime.node", "--config", "node.toml", "--set", "code.roots=live"],
+        [sys.executable, "-m", "runtime.node", "--config", "node.toml", "--set", "code.roots=live",
+         "--set", "admin.http_port=0"],
         cwd=tmp_path, env=tree.environment(), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1

@@ -33,7 +33,7 @@ class Run:
         self.config = folder / "node.toml"
         self.configure(high=0.001, low=0.0005)
         command = [sys.executable, "-m", "runtime.node", "--config", str(self.config), "--json-ready"]
-        command += ["--set", f"node.data_dir={folder / 'var'}"]
+        command += ["--set", f"node.data_dir={folder / 'var'}", "--set", "admin.http_port=0"]
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )

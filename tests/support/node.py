@@ -95,6 +95,7 @@ class Node:
         settings = [
             f"node.data_dir={self.directory}",
             f"chat.native.port={self._port}",
+            "admin.http_port=0",
             "code.mode=off",  # whoever works on apps/ meanwhile must not change what is tested
             "runtime.check_messages=true",  # a message that its sender could still change ends its process
             *OPEN,

@@ -24,6 +24,7 @@ _SETTINGS = (
     "chat.registration.per_address=1000000",
     "chat.registration.per_prefix=1000000",
     "chat.native.port=0",
+    "admin.http_port=0",
     "log.level=warning",
     "code.mode=off",  # whoever works on apps/ meanwhile must not change what is measured
 )

@@ -1,0 +1,67 @@
+"""A view that follows the node: server-sent events, as long as the page shows it.
+
+    event: look        data: what the view shows, when it is another than before
+    event: head        data: what stands above every view, likewise
+    event: gone        data: {"text"}: there is nothing to show any more, and the stream ends
+
+The page reads it with fetch, which can carry the token (EventSource cannot), and closes it when it is out of sight. A look
+that takes long, since there are very many processes, is taken more seldom: all looks of one view together take no more than
+a 25th of the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from time import monotonic
+from typing import Any, Final
+
+import msgspec
+
+from runtime import kernel
+from runtime.admin.http_looks import NotThere, head, look
+
+__all__ = ["encode", "follow"]
+
+_EVERY: Final = 2.0
+_SHARE: Final = 25
+_SILENCE: Final = 10.0
+"""After so long without news something is said all the same: that is how it is noticed that nobody listens."""
+
+# API
+
+
+def encode(value: Any) -> bytes:
+    """Return JSON of what views show; values that it cannot carry as text."""
+    return msgspec.json.encode(value, enc_hook=lambda one: f"{one!r:.300}")
+
+
+def follow(name: str, query: Mapping[str, str], every: float = _EVERY) -> Iterator[bytes]:
+    """Yield the events of a view for ever. Blocks the calling process between them. Never raises NotThere."""
+    memory: dict[str, Any] = {}
+    told: dict[str, bytes] = {}
+    spoken = monotonic()
+    while True:
+        began = monotonic()
+        try:
+            views = {"head": head(), "look": look(name, query, memory)}
+        except NotThere as error:
+            yield _event("gone", encode({"text": str(error)}))
+            return
+        took = monotonic() - began
+        for kind, view in views.items():
+            data = encode(view) if view is not None else told.get(kind, b"")
+            if data and data != told.get(kind):
+                told[kind] = data
+                spoken = monotonic()
+                yield _event(kind, data)
+        if monotonic() - spoken > _SILENCE:
+            spoken = monotonic()
+            yield b": still here\n\n"
+        kernel.sleep(max(every, took * _SHARE))
+
+
+# Internals
+
+
+def _event(kind: str, data: bytes) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (kind.encode(), data)
