@@ -1,0 +1,100 @@
+// Making elements, and saying figures. Text only ever becomes text nodes: nothing from the node is parsed as HTML.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function fill(node, props, children) {
+  for (const [key, value] of Object.entries(props || {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else if (key === "class") node.setAttribute("class", value);
+    else node.setAttribute(key, value === true ? "" : String(value));
+  }
+  node.append(...children.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false));
+  return node;
+}
+
+export const el = (tag, props, ...children) => fill(document.createElement(tag), props, children);
+export const svg = (tag, props, ...children) => fill(document.createElementNS(SVG, tag), props, children);
+
+// figures
+
+export const count = (n) => (n === null || n === undefined ? "" : Math.round(n).toLocaleString("en"));
+
+export function size(bytes) {
+  let n = Number(bytes) || 0;
+  for (const unit of ["B", "kB", "MB", "GB", "TB"]) {
+    if (n < 1000 || unit === "TB") return `${n < 10 && unit !== "B" ? n.toFixed(1) : Math.round(n)} ${unit}`;
+    n /= 1000;
+  }
+  return "";
+}
+
+export function span(seconds) {
+  const s = Number(seconds) || 0;
+  if (s < 0.001) return `${Math.round(s * 1e6)} µs`;
+  if (s < 1) return `${s < 0.01 ? (s * 1000).toFixed(1) : Math.round(s * 1000)} ms`;
+  if (s < 120) return `${s < 10 ? s.toFixed(1) : Math.round(s)} s`;
+  if (s < 7200) return `${Math.floor(s / 60)} min`;
+  if (s < 172800) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+}
+
+export const rate = (n) => (n >= 10000 ? `${(n / 1000).toFixed(1)} k` : n >= 10 ? count(n) : (Number(n) || 0).toFixed(1));
+export const share = (n) => `${n < 0.1 ? (100 * n).toFixed(1) : Math.round(100 * n)} %`;
+
+export function when(seconds) {
+  const date = new Date(seconds * 1000);
+  const time = date.toLocaleTimeString("en-GB");
+  return date.toDateString() === new Date().toDateString() ? time : `${date.toISOString().slice(0, 10)} ${time}`;
+}
+
+export const ago = (seconds) => span(Math.max(0, Date.now() / 1000 - seconds)) + " ago";
+
+// the node's own name at the end of each pid says nothing here
+export const short = (pid) => (pid ? pid.replace(/^<([^@>]+)@.*>$/, "<$1>") : "");
+
+// pieces that several views use
+
+export const chip = (text, kind = "") => el("span", { class: `chip ${kind}` }, text);
+export const empty = (text, hint = "") => el("div", { class: "empty" }, el("p", {}, text), hint && el("p", { class: "dim" }, hint));
+
+export function card(title, ...children) {
+  return el("section", { class: "card" }, title && el("h2", {}, title), ...children);
+}
+
+export function facts(pairs) {
+  return el("dl", { class: "facts" }, pairs.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+}
+
+// columns: [{head, cell(row), class, sort}]; the body alone is redrawn, so that focus and scroll stay.
+export function table(columns, { label, onopen, onsort, sort, reverse } = {}) {
+  const body = el("tbody");
+  const heads = columns.map((column) => {
+    if (!column.sort) return el("th", { class: column.class, scope: "col" }, column.head);
+    const button = el("button", { class: "sort", onclick: () => onsort(column.sort) }, column.head);
+    return el("th", { class: column.class, scope: "col" }, button);
+  });
+  const mark = (by, backwards) => columns.forEach((column, at) => {
+    if (column.sort) heads[at].setAttribute("aria-sort", column.sort !== by ? "none" : backwards ? "ascending" : "descending");
+  });
+  mark(sort, reverse);
+  const node = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label },
+    el("table", {}, el("thead", {}, el("tr", {}, heads)), body));
+  const show = (rows) => {
+    const focused = document.activeElement && body.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    body.replaceChildren(...rows.map((row) => {
+      const cells = columns.map((column) => el("td", { class: column.class }, column.cell(row)));
+      const props = {};
+      if (onopen) {
+        props.tabindex = 0;
+        props.class = "opens";
+        props["data-key"] = row.number ?? row.id;
+        props.onclick = () => onopen(row);
+        props.onkeydown = (event) => { if (event.key === "Enter") onopen(row); };
+      }
+      return el("tr", props, cells);
+    }));
+    if (focused) body.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+  };
+  return { node, show, mark };
+}
