@@ -41,7 +41,15 @@ KEYS: tuple[Key, ...] = (
         3600,
         doc="an orderly stop takes no longer, all told",
     ),
-    Key("node.crash_dumps", int, 5, "files", 0, 1000, doc="so many dumps of fatal ends are kept; 0: none is made"),
+    Key(
+        "node.crash_dumps",
+        int,
+        5,
+        "files",
+        0,
+        1000,
+        doc="so many dumps of fatal ends are kept; 0: none is made",
+    ),
     Key(
         "node.tls_certificate",
         str,
@@ -278,6 +286,7 @@ KEYS: tuple[Key, ...] = (
     Key("code.max_alarms", int, 1, "alarms", 0, 10**6, doc="so many more do; 0: never"),
     Key("code.max_errors", int, 10, "records", 0, 10**6, doc="so many more logged errors do; 0: never"),
     Key("code.max_lag", float, 0.05, "seconds", 0, 60, doc="so much later timers do, on average; 0: never"),
+    Key("code.max_busy", float, 0.4, "share", 0, 1, doc="so much more time in changed code does; 0: never"),
     Key(
         "code.keep",
         int,
@@ -291,7 +300,9 @@ KEYS: tuple[Key, ...] = (
     Key("code.bundle_age", float, 86_400.0, "seconds", 1, 604_800, doc="an older bundle is refused"),
     Key("code.bundle_size", int, 16 * 2**20, "bytes", 1_024, 20 * 2**20, doc="a bigger bundle is refused"),
     Key("admin.http_port", int, 7290, min=-1, max=65535, doc="the dashboard; 0: any free port, -1: none"),
-    Key("admin.http_names", list[str], [], doc="hosts under which it is reached besides 127.0.0.1, localhost"),
+    Key(
+        "admin.http_names", list[str], [], doc="hosts under which it is reached besides 127.0.0.1, localhost"
+    ),
     Key("admin.uids", list[int], [], doc="users besides the node's own and root who may control it"),
     Key("admin.port", int, 0, min=0, max=65535, doc="control by mutual TLS, too; 0: no, the socket alone"),
     Key("admin.host", str, "127.0.0.1", min=1, doc="the address of admin.port"),

@@ -1,4 +1,5 @@
-"""What goes wrong in a node, kept for a while: crashes, restarts, hogs, logged errors, alarms, and how late timers fire.
+"""What goes wrong in a node, kept for a while: crashes, restarts, hogs, logged errors, alarms; how late timers fire; and
+whose code the node is busy with.
 
 Theory of operation: a handler of the log, a hook of the kernel and a timer write here all the time, so that what comes after
 a release can be compared with what was before it. An incident knows which managed files had to do with it:
@@ -9,6 +10,9 @@ a release can be compared with what was before it. An incident knows which manag
     hog        a callback held the node: the files on its stack
     error      a log record of level error or above: the file that logged it, and those of its traceback
     alarm      an alarm rose: of the process that it names, if it names one; else it may be anybody's
+
+How busy code is, is found by samples: the watchdog's signal comes 20 times a second, and notes which managed files are on
+the stack just then. That costs some microseconds a sample, and nothing where nothing happens.
 
 Crashes and restarts are known by their reports, as whoever reads the log knows them: with `log.level` or `log.levels` above
 error, they are not made.
@@ -23,8 +27,9 @@ import logging
 import re
 import sys
 from collections import OrderedDict, deque
-from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from types import FrameType
+from typing import Any, Final, NamedTuple, TypeVar
 
 from runtime import kernel
 from runtime.code.roots import Roots
@@ -42,9 +47,14 @@ ANYWHERE: Final = "*"
 _KEPT = 10_000
 _SAMPLE = 0.1
 _DEAD = 1_000
+_STACKS = 1_000
 _FILE = re.compile(r'File "([^"]+)"')
-_ENVIRONMENT = ("busy_connections", "code_", "descriptors", "disk", "long_schedule", "net", "store")
+_ENVIRONMENT = (
+    "busy_connections", "certificate", "code_", "crash_loop", "descriptors", "disk", "long_schedule", "net", "store",
+)  # fmt: skip
 """Alarms (how their ids begin) that no release raises, or that are counted as something else."""
+
+T = TypeVar("T", bound=tuple[Any, ...])
 
 # Types
 
@@ -67,6 +77,10 @@ class Ledger:
         self.incidents: deque[Incident] = deque(maxlen=_KEPT)
         self.lags: deque[tuple[float, float]] = deque(maxlen=_KEPT)
         """(when, seconds that a timer was late)."""
+        self.samples: deque[tuple[float, frozenset[str]]] = deque(maxlen=_KEPT)
+        """(when, managed files on the stack)."""
+        self.opened = 0.0
+        self._stacks: dict[frozenset[str], frozenset[str]] = {}
         self._base = str(roots.base) + "/"
         self._told = False
         self._dead: OrderedDict[Any, frozenset[str]] = OrderedDict()
@@ -75,13 +89,16 @@ class Ledger:
 
     def open(self) -> None:
         """Start listening."""
+        self.opened = clock.now()
         hooks.on_hog.append(self._hog)
+        hooks.on_tick.append(self._tick)
         logging.getLogger().addHandler(self._log)
         self._arm()
 
     def close(self) -> None:
         """End listening. Must not block: it is called from the kernel."""
         hooks.on_hog.remove(self._hog)
+        hooks.on_tick.remove(self._tick)
         logging.getLogger().removeHandler(self._log)
         if self._timer is not None:
             self._timer.cancel()
@@ -91,20 +108,34 @@ class Ledger:
         """The process has been told and looks now."""
         self._told = False
 
-    def between(self, kind: str, since: float, until: float, files: frozenset[str]) -> list[Incident]:
-        """Return the incidents of a kind in [since, until) that have to do with one of the files, oldest first."""
-        return [
-            one
-            for one in list(self.incidents)
-            if one.kind == kind
-            and since <= one.at < until
-            and (not files.isdisjoint(one.files) or ANYWHERE in one.files)
-        ]
+    def between(self, since: float, until: float, files: frozenset[str]) -> dict[str, list[Incident]]:
+        """Return the incidents in [since, until) that have to do with one of the files: by kind, oldest first."""
+        found: dict[str, list[Incident]] = {}
+        for one in _latest(self.incidents, since):
+            if one.at < until and (not files.isdisjoint(one.files) or ANYWHERE in one.files):
+                found.setdefault(one.kind, []).append(one)
+        for incidents in found.values():
+            incidents.reverse()
+        return found
 
     def lag(self, since: float, until: float) -> tuple[float, int]:
         """Return how late timers were in that time on average (seconds), and of how many samples."""
-        found = [late for at, late in list(self.lags) if since <= at < until]
+        found = [late for at, late in _latest(self.lags, since) if at < until]
         return (sum(found) / len(found) if found else 0.0), len(found)
+
+    def busy(self, since: float, until: float, files: frozenset[str]) -> tuple[float, float, int]:
+        """Return the share of the time in which one of the files was on the stack, that in which only other managed ones
+        were, and of how many samples.
+        """
+        theirs = others = count = 0
+        for at, stack in _latest(self.samples, since):
+            if at < until:
+                count += 1
+                if not files.isdisjoint(stack):
+                    theirs += 1
+                elif stack:
+                    others += 1
+        return (theirs / count, others / count, count) if count else (0.0, 0.0, 0)
 
     def alarm(self, id_: Any, description: Any) -> None:
         """Note that an alarm rose. Called by the process that hears of alarms."""
@@ -140,6 +171,16 @@ class Ledger:
         files = self._managed(_FILE.findall(report.stack))
         if files:
             self._note("hog", files, f"{report.function} held the node for {report.seconds:.2f} s")
+
+    def _tick(self, frame: FrameType | None) -> None:
+        paths = set()
+        while frame is not None:
+            paths.add(frame.f_code.co_filename)
+            frame = frame.f_back
+        stack = self._managed(paths)
+        if len(self._stacks) > _STACKS:
+            self._stacks.clear()
+        self.samples.append((clock.now(), self._stacks.setdefault(stack, stack)))
 
     def record(self, record: logging.LogRecord) -> None:
         """Note what is logged as an error: a supervisor's report, or anybody's record."""
@@ -208,6 +249,14 @@ class Ledger:
 
 
 # Internals
+
+
+def _latest(entries: deque[T], since: float) -> Iterator[T]:
+    """The entries since then, the newest first. They are (nearly) in order; of a storm only the new part is looked at."""
+    for entry in list(entries)[::-1]:
+        if entry[0] < since:
+            return
+        yield entry
 
 
 class _Handler(logging.Handler):

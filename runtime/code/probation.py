@@ -9,27 +9,40 @@
 | alarms raised (not those of disk, network and store)     | `max_alarms` more      |
 | errors logged by changed code, or with it in the trace   | `max_errors` more      |
 | how late timers fire, on average: everybody waits        | `max_lag` later        |
+| the share of its time that the node is in changed code   | `max_busy` more        |
 
-"More" than in as long a time before the release: what failed three times a minute before may do so again. A limit of 0 is
-never passed. The probation of a release that follows another within its probation watches the files of both and goes back
-to where the first one started: neither has been found good.
+"More" than in as long a time before the release: what failed three times a minute before may do so again. (A node that has
+not been up for so long has its time before counted up, so that one that is noisy from its start is not held against the
+release.) A limit of 0 is never passed. More work is not slower code: when the node's other code has more to do by some
+factor, changed code may have so too.
+
+Releases that follow each other within their probations are *stages* of one: the files of all are watched, what went wrong
+since the first counts, and a breach goes back to before it, for none has been found good. A stage whose own time is up is
+good, and the next one is the first.
 
 Keys: code.probation, code.watch_probation, code.max_crashes, code.max_restarts, code.max_hogs, code.max_alarms,
-code.max_errors, code.max_lag.
+code.max_errors, code.max_lag, code.max_busy.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from runtime.code.ledger import Ledger
+from runtime.code.ledger import Incident, Ledger
 from runtime.code.report_text import seconds_text
 
-__all__ = ["Limits", "Probation"]
+__all__ = ["Limits", "Probation", "Stage"]
 
 _LAG_SAMPLES = 20
 """Fewer say nothing about how late timers are: two seconds' worth."""
+_BUSY_SAMPLES = 60
+"""Nor about who is busy: three seconds' worth."""
+_COVERED = 5.0
+_FACTOR = 4.0
+"""A time before that is at least so long (seconds) is counted up, to so many times what it was."""
+_NOISE = 0.02
+"""Of the time; a smaller share says nothing about how much work there is."""
 _SAID: tuple[tuple[str, str, str, str], ...] = (
     ("crash", "max_crashes", "crash in changed code", "crashes in changed code"),
     ("shutdown", "", "supervisor gave up over changed code", "supervisors gave up over changed code"),
@@ -44,7 +57,7 @@ _SAID: tuple[tuple[str, str, str, str], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a release may do. Seconds and counts, see above; `probation` 0: none."""
+    """What a release may do. Seconds, counts and (`max_busy`) a share of 1, see above; `probation` 0: none."""
 
     probation: float = 60.0
     watch_probation: float = 10.0
@@ -54,72 +67,161 @@ class Limits:
     max_alarms: int = 1
     max_errors: int = 10
     max_lag: float = 0.05
+    max_busy: float = 0.4
 
     def length(self, kind: str) -> float:
         """Return how long a release of this kind is on probation (seconds; 0: not at all)."""
         return self.watch_probation if kind == "watch" else self.probation
 
 
+class Stage(NamedTuple):
+    """A release on probation: `files` are the absolute paths of its modules, `since` is the kernel's clock."""
+
+    release: Any
+    files: frozenset[str]
+    since: float
+    length: float
+
+    @property
+    def end(self) -> float:
+        """When its time is up."""
+        return self.since + self.length
+
+
+class _Before(NamedTuple):
+    """How it was before the first stage."""
+
+    seconds: float
+    counts: dict[str, int]
+    lag: float
+    busy: float
+    others: float
+
+
 @dataclass(slots=True)
 class Probation:
-    """One release on probation. `release` and `back_to` are Releases; times are the kernel's clock."""
+    """One release, the last of `stages`, with those that it followed. `back_to`: the release that ran before the first."""
 
     ledger: Ledger
     limits: Limits
-    release: Any
     back_to: Any
-    files: frozenset[str]
-    """Absolute paths of the changed modules."""
-    since: float
-    length: float
-    earlier: tuple[Any, ...] = ()
-    """Releases that this one followed within their probation."""
+    stages: tuple[Stage, ...]
+    _before: _Before = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._before = self._look_back()
+
+    @property
+    def release(self) -> Any:
+        """The release that runs."""
+        return self.stages[-1].release
+
+    @property
+    def earlier(self) -> tuple[Any, ...]:
+        """Those that it followed, oldest first."""
+        return tuple(stage.release for stage in self.stages[:-1])
+
+    @property
+    def since(self) -> float:
+        """Since when what goes wrong counts (the kernel's clock)."""
+        return self.stages[0].since
+
+    @property
+    def length(self) -> float:
+        """How long the longest of them is watched (seconds)."""
+        return max(stage.length for stage in self.stages)
+
+    @property
+    def files(self) -> frozenset[str]:
+        """Absolute paths of the changed modules of all of them."""
+        return frozenset().union(*(stage.files for stage in self.stages))
+
+    def followed_by(self, stage: Stage) -> Probation:
+        """Return the probation of a release that comes within this one."""
+        return Probation(self.ledger, self.limits, self.back_to, (*self.stages, stage))
+
+    def take_good(self, now: float) -> list[Any]:
+        """Take out the first stages whose own time is up while later ones go on; return their releases."""
+        good = []
+        while len(self.stages) > 1 and self.stages[0].end <= now:
+            good.append(self.stages[0].release)
+            self.back_to, self.stages = self.stages[0].release, self.stages[1:]
+        if good:
+            self._before = self._look_back()
+        return good
 
     def is_over(self, now: float) -> bool:
         """Tell whether the time is up."""
-        return now >= self.since + self.length
+        return self.left(now) <= 0
 
     def left(self, now: float) -> float:
         """Return how many seconds are left."""
-        return max(0.0, self.since + self.length - now)
+        return max(0.0, max(stage.end for stage in self.stages) - now)
 
     def breach(self, now: float) -> str:
         """Return a sentence about the first limit that is passed; empty while none is."""
-        begin = self.since - self.length
+        since, files = self.since, self.files
+        found = self.ledger.between(since, now + 1.0, files)
         for kind, key, one, many in _SAID:
             limit = getattr(self.limits, key) if key else 1
-            after = self.ledger.between(kind, self.since, now + 1.0, self.files)
-            if not limit or len(after) < limit:
-                continue
-            before = len(self.ledger.between(kind, begin, self.since, self.files))
-            if len(after) - before >= limit:
-                took = seconds_text(max(after[-1].at - self.since, 0.0))
-                what = f"{len(after)} {one if len(after) == 1 else many} within {took}"
-                return f"{what} ({before} in the {self.length:g} s before); the last: {after[-1].text}"
-        late, samples = self.ledger.lag(self.since, now + 1.0)
-        if self.limits.max_lag and samples >= _LAG_SAMPLES:
-            usual, _ = self.ledger.lag(begin, self.since)
-            if late - usual > self.limits.max_lag:
-                return f"timers fire {seconds_text(late)} late on average ({seconds_text(usual)} before): the node is slow"
-        return ""
+            after = found.get(kind, [])
+            if limit and len(after) >= limit and len(after) - self._expected(kind) >= limit:
+                return self._said(after, one if len(after) == 1 else many, kind)
+        return self._late(now) or self._busy(now)
 
     def shown(self, now: float) -> dict[str, Any]:
         """Return what is watched, as plain data: for each kind the count now, before, and the limit."""
-        begin = self.since - self.length
+        found, before = self.ledger.between(self.since, now + 1.0, self.files), self._before
         rows: dict[str, Any] = {
             kind: {
-                "now": len(self.ledger.between(kind, self.since, now + 1.0, self.files)),
-                "before": len(self.ledger.between(kind, begin, self.since, self.files)),
+                "now": len(found.get(kind, ())),
+                "before": before.counts.get(kind, 0),
                 "limit": getattr(self.limits, key) if key else 1,
             }
             for kind, key, _, _ in _SAID
         }
-        rows["lag"] = {
-            "now": self.ledger.lag(self.since, now + 1.0)[0],
-            "before": self.ledger.lag(begin, self.since)[0],
-            "limit": self.limits.max_lag,
-        }
+        lag = self.ledger.lag(self.since, now + 1.0)[0]
+        rows["lag"] = {"now": lag, "before": before.lag, "limit": self.limits.max_lag}
+        busy = self.ledger.busy(self.since, now + 1.0, self.files)[0]
+        rows["busy"] = {"now": busy, "before": before.busy, "limit": self.limits.max_busy}
         return {
             "release": self.release.id, "back_to": self.back_to.id, "left": self.left(now), "length": self.length,
             "files": sorted(self.files), "watched": rows,
         }  # fmt: skip
+
+    # internals
+
+    def _look_back(self) -> _Before:
+        # Once, and kept: a storm of incidents pushes the old ones out of the ledger.
+        until, files = self.since, self.files
+        begin = max(until - self.length, self.ledger.opened)
+        counts = {kind: len(found) for kind, found in self.ledger.between(begin, until, files).items()}
+        busy, others, _ = self.ledger.busy(begin, until, files)
+        return _Before(max(0.0, until - begin), counts, self.ledger.lag(begin, until)[0], busy, others)
+
+    def _expected(self, kind: str) -> float:
+        before = self._before
+        count = before.counts.get(kind, 0)
+        return count * min(_FACTOR, self.length / before.seconds) if before.seconds >= _COVERED else count
+
+    def _said(self, after: list[Incident], what: str, kind: str) -> str:
+        took = seconds_text(max(after[-1].at - self.since, 0.0))
+        before = f"{self._before.counts.get(kind, 0)} in the {seconds_text(self._before.seconds)} before"
+        return f"{len(after)} {what} within {took} ({before}); the last: {after[-1].text}"
+
+    def _late(self, now: float) -> str:
+        late, samples = self.ledger.lag(self.since, now + 1.0)
+        usual, limit = self._before.lag, self.limits.max_lag
+        if not limit or samples < _LAG_SAMPLES or late - usual <= limit:
+            return ""
+        return f"timers fire {seconds_text(late)} late on average ({seconds_text(usual)} before): the node is slow"
+
+    def _busy(self, now: float) -> str:
+        limit, before = self.limits.max_busy, self._before
+        busy, others, samples = self.ledger.busy(self.since, now + 1.0, self.files)
+        if not limit or samples < _BUSY_SAMPLES:
+            return ""
+        more_work = max(1.0, others / before.others) if before.others > _NOISE else 1.0
+        if busy - before.busy * more_work <= limit:
+            return ""
+        return f"the node is in changed code for {busy:.0%} of the time ({before.busy:.0%} before): it has become slower"

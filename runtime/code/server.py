@@ -28,7 +28,7 @@ from typing import Any, ClassVar
 from runtime import kernel
 from runtime.code.errors import Refused
 from runtime.code.ledger import NOTED, Ledger
-from runtime.code.probation import Limits, Probation
+from runtime.code.probation import Limits, Probation, Stage
 from runtime.code.release_log import Release
 from runtime.code.releaser import Done, Releaser
 from runtime.code.report_text import live_text, refused_text, rolled_back_text
@@ -305,26 +305,22 @@ class CodeServer(GenServer):
         if release.result == "probation" and good is not None:
             paths = {path for path, name in release.files.items() if good.files.get(path) != name}
             files = frozenset(str(self.releaser.engine.roots.path_of(path)) for path in paths)
-            length = self.limits.length(release.kind)
-            self.probation = Probation(self.ledger, self.limits, release, good, files, clock.now(), length)
+            stage = Stage(release, files, clock.now(), self.limits.length(release.kind))
+            self.probation = Probation(self.ledger, self.limits, good, (stage,))
             self._arm()
 
     def _watch_over(self, done: Done, before: Probation | None) -> None:
-        """Begin the probation of a release; one that was on probation is not found good or bad any more by itself."""
+        """Begin the probation of a release; with one that is under way, it becomes one."""
         release, report, left = done
         assert report is not None
         roots, modules = self.releaser.engine.roots, self.releaser.engine.modules
         names = [*report.modules, *report.added]
-        files = {str(roots.path_of(modules[name].relative)) for name in names if name in modules}
-        self.probation = Probation(
-            self.ledger,
-            self.limits,
-            release,
-            left if before is None else before.back_to,
-            frozenset(files if before is None else files | before.files),
-            clock.now(),
-            self.limits.length(release.kind),
-            () if before is None else (*before.earlier, before.release),
+        files = frozenset(str(roots.path_of(modules[name].relative)) for name in names if name in modules)
+        stage = Stage(release, files, clock.now(), self.limits.length(release.kind))
+        self.probation = (
+            Probation(self.ledger, self.limits, left, (stage,))
+            if before is None
+            else before.followed_by(stage)
         )
         self._arm()
 
@@ -366,6 +362,8 @@ class CodeServer(GenServer):
         elif probation.is_over(clock.now()):
             self._found_good("passed", f"held all limits for {probation.length:g} s")
         else:
+            for earlier in probation.take_good(clock.now()):
+                self.releaser.judge(earlier, "live", f"held all limits, followed by {probation.release}")
             self._arm()
 
     def _confirm(self) -> Answer:

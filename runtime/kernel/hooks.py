@@ -11,11 +11,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from .reasons import Crash
     from .scheduler import Process
     from .watchdog import HogReport
 
-__all__ = ["call", "on_crash", "on_hog", "on_mailbox", "on_release", "on_zombie"]
+__all__ = ["call", "on_crash", "on_hog", "on_mailbox", "on_release", "on_tick", "on_zombie"]
 
 on_crash: list[Callable[[Process, Crash], None]] = []
 """A process is about to end by an exception; it is still whole (name, links, mailbox)."""
@@ -25,6 +27,8 @@ on_mailbox: list[Callable[[Process, bool], None]] = []
 """A mailbox passed its high watermark (True) or came back to its low one (False)."""
 on_release: list[Callable[[bool], None]] = []
 """A release of code is about to be put in (True), or has been, or has not (False). Functions must be themselves between."""
+on_tick: list[Callable[[FrameType | None], None]] = []
+"""While the watchdog runs, every 50 ms and from its signal's handler: what the main thread is at. It may only note it."""
 on_zombie: list[Callable[[Process], None]] = []
 """A dead process refused to let go of its stack; the stack is buried and leaks some 7 KB."""
 

@@ -103,6 +103,8 @@ def _tick(_signum: int, frame: FrameType | None) -> None:
     watch = _watch
     if watch is None:
         return
+    if hooks.on_tick:
+        hooks.call(hooks.on_tick, frame)
     g = getcurrent()
     p = g.proc if isinstance(g, Worker) else None
     if p is None:

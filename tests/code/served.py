@@ -22,7 +22,7 @@ __all__ = ["NEVER", "Place", "serving"]
 
 NEVER = Limits(
     probation=60.0, watch_probation=60.0, max_crashes=0, max_restarts=0, max_hogs=0, max_alarms=0, max_errors=0,
-    max_lag=0.0,
+    max_lag=0.0, max_busy=0.0,
 )  # fmt: skip
 """Probations that only time ends."""
 
