@@ -91,7 +91,7 @@ from .spawn import (
     spawn_opt,
     unalias,
 )
-from .step import BLOCKED, busy_threads, pause, step
+from .step import BLOCKED, busy_threads, pause, step, thread_jobs
 from .taps import tap, untap
 from .terms import BadTerm, RemoteCrash, decode_term, encode_term
 from .threads import blocking, in_hub, post
@@ -112,6 +112,6 @@ __all__ = [
     "receive_response", "register", "registered", "reply", "request", "run", "same_reason", "self_", "send",
     "send_after", "set_default_watermarks", "set_label", "set_node", "set_watermarks", "sleep", "spawn",
     "spawn_callback", "spawn_link", "spawn_monitor", "spawn_opt", "stacks", "start_timer", "start_watchdog", "step",
-    "stop_watchdog", "sweep", "tap", "top_senders", "trap_exit", "unalias", "unguard", "unlink", "unregister", "untap", "unwatch", "wait_response", "watch",
+    "stop_watchdog", "sweep", "tap", "thread_jobs", "top_senders", "trap_exit", "unalias", "unguard", "unlink", "unregister", "untap", "unwatch", "wait_response", "watch",
     "whereis", "yield_",
 ]  # fmt: skip

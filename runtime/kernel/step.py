@@ -18,7 +18,7 @@ from greenlet import getcurrent
 
 from .scheduler import DEADQ, NotAProcess, hub, run_callback
 
-__all__ = ["BLOCKED", "busy_threads", "pause", "step"]
+__all__ = ["BLOCKED", "busy_threads", "pause", "step", "thread_jobs"]
 
 BLOCKED: Final = (BlockingSwitchOutError, NotAProcess)
 """What a step raises that tries to wait: by gevent's means, or by the kernel's (call, receive, sleep, blocking)."""
@@ -44,9 +44,16 @@ def step(fn: Callable[[], T]) -> T:
 
 
 def busy_threads() -> int:
-    """Return how many jobs of the thread pool (`blocking`, name look-ups, files) are queued or running. O(1)."""
+    """Return how many jobs of the thread pool (`blocking`, name look-ups, files) have a thread, or are next. O(1)."""
     pool = hub._threadpool
     return 0 if pool is None else len(pool)
+
+
+def thread_jobs() -> int:
+    """Return how many jobs there are for the thread pool, with those that wait to be let in. O(1)."""
+    pool = hub._threadpool
+    # gevent's pool lets in as many as it has threads; the callers of the others wait at its semaphore.
+    return 0 if pool is None else len(pool) + pool._available_worker_threads_greenlet_sem.linkcount()
 
 
 def pause(seconds: float) -> None:

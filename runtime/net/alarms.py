@@ -72,8 +72,9 @@ class Alarms:
             self._tell(kind, False, text, count)
 
     def stop(self) -> None:
-        """Forget everything without telling; the listener ends."""
-        self._active.clear()
+        """The listener ends, and with it all that was wrong with it."""
+        for kind in list(self._active):
+            self.clear(kind)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

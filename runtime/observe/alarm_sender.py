@@ -1,7 +1,7 @@
 """Alarms go out: each one, and its end, to a webhook and to apprise URLs.
 
 The process `alarm_sender` subscribes to the alarms and keeps what is to be sent, the oldest first; one message is under way
-at a time, in a process of its own that waits for a thread. What fails is tried again after growing pauses, `retries` times,
+at a time, in a thread of its own: not one of the pool, whose being full may be what is to be told. What fails is tried again after growing pauses, `retries` times,
 then dropped and logged. More than a hundred that wait push out the oldest; the next one sent says how many.
 
 A webhook gets a POST of one JSON object:
@@ -17,15 +17,17 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 import urllib.request
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from runtime import kernel
-from runtime.kernel import Down, Process, Timeout, send
+from runtime.kernel import Process, Timeout
 from runtime.observe import alarms
 from runtime.observe.alarms import AlarmCleared, AlarmRaised
 from runtime.observe.texts import brief
@@ -37,6 +39,7 @@ __all__ = ["NAME", "AlarmSender", "Ways", "configure"]
 NAME = "alarm_sender"
 _log = logging.getLogger("evergreen.alarms")
 _WAITING = 100
+_THREADS = 5
 _LONGEST = 300.0
 """Seconds: no pause between two attempts is longer."""
 _ORDER = {
@@ -76,6 +79,9 @@ class _Parcel(NamedTuple):
 
 
 class _Sent(NamedTuple):
+    """From the thread. `number`: of the attempt."""
+
+    number: int
     error: str
 
 
@@ -85,7 +91,11 @@ class AlarmSender(GenServer):
     def init(self, ways: Ways) -> NoReply:
         self.ways = ways
         self.waiting: deque[_Parcel] = deque()
-        self.worker: Process | None = None
+        self.number = 0
+        self.under_way = 0
+        """The number of the attempt that a thread makes; 0: none."""
+        self.guard: Any = None
+        self.threads: list[threading.Thread] = []
         self.attempt = 0
         self.dropped = 0
         self.pause: Any = None
@@ -94,14 +104,8 @@ class AlarmSender(GenServer):
         return NoReply(continue_="subscribe")
 
     def handle_continue(self, _value: Any) -> None:
-        self.alarms = kernel.monitor(alarms.NAME)
         for alarm in alarms.subscribe():
             self._raised(alarm.id, alarm.description)
-
-    def on_exit(self, _process: Process, _reason: Any) -> None:
-        """Whatever ends it: what is under way is given up. (From the kernel: must not block.)"""
-        if getattr(self, "worker", None) is not None:
-            kernel.exit(self.worker, kernel.KILL)
 
     def handle_cast(self, request: Any) -> None:
         if isinstance(request, Ways):
@@ -117,12 +121,13 @@ class AlarmSender(GenServer):
         elif kind is AlarmCleared:
             self._cleared(message.id)
         elif kind is _Sent:
-            self._sent(message.error)
+            if message.number == self.under_way:
+                self._sent(message.error)
         elif kind is Timeout and message.ref is self.pause:
             self.pause = None
             self._next()
-        elif kind is Down and message.pid is self.worker:
-            self._sent(f"the attempt ended: {brief(message.reason)}")
+        elif kind is Timeout and message.ref is self.guard:
+            self._sent("no answer")
 
     # internals
 
@@ -154,18 +159,30 @@ class AlarmSender(GenServer):
         self._next()
 
     def _next(self) -> None:
-        if self.worker is not None or self.pause is not None or not self.waiting:
+        if self.under_way or self.pause is not None or not self.waiting:
+            return
+        self.threads = [one for one in self.threads if one.is_alive()]
+        if len(self.threads) >= _THREADS:  # they hang, beyond all limits of time
+            self._sent("earlier attempts still hang")
             return
         parcel = self.waiting[0]
-        self.worker, self.ref = kernel.spawn_monitor(
-            _carry, kernel.self_(), parcel, self.dropped, self.ways.send_timeout
-        )
+        self.number += 1
+        self.under_way = self.number
+        facts = {**dict(parcel.facts), "dropped": self.dropped}
+        work = _call_webhook if parcel.is_webhook else _call_apprise
+        args = (kernel.self_(), self.number, work, parcel.url, facts, self.ways.send_timeout)
+        thread = threading.Thread(target=_carry, args=args, name="alarm_sender", daemon=True)
+        thread.start()
+        self.threads.append(thread)
+        # The time limit of a socket is for each of its operations: this one is for all of them.
+        self.guard = kernel.start_timer(3 * self.ways.send_timeout, kernel.self_(), "no answer")
 
     def _sent(self, error: str) -> None:
-        if self.worker is None:
-            return
-        kernel.demonitor(self.ref, flush=True)
-        self.worker = None
+        """An attempt is over."""
+        self.under_way = 0
+        if self.guard is not None:
+            kernel.cancel_timer(self.guard)
+            self.guard = None
         if not self.waiting:
             return
         parcel = self.waiting[0]
@@ -175,9 +192,8 @@ class AlarmSender(GenServer):
             self.pause = kernel.start_timer(pause, kernel.self_(), "again")
             return
         if error:
-            _log.error(
-                "alarm %s could not be sent to %s: %s", dict(parcel.facts)["id"], _place(parcel.url), error
-            )
+            place, id_ = _place(parcel.url), dict(parcel.facts)["id"]
+            _log.error("alarm %s could not be sent to %s: %s", id_, place, error)
         else:
             self.dropped = 0
         self.attempt = 0
@@ -197,10 +213,12 @@ def configure(ways: Ways) -> None:
 # Internals
 
 
-def _carry(sender: Process, parcel: _Parcel, dropped: int, timeout: float) -> None:
-    facts = {**dict(parcel.facts), "dropped": dropped}
-    work = _call_webhook if parcel.is_webhook else _call_apprise
-    send(sender, _Sent(kernel.blocking(work, parcel.url, facts, timeout)))
+def _carry(
+    sender: Process, number: int, work: Callable[[str, dict[str, Any], float], str], url: str, facts: dict[str, Any],
+    timeout: float,
+) -> None:  # fmt: skip
+    """The whole life of a thread."""
+    kernel.post(sender, _Sent(number, work(url, facts, timeout)))
 
 
 def _call_webhook(url: str, facts: dict[str, Any], timeout: float) -> str:

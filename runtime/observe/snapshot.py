@@ -187,7 +187,7 @@ def node_summary() -> dict[str, Any]:
         "alarms": len(ups),
         "release": current,
         "probation": _probation(),
-        "threads_busy": kernel.busy_threads(),
+        "threads_busy": kernel.thread_jobs(),
         "names": len(scheduler.names),
     }
 

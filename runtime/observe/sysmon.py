@@ -192,7 +192,7 @@ class Sysmon(GenServer):
         busy = self.busy.look()
         self.seen = Figures(
             lag, queue, memory.used, memory.limit, fds, allowed, self.seen.disk,
-            len(busy), probes.buried(), kernel.busy_threads(), self.seen.latency,
+            len(busy), probes.buried(), kernel.thread_jobs(), self.seen.latency,
         )  # fmt: skip
         self._gauge(
             "loop_lag", lag, limits.lag_high, limits.lag_low,
