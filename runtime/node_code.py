@@ -45,7 +45,7 @@ _log = logging.getLogger("evergreen.code")
 
 
 class ReleaseLogError(Exception):
-    """The release log cannot be used at all: a sentence with its path."""
+    """The release log cannot be used: a sentence with its path, and what to do."""
 
 
 class NodeCode:
@@ -78,6 +78,9 @@ class NodeCode:
             assert code.log is not None
             sources = code.log.boot_sources()
             code.booted = code.log.last_good() if sources is not None else None
+            ran = any(one.result != "refused" for one in code.log.releases())
+            if sources is None and (ran or code.log.is_damaged):
+                raise ReleaseLogError(_nothing_to_boot(code.log))
         code.engine.install(sources)
         return code
 
@@ -157,6 +160,9 @@ class NodeCode:
                     f"the release log in {data_dir / 'code'} cannot be used: {error}"
                 ) from None
 
+    def _replaced(self) -> Mapping[str, str | None]:
+        return self.releaser.replaced if self.releaser is not None else {}
+
     def _start(self, config: Config) -> Process | None:
         assert self.releaser is not None
         assert self.log is not None
@@ -170,7 +176,7 @@ class NodeCode:
         ]
         if self.mode == "watch":
             wanted = config.into(watch.WatchConfig, "code")
-            arguments = self.engine.roots, wanted, self.engine.running, _push, _complain
+            arguments = self.engine.roots, wanted, self.engine.running, _push, _complain, self._replaced
             specs.append(ChildSpec("watch", (watch.Watcher.start_link, arguments, {"name": watch.NAME})))
         return Supervisor.start_link_with(
             SupFlags(strategy="rest_for_one", intensity=5, period=60.0), specs, name="code"
@@ -186,6 +192,17 @@ def _limits(config: Config) -> Limits:
 
 def _push(batch: Mapping[str, str | None]) -> None:
     api.push(batch, kind="watch", by="watch")
+
+
+def _nothing_to_boot(log: ReleaseLog) -> str:
+    """There were releases, and none can be read: what lies in the tree may be anything, and is not started unasked."""
+    why = "\n".join(f"    {problem}" for problem in log.problems)
+    log.close()
+    return (
+        f"no release in {log.directory} can be started:\n{why}\n"
+        "    bring the directory back from a backup; or, if the tree has what shall run, move it away: the tree is then the "
+        "first release"
+    )
 
 
 def _complain(text: str) -> None:

@@ -9,12 +9,16 @@ The batch is everything that differs from what runs, however long ago it was sav
 saved again, both go live together. A file that nothing has imported yet joins only when a module of the batch imports it;
 otherwise a saved test or client would be loaded into the node.
 
+But for what was *replaced* in what runs by a push or a rollback: a file that still has just this has not been edited since,
+and must not come back with the next save of some other file. It is held until it changes.
+
 Everything here blocks on files and belongs into a thread; one look at a time.
 """
 
 from __future__ import annotations
 
 import ast
+import errno
 import hashlib
 import os
 import time
@@ -38,7 +42,7 @@ class Look:
     """What one look found.
 
     `changed`: paths whose content is not the last look's. `batch`: {path: text, None: deleted} of all that differs from
-    what runs. `doubtful`: those of the batch that may be half of something (gone, emptied, do not compile). `unread`:
+    what runs, but for `held`: see above. `doubtful`: those of the batch that may be half of something (gone, emptied, do not compile). `unread`:
     {path: sentence} for files that are no text; they are not in the batch.
     """
 
@@ -46,6 +50,7 @@ class Look:
     batch: Mapping[str, str | None]
     doubtful: frozenset[str]
     unread: Mapping[str, str]
+    held: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -61,21 +66,40 @@ class Tree:
         self.roots = roots
         self.files: dict[str, _File] = {}
 
-    def look(self, told: Collection[str], running: Mapping[str, str]) -> Look:
-        """Look at the files. `told`: paths that are said to have changed; `running`: {path: sha256} of what runs.
+    def look(
+        self,
+        told: Collection[str],
+        running: Mapping[str, str],
+        replaced: Mapping[str, str | None] | None = None,
+    ) -> Look:
+        """Look at the files. `told`: paths that are said to have changed; `running`: {path: sha256} of what runs;
+        `replaced`: {path: sha256 or None} of what must not come back by itself.
 
-        Raises OSError when it cannot look (no descriptor left, no right): what it does not see is not taken for gone.
+        Raises OSError when it cannot look (no descriptor left, no right, a folder of what runs is away): what it does not
+        see is not taken for gone.
         """
+        self._is_there(running)
         changed = self._refresh(frozenset(told))
         differing = {path for path, sha in running.items() if self._sha(path) != sha}
+        held = {
+            path for path in differing if replaced and path in replaced and replaced[path] == self._sha(path)
+        }
+        differing -= held
         unread: dict[str, str] = {}
         batch = self._read(differing, unread)
         new = {path for path in self.files if path not in running}
         batch |= imported_with(self.roots, batch, new, lambda path: self._read({path}, unread).get(path))
         doubtful = {path for path, text in batch.items() if not text or parsed(text) is None}
-        return Look(changed, batch, frozenset(doubtful), unread)
+        return Look(changed, batch, frozenset(doubtful), unread, frozenset(held))
 
     # internals
+
+    def _is_there(self, running: Mapping[str, str]) -> None:
+        """A folder of roots that is renamed or not mounted for a while does not mean that all of it shall end."""
+        for folder in self.roots.folders:
+            path = self.roots.path_of(folder)
+            if not path.is_dir() and any(one.startswith(f"{folder}/") for one in running):
+                raise FileNotFoundError(errno.ENOENT, "a folder of live code is not there", str(path))
 
     def _refresh(self, told: frozenset[str]) -> frozenset[str]:
         before = self.files

@@ -35,6 +35,8 @@ class Records:
         self.path = path
         self.found: list[Record] = []
         self.problems: list[str] = []
+        self.damaged = 0
+        """Lines that were whole and are not what was written; a torn end is no damage."""
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         is_new = not path.exists()
         self._file = self._open()
@@ -92,6 +94,7 @@ class Records:
                 damaged.append(number)
             else:
                 self.found.append(record)
+        self.damaged = len(damaged)
         self.problems += [
             f"{self.path}: line {n} is damaged and left out (its checksum is wrong)" for n in damaged[:_SHOWN]
         ]

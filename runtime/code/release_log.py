@@ -122,6 +122,8 @@ class ReleaseLog:
         self._written = len(self._records.found)
         self._records.found.clear()
         self._manifests.clear()
+        self.is_damaged = self._records.damaged > 0 or bool(self.problems)
+        """Something that was written cannot be read; more may have been there than is known."""
         self.problems = [*self._records.problems, *self.problems]
 
     @classmethod

@@ -9,8 +9,9 @@ what runs. Between the two is patience, so that nothing half done goes live and 
     doubtful   while a file is gone, emptied or does not compile       but at most `hold`; then it is so on purpose
 
 Then everything that differs is pushed as one release. A batch that was refused is not tried again until some file of the
-tree changes: a broken save is reported once, and the next good save takes all that waits live. Nor is what was rolled back:
-only changes of the tree start a push, never the difference alone.
+tree changes: a broken save is reported once, and the next good save takes all that waits live. Only changes of the tree
+start a push, never the difference alone; and what was rolled back, or replaced by a push from elsewhere, goes live again
+only when that very file changes: the next save of another one does not take it along.
 
 A look also comes by itself every `look_every` seconds. It notices folders that appear, and changes nobody told of (a network
 file system, more folders than the system has watches for): from then on, as when there are no events at all, the watcher
@@ -43,6 +44,8 @@ _log = logging.getLogger("evergreen.code")
 _DUE = "code_watch_due"
 _BRIEF = 0.02
 """How often git's lock and an open file are looked at. (seconds)"""
+_SHOWN = 5
+"""Files that are named in a line."""
 _TRIES = 3
 """How often a push is tried again while a process is busy."""
 
@@ -65,18 +68,23 @@ class Watcher(GenServer):
     """The process `code_watch`.
 
     `running()` returns {path: sha256} of what runs, `push(batch)` makes a release of {path: text or None} and blocks until
-    it is live, or raises Refused (and has said so); `complain(text)` tells of files that cannot be read.
+    it is live, or raises Refused (and has said so); `complain(text)` tells of files that cannot be read; `replaced()`
+    returns {path: sha256 or None} of what a push or a rollback put something else in the place of.
     """
 
     def init(
         self, roots: Roots, config: WatchConfig, running: Callable[[], Mapping[str, str]],
         push: Callable[[Mapping[str, str | None]], Any], complain: Callable[[str], None],
+        replaced: Callable[[], Mapping[str, str | None]] = dict,
     ) -> NoReply:  # fmt: skip
         self.roots = roots
         self.config = config
         self.running = running
         self.push = push
         self.complain = complain
+        self.replaced = replaced
+        self.held: frozenset[str] = frozenset()
+        """Files that were last said to be left alone."""
         self.tree = Tree(roots)
         self.hints = Hints(roots, kernel.self_())
         self.lock = _git_lock(roots.base)
@@ -183,6 +191,7 @@ class Watcher(GenServer):
             self.dealt = {}
         elif changed and found.batch != self.dealt:
             self._release(found.batch, changed)
+            self._say_held(found.held)
 
     def _release(self, batch: Mapping[str, str | None], changed: frozenset[str]) -> None:
         self.dealt = batch
@@ -198,11 +207,22 @@ class Watcher(GenServer):
                 return
         self.tries = 0
 
+    def _say_held(self, held: frozenset[str]) -> None:
+        if held and held != self.held:
+            paths = ", ".join(sorted(held)[:_SHOWN]) + (
+                f" and {len(held) - _SHOWN} more" if len(held) > _SHOWN else ""
+            )
+            _log.warning(
+                "not live: %s: what it has was rolled back or replaced by a push; it goes live when it changes",
+                paths,
+            )
+        self.held = held
+
     def _look(self) -> Look | None:
         """Look at the tree; None when that is not possible just now."""
         named = self.hints.take()
         self.unheard -= named
-        look = kernel.blocking(_outcome, self.tree.look, named, dict(self.running()))
+        look = kernel.blocking(_outcome, self.tree.look, named, dict(self.running()), self.replaced())
         if isinstance(look, OSError):
             if self.blind != str(look):
                 self.blind = str(look)

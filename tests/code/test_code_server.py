@@ -396,6 +396,23 @@ def test_going_back_needs_no_room_on_the_disk(place, monkeypatch):
     assert module.X == 3
 
 
+def test_what_a_tree_may_still_have_of_what_was_replaced(place):
+    """Watch mode must not take it up again by itself; a saved file is the tree's own."""
+    place.load(m="X = 1\n", n="Y = 1\n")
+    m, n = place.path("m"), place.path("n")
+    with serving(place):
+        code.push({m: "X = 2\n"}, kind="watch")
+        assert place.releaser.replaced == {}
+        saved = code.current().files[m]
+        code.rollback()
+        assert place.releaser.replaced == {m: saved}
+        before = code.current().files[n]
+        code.push({n: "Y = 2\n"})
+        assert place.releaser.replaced == {m: saved, n: before}
+        code.push({m: "X = 3\n"}, kind="watch")
+        assert place.releaser.replaced == {n: before}
+
+
 def test_going_back_twice_goes_two_releases_back(place):
     module = place.load(m="X = 1\n")
     with serving(place):

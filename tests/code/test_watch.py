@@ -16,7 +16,7 @@ from runtime.code.errors import Refused
 from runtime.code.watch import WatchConfig
 from runtime.kernel import exit, is_alive, unlink
 from runtime.testing import settle, until
-from tests.code.watched import Node, rest, watching
+from tests.code.watched import Node, rest, sha, watching
 from tests.observe.observing import lines_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,6 +163,53 @@ def test_a_push_from_elsewhere_is_not_taken_back_by_saving_the_same_again(node):
         node.write("apps/b.py", "Y = 2\n")
         node.live("apps/b.py", "Y = 2\n")
     assert node.batches == [{"apps/a.py": "X = 1\n", "apps/b.py": "Y = 2\n"}]
+
+
+def test_what_was_rolled_back_does_not_come_along_with_another_file(node):
+    with watching(node) as watcher, lines_of("evergreen.code") as lines:
+        node.write("apps/a.py", "X = 'bad'\n")
+        node.live("apps/a.py", "X = 'bad'\n")
+        node.texts["apps/a.py"] = "X = 1\n"  # rolled back
+        node.replaced["apps/a.py"] = sha("X = 'bad'\n")
+        node.write("apps/b.py", "Y = 2\n")
+        node.live("apps/b.py", "Y = 2\n")
+        rest(watcher)
+        node.write("apps/b.py", "Y = 3\n")
+        node.live("apps/b.py", "Y = 3\n")
+        rest(watcher)
+        assert node.texts["apps/a.py"] == "X = 1\n"
+        assert [text for _, text in lines if "apps/a.py" in text] == [
+            "not live: apps/a.py: what it has was rolled back or replaced by a push; it goes live when it changes"
+        ]
+        node.write("apps/a.py", "X = 'good'\n")
+        node.live("apps/a.py", "X = 'good'\n")
+    assert len(node.batches) == 4
+
+
+def test_a_deletion_that_was_rolled_back_is_held_too(node):
+    with watching(node) as watcher:
+        (node.base / "apps/b.py").unlink()
+        until(lambda: node.batches)
+        node.texts["apps/b.py"] = "Y = 1\n"  # rolled back
+        node.replaced["apps/b.py"] = None
+        node.write("apps/a.py", "X = 2\n")
+        node.live("apps/a.py", "X = 2\n")
+        rest(watcher)
+    assert node.batches[1:] == [{"apps/a.py": "X = 2\n"}]
+
+
+def test_a_root_that_is_away_does_not_end_all_that_runs(node):
+    """Renamed for a moment, or not mounted yet: longer than a single file would be waited for."""
+    with watching(node, WatchConfig(quiet=0.02, hold=0.05, look_every=0.05)) as watcher:
+        (node.base / "apps").rename(node.base / "away")
+        until(lambda: node.complaints)
+        assert "a folder of live code is not there" in node.complaints[0]
+        (node.base / "away").rename(node.base / "apps")
+        node.write("apps/a.py", "X = 2\n")
+        node.live("apps/a.py", "X = 2\n")
+        rest(watcher)
+    assert node.batches == [{"apps/a.py": "X = 2\n"}]
+    assert len(node.complaints) == 1
 
 
 def test_the_same_mistake_again_is_reported_again(node):

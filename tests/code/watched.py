@@ -13,7 +13,7 @@ from runtime.kernel import is_alive
 from runtime.otp.gen_server import stop
 from runtime.testing import until
 
-__all__ = ["QUICK", "Node", "ready", "rest", "watching"]
+__all__ = ["QUICK", "Node", "ready", "rest", "sha", "watching"]
 
 QUICK = WatchConfig(quiet=0.03, max_wait=1.0, hold=0.3, git_wait=5.0, look_every=30.0, poll=0.03)
 
@@ -32,6 +32,7 @@ class Node:
         self.batches = []
         self.complaints = []
         self.refuse = None
+        self.replaced = {}
 
     def write(self, path, text):
         file = self.base / path
@@ -64,8 +65,9 @@ class Node:
 @contextmanager
 def watching(node, config=QUICK):
     watcher = Watcher.start_link(
-        node.roots, config, node.running, node.push, node.complaints.append, name="code_watch"
-    )
+        node.roots, config, node.running, node.push, node.complaints.append, lambda: node.replaced,
+        name="code_watch",
+    )  # fmt: skip
     try:
         ready(watcher)
         yield watcher

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -349,6 +350,24 @@ def test_a_restart_boots_the_release_and_not_the_tree(tree):
     assert tree.probe()[0] == 2
     said = tree.push("--dry-run", "live/helper.py")
     assert "live/helper.py" in said
+
+
+def test_a_log_in_which_nothing_can_be_started_is_no_reason_to_start_the_tree(tmp_path):
+    """What lies in the tree may be anything: the node says what is damaged and what to do, and does not start."""
+    with running(tmp_path) as tree:
+        (tree.path / "live" / "helper.py").write_text("raise SystemExit('not released')\n")
+        tree.stop()
+        for blob in (tree.data / "code" / "blobs").glob("??/*"):
+            blob.write_bytes(b"rotten")
+        done = subprocess.run(
+            [sys.executable, "-m", "runtime.node", "--config", "node.toml", "--set", "code.roots=live",
+             "--set", "code.mode=push", "--set", "admin.http_port=0"],
+            cwd=tmp_path, env=tree.environment(), capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert re.search(r"no release in .*/code can be started:\n.*is damaged", done.stderr)
+        assert "backup" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_a_release_in_probation_is_not_booted_after_a_crash(tmp_path):
