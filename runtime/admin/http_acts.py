@@ -5,6 +5,7 @@ Whoever has the token counts as the node's user: the token lies in a file that o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from runtime.kernel import Down, receive_match, spawn_opt
 
 __all__ = ["ACTS", "act"]
 
+_log = logging.getLogger("evergreen.admin")
 ACTS: Final = (
     "confirm", "diff", "kill", "log_level", "restart", "resume", "rollback", "state", "suspend",
 )  # fmt: skip
@@ -57,8 +59,14 @@ def _run(operation: Operation, request: Request, audit: Audit, outcome: list[Any
         found = denied.with_traceback(None)
         verdict = f"refused ({denied.kind}): {denied}"
     except Exception as error:
-        audit(request.who, request.name, request.what, f"crashed: {error!r:.300}", operation.changes)
+        _note(operation, request, audit, f"crashed: {error!r:.300}")
         raise
-    if operation.audited:
-        audit(request.who, request.name, request.what, verdict, operation.changes)
+    _note(operation, request, audit, verdict)
     outcome.append(found)
+
+
+def _note(operation: Operation, request: Request, audit: Audit, verdict: str) -> None:
+    if operation.audited:
+        level = logging.INFO if operation.changes else logging.DEBUG
+        _log.log(level, "admin: %s: %s %s: %s", request.who, request.name, request.what, verdict)
+        audit(request.who, request.name, request.what, verdict, operation.changes)

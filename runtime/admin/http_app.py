@@ -103,12 +103,12 @@ class Application:
             return _answer(start, "503 Service Unavailable", f"{_STREAMS} views are open already: close one")
         headers = [*HEADERS, ("Content-Type", "text/event-stream"), ("Cache-Control", "no-store"), ("Connection", "close")]  # fmt: skip
         start("200 OK", headers)
-        return self._events(name, _query(environ))
+        return self._events(name, _query(environ), environ["evergreen.wait"])
 
-    def _events(self, name: str, query: Mapping[str, str]) -> Iterator[bytes]:
+    def _events(self, name: str, query: Mapping[str, str], wait: Callable[[float], bool]) -> Iterator[bytes]:
         self.streams += 1
         try:
-            yield from http_live.follow(name, query)
+            yield from http_live.follow(name, query, wait)
         finally:
             self.streams -= 1
 

@@ -11,13 +11,12 @@ a 25th of the time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
 from typing import Any, Final
 
 import msgspec
 
-from runtime import kernel
 from runtime.admin.http_looks import NotThere, head, look
 
 __all__ = ["encode", "follow"]
@@ -25,7 +24,7 @@ __all__ = ["encode", "follow"]
 _EVERY: Final = 2.0
 _SHARE: Final = 25
 _SILENCE: Final = 10.0
-"""After so long without news something is said all the same: that is how it is noticed that nobody listens."""
+"""After so long without news something is said all the same, for a peer that vanished without a word."""
 
 # API
 
@@ -35,8 +34,8 @@ def encode(value: Any) -> bytes:
     return msgspec.json.encode(value, enc_hook=lambda one: f"{one!r:.300}")
 
 
-def follow(name: str, query: Mapping[str, str], every: float = _EVERY) -> Iterator[bytes]:
-    """Yield the events of a view for ever. Blocks the calling process between them. Never raises NotThere."""
+def follow(name: str, query: Mapping[str, str], wait: Callable[[float], bool]) -> Iterator[bytes]:
+    """Yield the events of a view, until `wait(seconds)`, which is called between two looks, returns False: nobody is there."""
     memory: dict[str, Any] = {}
     told: dict[str, bytes] = {}
     spoken = monotonic()
@@ -57,7 +56,8 @@ def follow(name: str, query: Mapping[str, str], every: float = _EVERY) -> Iterat
         if monotonic() - spoken > _SILENCE:
             spoken = monotonic()
             yield b": still here\n\n"
-        kernel.sleep(max(every, took * _SHARE))
+        if not wait(max(_EVERY, took * _SHARE)):
+            return
 
 
 # Internals

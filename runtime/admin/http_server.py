@@ -123,11 +123,28 @@ class _Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
         with Timeout(_HEAD, TimeoutError("the request's head does not end")):
             return super().read_request(raw_requestline)
 
+    def get_environ(self) -> dict[str, Any]:
+        return {**super().get_environ(), "evergreen.wait": self._wait}
+
+    def _wait(self, seconds: float) -> bool:
+        """Wait, for a stream's next news; False when the peer has closed meanwhile, or wants something else."""
+        try:
+            socket.wait_read(self.socket.fileno(), timeout=seconds, timeout_exc=_TimeIsUp())
+        except _TimeIsUp:
+            return True
+        return False
+
     def run_application(self) -> None:
-        if self.environ["REQUEST_METHOD"] == "POST":
-            self.socket.settimeout(_HEAD)
-        super().run_application()
-        self.socket.settimeout(_QUIET)
+        body = self.wsgi_input
+        self.socket.settimeout(_HEAD if self.content_length else _QUIET)
+        try:
+            super().run_application()
+        finally:
+            self.socket.settimeout(_QUIET)
+            # pywsgi would read what nobody wanted, however much was announced, to come to the next request.
+            self.wsgi_input = _Unread()
+            if body.position != (self.content_length or 0) or body.chunked_input:
+                self.close_connection = True
 
     def handle_error(self, kind: type[BaseException], error: BaseException, trace: TracebackType) -> None:
         if not isinstance(error, Exception):
@@ -147,6 +164,15 @@ class _Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
     def _handle_client_error(self, error: Exception) -> Any:
         _log.debug("bad request from %s: %s", self.client_address, error)
         return ("400", pywsgi._BAD_REQUEST_RESPONSE)
+
+
+class _TimeIsUp(Exception):
+    pass
+
+
+class _Unread:
+    def _discard(self) -> None:
+        """Leave it."""
 
 
 def _refused(place: Place, error: OSError) -> ListenError:

@@ -1,6 +1,6 @@
 // Acting: asking first, telling what came of it; and the drawer with one process, from which most acts start.
 
-import { chip, count, el, facts, short, size } from "./dom.js";
+import { chip, count, el, facts, plainLabel, short, size } from "./dom.js";
 import { act, live } from "./net.js";
 
 const drawer = document.getElementById("drawer");
@@ -87,7 +87,7 @@ export function openProcess(who) {
       el("p", { class: "chips" }, chip(row.type), chip(row.status, STATUS[row.status] || ""),
         found.trap_exit && chip("traps exits"), row.priority !== "normal" && chip(`${row.priority} priority`), found.alarmed && chip("long mailbox", "bad")),
       facts([
-        ["runs", row.initial_call], ["at", row.current], ["label", row.label || "none"], ["waits in", row.waits_for || "its mailbox"],
+        ["runs", row.initial_call], ["at", row.current], ["label", plainLabel(row.label) || "none"], ["waits in", row.waits_for || "its mailbox"],
         ["mailbox", `${count(row.mailbox)} of ${count(found.watermarks[0])}`], ["memory", `${size(row.memory)}, state ${size(found.heap)}`],
         ["number", row.number], ["parent", row.parent ? pidLink(row.parent) : "none"],
       ]),

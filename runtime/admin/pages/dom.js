@@ -53,6 +53,8 @@ export const ago = (seconds) => span(Math.max(0, Date.now() / 1000 - seconds)) +
 // the node's own name at the end of each pid says nothing here
 export const short = (pid) => (pid ? pid.replace(/^<([^@>]+)@.*>$/, "<$1>") : "");
 
+export const plainLabel = (label) => (label || "").replace(/^'(.*)'$/, "$1");
+
 // pieces that several views use
 
 export const chip = (text, kind = "") => el("span", { class: `chip ${kind}` }, text);

@@ -1,7 +1,7 @@
 // Home: is it well, and how has it been for the last ten minutes?
 
 import { chart } from "./charts.js";
-import { ago, card, chip, count, el, empty, rate, share, short, size, span } from "./dom.js";
+import { ago, card, chip, count, el, empty, plainLabel, rate, share, short, size, span } from "./dom.js";
 import { openProcess } from "./acts.js";
 
 const KEPT = 300;
@@ -40,7 +40,7 @@ export default function home(frame) {
     fillIn(alarms, now.alarms.length ? el("ul", { class: "lines" }, now.alarms.map((one) => el("li", {},
       el("a", { href: "#/alarms" }, chip(one.level, one.level === "warning" ? "warn" : "bad"), el("span", { class: "grow" }, one.id), el("span", { class: "dim" }, ago(one.since)))))) : empty("No alarm is up."));
     fillIn(boxes, now.mailboxes.length ? el("ul", { class: "lines" }, now.mailboxes.map((row) => el("li", {},
-      el("button", { class: "line", onclick: () => openProcess(row.number) }, el("b", { class: "figure" }, count(row.mailbox)), el("span", { class: "grow" }, short(row.pid), el("small", {}, ` ${row.label || row.initial_call}`)))))) : empty("Nobody has mail waiting."));
+      el("button", { class: "line", onclick: () => openProcess(row.number) }, el("b", { class: "figure" }, count(row.mailbox)), el("span", { class: "grow" }, short(row.pid), el("small", {}, ` ${plainLabel(row.label) || row.initial_call}`)))))) : empty("Nobody has mail waiting."));
     fillIn(apps, now.applications.length ? el("ul", { class: "lines" }, now.applications.map((one) => el("li", {},
       el("span", { class: "line" }, chip(one.status, one.status === "running" ? "good" : "warn"), el("b", {}, one.name), el("span", { class: "grow dim" }, one.description))))) : empty("No application runs."));
   });

@@ -1,6 +1,6 @@
 // The supervision tree, drawn from left to right. Boxes open and close; one that is opened by Enter or a click shows its process.
 
-import { count, el, empty, short, svg } from "./dom.js";
+import { count, el, short, svg } from "./dom.js";
 import { openProcess } from "./acts.js";
 
 const BOX = 196, HIGH = 34, STEP = 42, WIDE = 252, PAD = 16;
@@ -29,12 +29,14 @@ export default function tree(frame) {
   function draw() {
     const boxes = [], lines = [];
     let row = 0;
+    const isNarrow = frame.root.clientWidth < 620;
     const place = (node, key, depth) => {
       const kids = isFolded(node, key) ? [] : node.children;
+      const own = isNarrow ? row++ * STEP : 0; // as an outline: everybody has a line of their own
       const spots = kids.map((child) => place(child, `${key}/${child.id}`, depth + 1));
       const hidden = node.more + (kids.length ? 0 : node.children.length);
       if (kids.length && node.more) spots.push({ y: row++ * STEP, more: node.more, depth: depth + 1 });
-      const y = spots.length ? (spots[0].y + spots.at(-1).y) / 2 : row++ * STEP;
+      const y = isNarrow ? own : spots.length ? (spots[0].y + spots.at(-1).y) / 2 : row++ * STEP;
       const spot = { node, key, depth, y, hidden: kids.length ? 0 : hidden };
       spots.forEach((child) => lines.push([spot, child]));
       boxes.push(spot, ...spots.filter((one) => one.more));
@@ -42,23 +44,26 @@ export default function tree(frame) {
     };
     trees.forEach((one) => { place(one, one.id, 0); row += 0.5; });
     const depth = Math.max(0, ...boxes.map((one) => one.depth));
-    const width = PAD * 2 + depth * WIDE + BOX + 40, height = PAD * 2 + row * STEP;
+    const wide = isNarrow ? 26 : WIDE;
+    boxes.forEach((one) => { one.x = PAD + one.depth * wide; });
+    const width = PAD * 2 + depth * wide + BOX + 40, height = PAD * 2 + row * STEP;
     const focused = document.activeElement?.dataset?.key;
     paper.setAttribute("viewBox", `0 0 ${width} ${height}`);
     paper.setAttribute("width", width);
     paper.setAttribute("height", height);
     paper.replaceChildren(
       svg("g", { class: "lines" }, lines.map(([from, to]) => {
-        const x1 = PAD + from.depth * WIDE + BOX, y1 = PAD + from.y + HIGH / 2, x2 = PAD + to.depth * WIDE, y2 = PAD + to.y + HIGH / 2;
+        const x2 = to.x, y2 = PAD + to.y + HIGH / 2;
+        if (isNarrow) return svg("path", { d: `M${from.x + 12} ${PAD + from.y + HIGH}V${y2 - 6}q0 6 6 6H${x2}` });
+        const x1 = from.x + BOX, y1 = PAD + from.y + HIGH / 2;
         return svg("path", { d: `M${x1} ${y1}C${x1 + 30} ${y1} ${x2 - 30} ${y2} ${x2} ${y2}` });
       })),
       ...boxes.sort((a, b) => a.y - b.y).map(box));
     if (focused) paper.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
-    if (!trees.length) frame.root.append(empty("There is no supervisor."));
   }
 
   function box(spot) {
-    const x = PAD + spot.depth * WIDE, y = PAD + spot.y;
+    const x = spot.x, y = PAD + spot.y;
     if (spot.more) return svg("text", { class: "more", x: x + 4, y: y + HIGH / 2 + 4 }, `${count(spot.more)} more`);
     const { node, key } = spot;
     const isDown = node.status !== "running", isRestarted = node.restarts > 0;
@@ -104,6 +109,8 @@ export default function tree(frame) {
     event.preventDefault();
   }
 
+  addEventListener("resize", draw);
+  frame.onclose(() => removeEventListener("resize", draw));
   frame.follow({}, (now) => {
     trees = now.trees;
     const text = JSON.stringify(trees);
