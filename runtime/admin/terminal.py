@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+import termios
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +109,8 @@ class Terminal:
         self.inputs += 1
         started = time.monotonic()
         try:
-            answer = self.link.evaluate(code, width=self.screen.width, on_event=self.screen.event)
+            with _quiet():
+                answer = self.link.evaluate(code, width=self.screen.width, on_event=self.screen.event)
         except Gone as gone:
             self.screen.close()
             self._again(gone)
@@ -152,6 +156,19 @@ def _history(path: Path) -> Any:
     except OSError:  # a home that cannot be written: the history is this session's
         return InMemoryHistory()
     return FileHistory(str(path))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let the terminal not echo what is typed meanwhile, `^C` above all; the next prompt has it."""
+    fd = sys.stdin.fileno()
+    before = termios.tcgetattr(fd)
+    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(fd, termios.TCSANOW, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSANOW, before)
 
 
 def _bindings() -> KeyBindings:

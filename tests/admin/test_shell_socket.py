@@ -139,7 +139,7 @@ def test_the_names_of_runtime_are_there(shell):
 
 def test_what_fails_is_told_from_the_typed_line_on(shell):
     text = shell.text("def f(n):\n    return 1 / n\nf(0)")
-    assert text.startswith("Traceback (most recent call last):\n  File \"<shell ")
+    assert text.startswith('Traceback (most recent call last):\n  File "<shell ')
     assert "    return 1 / n\n" in text
     assert text.endswith("ZeroDivisionError: division by zero")
     assert "shell_evaluator" not in text
@@ -173,7 +173,9 @@ def test_pids_can_be_pasted_as_printed(shell):
 
 
 def test_print_goes_to_its_own_shell_and_nowhere_else(node, shell, other):
-    assert shell.do("import sys; print('p' 'ine'); sys.stdout.write('o' 'ak\\n'); print('err', file=sys.stderr)")["kind"] in ("none", "text")
+    assert shell.do(
+        "import sys; print('p' 'ine'); sys.stdout.write('o' 'ak\\n'); print('err', file=sys.stderr)"
+    )["kind"] in ("none", "text")
     assert shell.out == "pine\noak\nerr\n"
     assert other.out == ""
     assert "pine" not in "\n".join(node.lines) + node.log_file.read_text()
@@ -305,7 +307,10 @@ def test_forking_leaves_one_node(node, shell, other):
     until(lambda: all(_is_gone(pid) for pid in set(node.children()) - children))
     assert other.text("1 + 1") == "2"
     assert node.process.poll() is None
-    assert shell.text("import subprocess; subprocess.run(['echo', 'x'], capture_output=True).stdout") == "b'x\\n'"
+    assert (
+        shell.text("import subprocess; subprocess.run(['echo', 'x'], capture_output=True).stdout")
+        == "b'x\\n'"
+    )
 
 
 def _is_gone(pid):
@@ -330,7 +335,14 @@ def test_whoever_wants_to_leave_leaves_alone(node, shell, other, name):
     assert node.process.poll() is None
 
 
-RAISES = ["KeyboardInterrupt", "GeneratorExit", "BaseException('x')", "MemoryError", "StopIteration", "RecursionError"]
+RAISES = [
+    "KeyboardInterrupt",
+    "GeneratorExit",
+    "BaseException('x')",
+    "MemoryError",
+    "StopIteration",
+    "RecursionError",
+]
 
 
 @pytest.mark.parametrize("name", RAISES)
@@ -443,7 +455,9 @@ def test_every_input_is_written_down_before_it_runs(node, shell):
     assert log.stat().st_mode & 0o777 == 0o600
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     mine = [row for row in rows if row["shell"] == shell.link.number]
-    assert all(row["who"].startswith(f"uid {os.getuid()} (pid {os.getpid()})") and row["time"] for row in mine)
+    assert all(
+        row["who"].startswith(f"uid {os.getuid()} (pid {os.getpid()})") and row["time"] for row in mine
+    )
     told = [{k: v for k, v in row.items() if k in ("event", "input", "ended", "error")} for row in mine]
     assert told == [
         {"event": "attached"}, {"input": "secret = 'début'; sleep(1000)"}, {"ended": "interrupted"}, {"input": "1 / 0"},
@@ -555,7 +569,9 @@ def test_live_shows_frames_until_it_is_interrupted(shell):
 
 
 def test_completion_offers_what_is_there(shell):
-    shell.do("class A:\n    slow = property(lambda self: 1 / 0)\n    kind = 1\nthing = A(); thing.own = {'x': A()}")
+    shell.do(
+        "class A:\n    slow = property(lambda self: 1 / 0)\n    kind = 1\nthing = A(); thing.own = {'x': A()}"
+    )
     names = lambda text: shell.link.complete(text)[1]  # noqa: E731
     assert names("thin") == ["thing"]
     assert names("thing.") == ["kind", "own", "slow"]
@@ -592,7 +608,13 @@ def test_completion_runs_nothing(shell):
 
 
 def run(node, *arguments, stdin=None):
-    command = [sys.executable, "-m", "runtime.admin.shell_command", "--socket", str(node.directory / "admin.sock")]
+    command = [
+        sys.executable,
+        "-m",
+        "runtime.admin.shell_command",
+        "--socket",
+        str(node.directory / "admin.sock"),
+    ]
     return subprocess.run(
         [*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, input=stdin or ""
     )
@@ -621,7 +643,13 @@ def test_inputs_from_a_pipe_stop_at_the_first_that_fails(node):
 
 
 def test_ctrl_c_interrupts_one_input(node):
-    command = [sys.executable, "-m", "runtime.admin.shell_command", "--socket", str(node.directory / "admin.sock")]
+    command = [
+        sys.executable,
+        "-m",
+        "runtime.admin.shell_command",
+        "--socket",
+        str(node.directory / "admin.sock"),
+    ]
     child = subprocess.Popen(
         [*command, "-c", "print('on', flush=True)\nwhile True: pass"], cwd=ROOT, stdout=subprocess.PIPE, text=True,
         stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
@@ -638,5 +666,7 @@ def test_no_node_is_said_in_a_sentence(tmp_path):
     done = subprocess.run([*command, "-c", "1"], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr.startswith("evergreen: no node runs there")
-    done = subprocess.run([*command, "-c", "1", "--json"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [*command, "-c", "1", "--json"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
     assert json.loads(done.stdout)["error"]["kind"] == "NotConnected"
