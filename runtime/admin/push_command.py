@@ -134,9 +134,16 @@ def _push(client: Client, options: argparse.Namespace, report: Report) -> int:
     if options.base:
         _check_base(client, options.base, running)
     roots = Roots(Path(options.tree or "."), status["folders"])
-    difference = Difference(status["files"], read_tree(roots), _below(options.paths, roots))
+    tree = read_tree(roots)
+    if not tree:
+        folders = ", ".join(f"{folder}/" for folder in roots.folders)
+        raise Unfit(
+            f"{roots.base} has no Python file in {folders}: is it the right tree? Name it with --tree DIR"
+        )
+    difference = Difference(status["files"], tree, _below(options.paths, roots, {*status["files"], *tree}))
     report.data("running", running)
     if not difference.new:
+        report.data("difference", [])
         report.line(
             "nothing",
             f"the node runs release {running['id']} (#{running['number']}), and the tree has the same",
@@ -178,7 +185,7 @@ def _follow(client: Client, release: Mapping[str, Any], options: argparse.Namesp
     report.live(release)
     if release["result"] != "probation" or options.no_wait:
         return 0
-    release = client.ask("follow", {"number": release["number"]}, on_event=report.event)
+    release = client.ask("follow", {"number": release["number"]}, on_event=report.event, timeout=_ANSWER)
     report.release(release)
     return 0 if release["result"] == "live" else 1
 
@@ -222,7 +229,7 @@ def _key(options: argparse.Namespace, own: str) -> PrivateKey:
     return load_private(Path(path))
 
 
-def _below(paths: list[str], roots: Roots) -> list[str] | None:
+def _below(paths: list[str], roots: Roots, known: set[str]) -> list[str] | None:
     if not paths:
         return None
     found = []
@@ -231,6 +238,9 @@ def _below(paths: list[str], roots: Roots) -> list[str] | None:
             found.append(roots.relative(start() / path))
         except ValueError:
             raise Unfit(f"{path} is not in the tree {roots.base}") from None
+        top = found[-1]
+        if top != "." and not any(one == top or one.startswith(f"{top}/") for one in known):
+            raise Unfit(f"{path} names no live code, neither in the tree nor on the node: is it misspelt?")
     return found
 
 

@@ -32,12 +32,15 @@ from runtime.code.errors import Refused
 from runtime.code.keys import DEVELOPMENT, KeyProblem, allowed_keys
 from runtime.code.release_log import Release, ReleaseLog, UnknownRelease, release_id
 from runtime import kernel
-from runtime.kernel import node, sleep
+from runtime.kernel import clock, node, sleep
 
 __all__ = ["PushOperations", "PushSettings"]
 
 _LOOK = 0.1
 """Seconds between two looks at whether a probation is over."""
+_HEARTBEAT = 10.0
+_SHARES = ("lag", "busy")
+"""What is watched and always moves a little."""
 _SHOWN = 20
 
 # Types
@@ -137,8 +140,9 @@ class PushOperations:
         """Return texts of a release by path; None for a file that it has not."""
         release = self._find(request.arg("release", (str, int)))
         wanted = request.arg("paths", list)
-        found = _aside(self._code.log.sources, release, wanted)
-        return {path: found.get(path) for path in wanted if isinstance(path, str)}
+        paths = [path for path in wanted if isinstance(path, str)]
+        found = _aside(self._code.log.sources, release, paths)
+        return {path: found.get(path) for path in paths}
 
     # acting
 
@@ -146,6 +150,7 @@ class PushOperations:
         """Check a bundle as `push` does and say what it would change; nothing does."""
         opened = self._open(request, "stage")
         request.progress("checked", files=len(opened.sources), key=opened.key.name)
+        self._tell_waiting(request)
         plan = self._code.plan(opened.sources, base=opened.manifest.base)
         return {"release": opened.manifest.release, **plan}
 
@@ -156,6 +161,7 @@ class PushOperations:
         if not _aside(self._code.log.use_nonce, manifest.nonce):
             raise Denied("replay", "this bundle has been used already: make a new one")
         request.progress("checked", files=len(opened.sources), key=opened.key.name)
+        self._tell_waiting(request)
         by = f"{manifest.author or opened.key.name} (key {opened.key.name}), {request.who}"
         release = self._code.push(
             opened.sources, base=manifest.base, by=by, note=manifest.note, progress=request.progress
@@ -164,17 +170,20 @@ class PushOperations:
         return as_map(release)
 
     def follow(self, request: Request) -> dict[str, Any]:
-        """Wait until a release is no longer in probation, with an event at each change of what is watched."""
+        """Wait until a release is no longer in probation, with an event at each change of what is watched, and now and then:
+        who follows over a network hears that the node is there.
+        """
         number = request.arg("number", int)
         told: Any = None
+        at = 0.0
         while True:
             release = self._find(number)
             if release.result != "probation":
                 return as_map(release)
             probation = self._code.status()["probation"]
-            counts = [row["now"] for name, row in probation.get("watched", {}).items() if name != "lag"]
-            if counts != told:
-                told = counts
+            counts = [row["now"] for name, row in probation.get("watched", {}).items() if name not in _SHARES]
+            if counts != told or clock.now() >= at + _HEARTBEAT:
+                told, at = counts, clock.now()
                 request.progress("probation", **probation)
             sleep(_LOOK)
 
@@ -184,6 +193,7 @@ class PushOperations:
         by = self._authority(request, "rollback", wanted)
         target = self._find(wanted) if wanted else None
         request.what = f"{target.id} (#{target.number})" if target is not None else "the one before"
+        self._tell_waiting(request)
         release = self._code.rollback(
             target.number if target is not None else None, by=by, progress=request.progress
         )
@@ -198,6 +208,12 @@ class PushOperations:
         return as_map(release)
 
     # internals
+
+    def _tell_waiting(self, request: Request) -> None:
+        now = self._code.status()
+        before = [name for name in (now["busy"], *now["waiting"]) if name]
+        if before:
+            request.progress("waiting", behind=before)
 
     def _open(self, request: Request, role: str) -> Opened:
         data = request.arg("bundle", bytes)

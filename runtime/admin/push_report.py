@@ -240,6 +240,7 @@ def _count(value: float) -> str:
 
 _EVENTS = {
     "checked": _checked,
+    "waiting": lambda facts: f"for its turn, behind a {', a '.join(facts.get('behind', ()))}",
     "plan": _planned,
     "check": lambda facts: f"{_many(facts.get('modules', 0), 'module')} aside, in a child process",
     "apply": lambda facts: f"one step for {_fact(facts.get('modules', ()))}",

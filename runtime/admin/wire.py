@@ -26,6 +26,7 @@ MAX_FRAME: Final = 24 * 2**20
 framing: Final = Length4(MAX_FRAME)
 
 _MANY = 100_000  # entries of one list or map
+_ALL = 1_000_000  # and of all of them: 24 MB of lists in lists would be gigabytes of objects
 
 # Types
 
@@ -44,8 +45,19 @@ def encode(message: dict[str, Any]) -> bytes:
 
 def decode(data: bytes) -> dict[str, Any]:
     """Read a message. Raises BadMessage; nothing else."""
+    left = _ALL
+
+    def counted(values: Any) -> Any:
+        nonlocal left
+        left -= 1 + len(values)
+        if left < 0:
+            raise ValueError("too many values")
+        return values
+
     try:
-        found = msgpack.unpackb(data, raw=False, max_array_len=_MANY, max_map_len=_MANY)
+        found = msgpack.unpackb(
+            data, raw=False, max_array_len=_MANY, max_map_len=_MANY, list_hook=counted, object_hook=counted
+        )
     except Exception as error:  # noqa: BLE001 - whatever strange bytes make msgpack raise, they are no message
         raise BadMessage(f"this is no MessagePack ({type(error).__name__})") from None
     if type(found) is not dict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from importlib.util import decode_source
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,19 @@ def read_tree(roots: Roots) -> dict[str, str]:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a source file, its line ends as they are. Raises TreeError: cannot be read, or is not UTF-8."""
+    """Return the text of a source file as Python would run it: line ends made equal, no byte order mark.
+
+    So the same file is the same release, whether a node has imported it or it was pushed. Raises TreeError: cannot be read,
+    or is no text.
+    """
     try:
-        return path.read_bytes().decode("utf-8")
+        return decode_source(path.read_bytes())
     except OSError as error:
         raise TreeError(f"{path} cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
-        raise TreeError(f"{path} is not UTF-8 (at byte {error.start}): save it as UTF-8") from None
+        raise TreeError(f"{path} is not {error.encoding} (at byte {error.start}): save it as UTF-8") from None
+    except SyntaxError as error:  # the encoding that it names
+        raise TreeError(f"{path} is no text ({error}): save it as UTF-8") from None
 
 
 def vsns_of(texts: Mapping[str, str]) -> dict[str, Any]:

@@ -260,8 +260,10 @@ def test_a_leaving_client_ends_its_questions_but_not_its_changes(tmp_path):
         b"\x91" * 5000 + b"\x01",
         b"\xdd\xff\xff\xff\xff",
         b"\x81\xa2id",
+        b"\x83\xa2id\x01\xa2op\xa4echo\xa4args\x81\xa1a\xdc\x4e\x20"
+        + (b"\xdc\x00\xff" + b"\x90" * 255) * 20_000,
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_bad_messages_are_refused_and_the_node_lives(tmp_path, data, crashes):
     with world(tmp_path) as here:

@@ -15,8 +15,9 @@ from runtime.admin.push_operations import PushOperations, PushSettings
 from runtime.code.bundle import Manifest, Order, new_nonce, pack, pack_order, python_version
 from runtime.code.bundle import RUNTIME_VERSION as VERSION
 from runtime.code.keys import load_private, make_pair
-from runtime.kernel import TIMEOUT, receive_match, self_, send, spawn
+from runtime.kernel import TIMEOUT, is_alive, receive_match, self_, send, spawn
 from runtime.otp.gen_server import stop
+from runtime.testing import settle, until
 from tests.code.served import NEVER, Place, serving
 
 HERE = Who("uid 0 (pid 1)", is_local=True)
@@ -311,3 +312,54 @@ def test_files_come_and_go(place):
             place.path("m"): "changed",
         }
         assert place.path("gone") not in code.current().files
+
+
+def test_strange_arguments_are_answers_and_no_crashes(place):
+    place.load(m="X = 1\n")
+    with serving(place):
+        world = World(place)
+        assert world.ask("texts", release="#1", paths=[["x"], 7, None, "nothing.py"]) == {"nothing.py": None}
+        for ref in ("#" + "9" * 5000, "#²", "", -1, 10**18):
+            assert world.refused("show", release=ref).kind == "unknown"
+        for number in (-1, 99):
+            assert world.refused("follow", number=number).kind == "unknown"
+
+
+def test_who_waits_for_another_push_is_told(place):
+    place.load(m="X = 1\n")
+    with serving(place):
+        world = World(place)
+        me = self_()
+
+        def first():
+            code.push(place.sources(m="X = 2\n"), progress=lambda stage, **_: _held(stage, me))
+
+        worker = spawn(first)
+        held = receive_match(lambda m: isinstance(m, tuple) and m[0] == "held", 10.0)[1]
+        asking = spawn(lambda: (world.ask("plan", bundle=world.bundle(m="X = 3\n")), send(me, "planned")))
+        until(lambda: {"stage": "waiting", "behind": ["push"]} in world.events)
+        send(held, "go on")
+        until(lambda: not is_alive(worker) and not is_alive(asking))
+
+
+def _held(stage, me):
+    if stage == "apply":
+        send(me, ("held", self_()))
+        receive_match(lambda m: m == "go on", 10.0)
+
+
+def test_who_follows_hears_now_and_then_that_the_node_is_there(place, clock):
+    place.load(m="X = 1\n")
+    with serving(place):
+        world = World(place)
+        release = code.push(place.sources(m="X = 2\n"))
+        following = spawn(lambda: world.ask("follow", number=release.number))
+        settle()
+        for _ in range(3):
+            for _ in range(110):
+                clock.advance(0.1)
+        stages = [event["stage"] for event in world.events]
+        assert 3 <= stages.count("probation") <= 5
+        code.confirm()
+        clock.advance(1)
+        until(lambda: not is_alive(following))

@@ -286,6 +286,25 @@ def test_only_what_was_named_is_pushed(tree):
     assert "is not in the tree" in tree.push("/etc", code=1)
 
 
+def test_a_wrong_tree_and_a_misspelt_path_are_no_pushes(tree, tmp_path_factory):
+    """An empty tree would delete all that runs, and a misspelt name would say that all is well."""
+    better(tree)
+    before = tree.running()
+    said = tree.push("--tree", str(tmp_path_factory.mktemp("empty")), code=1)
+    assert "has no Python file in live/: is it the right tree?" in said
+    assert "live/hepler.py names no live code" in tree.push("live/hepler.py", code=1)
+    assert tree.json("--tree", str(tmp_path_factory.mktemp("empty")), code=1)["error"]["kind"] == "Unfit"
+    assert tree.running() == before
+    tree.push("live/helper.py")
+    assert tree.json()["difference"] == []
+
+
+def test_line_ends_and_a_byte_order_mark_are_no_difference(tree):
+    text = (tree.path / "live" / "helper.py").read_text()
+    (tree.path / "live" / "helper.py").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert "the tree has the same" in tree.push()
+
+
 def test_paths_are_meant_from_where_the_user_stands(tree):
     """As `tools/push` starts it: in the tree's root, told where the user stands."""
     better(tree)
