@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from . import syntax
 from .errors import Refused
 from .journal import MISSING
-from .merge import become, may_leak, merge_class, renew_abstract, set_member
+from .merge import merge_class, renew_abstract, set_member
 from .plan import ClassPlan, Step, Verdict, is_made_from
 from .purity import is_pure
+from .registries import become, may_leak, remember
 from .spread import propagate
-from .statements import CONTAINERS, compile_statement, dependencies
+from .statements import compile_statement, dependencies, save_containers
 from .units import Unit, unannotated
 from .version import ModuleVersion
 
@@ -248,11 +249,9 @@ def _catch(
         body = [made]
     ast.fix_missing_locations(body[0])
     commit.journal.namespace(namespace)
+    remember(commit)
     for statement in statements:
-        for name in syntax.loads(statement):
-            value = namespace.get(name)
-            if type(value) in CONTAINERS:
-                commit.journal.container(value)
+        save_containers(commit, syntax.loads(statement), namespace)
     outer = path[0].__name__
     had = namespace.get(outer, MISSING)
     namespace[_CATCHER] = Catcher
@@ -282,9 +281,8 @@ def _rebuild(
         if n in cls.__dict__ and type(cls.__dict__[n]) is not types.MemberDescriptorType
     }  # fmt: skip
     before = commit.journal.namespace(namespace)
-    for loaded in syntax.loads(plan.node):
-        if type(namespace.get(loaded)) in CONTAINERS:
-            commit.journal.container(namespace[loaded])
+    remember(commit)
+    save_containers(commit, syntax.loads(plan.node), namespace)
     exec(compile_statement(version, plan.node), namespace)  # noqa: S102
     new = namespace[name]
     if new is cls:

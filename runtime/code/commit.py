@@ -34,6 +34,8 @@ from .journal import MISSING, Journal
 from .merge import renew_instance_checks
 from .plan import Change, ModulePlan, Plan, Step, Verdict
 from .purity import is_pure
+from .registries import unregister
+from .snapshot import Snapshot
 from .spread import namespace_of, spread, take_by_star
 from .statements import annotate, dependencies, run_statement, undo_statement
 from .structs import Remaking
@@ -45,8 +47,6 @@ __all__ = ["Commit", "Kept", "Migration"]
 _OF_THE_MODULE = frozenset(
     {"__annotations__", "__builtins__", "__cached__", "__doc__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__"}
 )  # fmt: skip
-_REGISTRY = 10_000
-"""Entries of a table that is looked through for a definition that was removed."""
 _ROUNDS = 20
 """Times that changes may travel round a circle of imports."""
 
@@ -85,6 +85,8 @@ class Commit:
         """Whether all processes rest that have to do with classes whose instances change their layout."""
         self.structs: dict[type, type] = {}
         """Structs that were replaced while instances are alive."""
+        self.tables: Snapshot | None = None
+        """What is in the tables within reach of the program; None: nothing has run yet that could fill one."""
         self.remade: list[type] = []
         """Classes that were made anew: what decorators made for classes derived from them is made again, too."""
         self.changes: list[Change] = []
@@ -140,6 +142,8 @@ class Commit:
             spread(self, module.name)
             self.importer.modules[module.name] = module.new
             seen[module.name] = self._news(module.name)
+        for name in plan.added:  # made of what is in force now
+            seen[name] = self._news(name)
         self._remake()
         self._follow(seen)
         for name in plan.deleted:
@@ -235,7 +239,7 @@ class Commit:
                 self.removed.setdefault(module.name, {})[name] = gone = namespace.pop(name)
                 self.note(module.name, "delete", name)
                 if getattr(unit.node, "decorator_list", None):
-                    self.unregister(gone)
+                    unregister(self, gone)
                 take_by_star(self, module.new, name)
             undo_statement(self, unit, namespace)
         self._tidy(module, namespace)
@@ -275,22 +279,6 @@ class Commit:
                     if unit.is_class and unit.name == sub.__name__:
                         self.journal.namespace(namespace)
                         follow_class(self, version, unit, sub, namespace, remake=True)
-
-    def unregister(self, gone: Any) -> None:
-        """A decorated definition was removed: modules' tables that a decorator may have put it into do not have it."""
-        for name in self.importer.modules:
-            namespace = namespace_of(name) or {}
-            for table in list(namespace.values()):
-                if type(table) not in (dict, list, set) or not 0 < len(table) <= _REGISTRY:
-                    continue
-                if type(table) is dict:
-                    for key in [key for key, value in table.items() if value is gone]:
-                        self.journal.item(table, key, MISSING)
-                elif any(value is gone for value in table):
-                    self.journal.container(table)
-                    kept = [value for value in table if value is not gone]
-                    table.clear()
-                    table.extend(kept) if type(table) is list else table.update(kept)
 
     def _take(
         self,

@@ -37,12 +37,14 @@ class UndoFailed(RuntimeError):
 class Journal:
     """What was changed and how to undo it."""
 
-    __slots__ = ("_containers", "_namespaces", "_undo")
+    __slots__ = ("_containers", "_copies", "_namespaces", "_undo")
 
     def __init__(self) -> None:
         self._undo: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self._namespaces: dict[int, dict[str, Any]] = {}
         self._containers: dict[int, tuple[Any, Any]] = {}
+        self._copies: set[int] = set()
+        """The ids of the copies in these two, which hold them."""
 
     def undo(self, fn: Callable[..., Any], *args: Any) -> None:
         """Have `fn(*args)` called if the release fails."""
@@ -53,14 +55,17 @@ class Journal:
         kept = self._namespaces.get(id(namespace))
         if kept is None:
             kept = self._namespaces[id(namespace)] = dict(namespace)
+            self._copies.add(id(kept))
             self.undo(_refill, namespace, kept)
         return kept
 
     def container(self, value: Any) -> None:
         """Remember what a dict, list or set holds now."""
-        copy = value.copy()
-        self._containers.setdefault(id(value), (value, copy))
-        self.undo(_refill, value, copy)
+        if id(value) not in self._containers:
+            copy = value.copy()
+            self._containers[id(value)] = (value, copy)
+            self._copies.add(id(copy))
+            self.undo(_refill, value, copy)
 
     def original(self, value: Any) -> Any:
         """Return what a container held before the release, as a copy; the container itself if it was not touched."""
@@ -101,14 +106,13 @@ class Journal:
                 failed = failed or error
         self._namespaces.clear()
         self._containers.clear()
+        self._copies.clear()
         if failed is not None:
             raise UndoFailed(failed) from failed
 
     def knows(self, value: Any) -> bool:
         """Tell whether `value` is a copy of the journal's own: it must not be mistaken for the program's."""
-        return any(value is kept for kept in self._namespaces.values()) or any(
-            value is kept for _, kept in self._containers.values()
-        )
+        return id(value) in self._copies
 
 
 def _refill(container: Any, content: Any) -> None:

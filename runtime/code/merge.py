@@ -10,7 +10,6 @@ are given the new class. Classes that derive from a base of the runtime's do not
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import enum
 import functools
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LayoutChanged",
-    "become",
-    "may_leak",
     "merge_class",
     "renew_abstract",
     "renew_instance_checks",
@@ -44,9 +41,6 @@ __all__ = [
 _OF_THE_TYPE = frozenset(
     {"__dict__", "__weakref__", "_abc_impl", "__slots__", "__module__", "__qualname__", "__firstlineno__"}
 )
-
-_HARMLESS = frozenset({"dataclass", "final", "runtime_checkable", "total_ordering", "unique", "verify"})
-"""Decorators that keep no reference to the class."""
 
 
 class LayoutChanged(Refused):
@@ -140,35 +134,6 @@ def set_member(commit: Commit, cls: type, name: str, value: Any) -> None:
     set_name = getattr(type(value), "__set_name__", None)
     if set_name is not None and not isinstance(value, functools.cached_property):
         set_name(value, cls, name)
-
-
-def become(commit: Commit, new: Any, old: Any) -> None:
-    """Registries that caught a throw-away class or function when it was made get the living one instead."""
-    for holder in gc.get_referrers(new):  # not journalled: before the release the old one was there
-        if commit.journal.knows(holder):
-            continue
-        if type(holder) is list:
-            holder[:] = [old if item is new else item for item in holder]
-        elif type(holder) is dict and holder is not getattr(new, "__dict__", None):
-            for key, item in list(holder.items()):
-                if item is new:
-                    holder[key] = old
-        elif type(holder) is set and new in holder:
-            holder.discard(new)
-            holder.add(old)
-
-
-def may_leak(node: ast.ClassDef, new: type) -> bool:
-    """Tell whether making the class may have put it into some registry, so that a walk over all holders is due."""
-    for decorator in node.decorator_list:
-        called = decorator.func if isinstance(decorator, ast.Call) else decorator
-        name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-        if name not in _HARMLESS:
-            return True
-    if type(new).__module__ not in ("abc", "builtins", "enum", "typing"):
-        return True
-    own = getattr(new.__init_subclass__, "__func__", None)
-    return own is not None and own.__module__ not in ("enum", "typing")
 
 
 def renew_abstract(commit: Commit, cls: type) -> None:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable
+from math import inf
+from operator import is_
 from types import MemberDescriptorType
 from typing import Any, Final, NamedTuple
 
@@ -33,12 +35,16 @@ class _Kind(NamedTuple):
 class Snapshot:
     """Contents of objects at the time of `take`."""
 
-    __slots__ = ("_contents", "_dicts", "_kinds", "_members", "_modules", "_seen", "_slots")
+    __slots__ = ("_contents", "_dicts", "_kinds", "_largest", "_members", "_modules", "_seen", "_slots")
 
-    def __init__(self, modules: Collection[str]) -> None:
-        """`modules`: whose objects are copied field by field, wherever they are met."""
+    def __init__(self, modules: Collection[str], largest: float = inf) -> None:
+        """`modules`: whose objects are copied field by field, wherever they are met. Containers with more than `largest`
+        entries are left out.
+        """
         self._modules = modules
-        self._seen: set[int] = set()
+        self._largest = largest
+        self._seen: dict[int, Any] = {}
+        """What was looked at, by id, and held: the id of something that has died may be another's."""
         self._contents: list[tuple[Callable[[Any, Any], None], Any, Any]] = []
         self._dicts: list[tuple[Any, dict[str, Any]]] = []
         self._members: list[tuple[Any, list[tuple[MemberDescriptorType, Any]]]] = []
@@ -48,8 +54,12 @@ class Snapshot:
     def take(self, subject: Any) -> None:
         """Remember the fields of `subject` and what is in them. Twice is once."""
         if id(subject) not in self._seen:
-            self._seen.add(id(subject))
+            self._seen[id(subject)] = subject
             self._walk(self._fields(subject))
+
+    def keep(self, values: Iterable[Any]) -> None:
+        """Remember those of `values` that are containers, and what is in them."""
+        self._walk(values)
 
     def restore(self) -> None:
         """Make everything as it was."""
@@ -57,7 +67,8 @@ class Snapshot:
             if subject.__dict__ is not fields:
                 subject.__dict__ = fields
         for refill, container, content in self._contents:
-            refill(container, content)
+            if not _is_unchanged(container, content):
+                refill(container, content)
         for subject, members in self._members:
             for member, value in members:
                 if value is not _UNSET:
@@ -95,7 +106,9 @@ class Snapshot:
                     kind = kinds[cls] = self._kind_of(cls)
                 if kind is None or id(value) in seen:
                     continue
-                seen.add(id(value))
+                if kind.copy is not None and len(value) > self._largest:
+                    continue
+                seen[id(value)] = value
                 if kind.copy is not None and kind.refill is not None:
                     self._contents.append((kind.refill, value, kind.copy(value)))
                 if kind.values is not None:
@@ -116,6 +129,25 @@ class Snapshot:
 # ----------------------------------------------------------------------------------------------------- internals
 
 _UNSET: Final = object()
+
+
+def _is_unchanged(container: Any, content: Any) -> bool:
+    """Tell whether a container holds what it held, in order: then it is left alone, somebody may be walking through it."""
+    if len(container) != len(content):
+        return False
+    if isinstance(container, set | bytearray):
+        return bool(container == content)
+    if isinstance(container, OrderedDict):
+        return all(a is b and x is y for (a, x), (b, y) in zip(_items(container), content, strict=True))
+    if isinstance(container, dict):
+        return all(map(is_, dict.keys(container), content)) and all(
+            map(is_, dict.values(container), content.values())
+        )
+    return all(map(is_, type(content).__iter__(content), _plain_iter(container)))
+
+
+def _plain_iter(container: Any) -> Any:
+    return list.__iter__(container) if isinstance(container, list) else deque.__iter__(container)
 
 
 def _refill_dict(container: dict[Any, Any], content: dict[Any, Any]) -> None:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import ast
 import functools
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import codes
-from .merge import become, may_leak, merge_class
+from .merge import merge_class
 from .functions import forward, origin, patch, redecorated, wraps_own
 from .journal import MISSING
+from .registries import become, may_leak, remember
 from .spread import propagate
 from .units import Unit
 from .version import ModuleVersion
@@ -52,7 +53,8 @@ def run_statement(
     before = commit.journal.namespace(namespace)
     # What an earlier statement of this very release has made was not there before it, but others may have it already.
     begun = {name: namespace[name] for name in unit.names if name in namespace and name not in before}
-    _save_containers(commit, unit, namespace)
+    remember(commit)
+    save_containers(commit, unit.loads.union(unit.names), namespace)
     if "__annotations__" in namespace and isinstance(unit.node, ast.AnnAssign):
         commit.journal.container(namespace["__annotations__"])
     exec(compile_statement(version, unit.node), namespace)  # noqa: S102 - the program's own source
@@ -61,13 +63,20 @@ def run_statement(
         if new is MISSING or old is new:
             continue
         decorated = bool(getattr(unit.node, "decorator_list", None))
-        if decorated and sys.getrefcount(new) > _UNHELD:  # a decorator may have put it somewhere
-            undo = (commit.unregister, new) if old is MISSING else (become, commit, new, old)
-            commit.journal.undo(*undo)
+        if decorated:  # it may have put it somewhere that is not remembered
+            commit.journal.undo(become, commit, new, old)
         if old is MISSING:  # new; or a scratch name, which is deleted at the end of the top level
             commit.mark(version.name, name)
         elif name not in later:
             settle(commit, version, unit, name, old, new, namespace)
+
+
+def save_containers(commit: Commit, names: Iterable[str], namespace: dict[str, Any]) -> None:
+    """A statement may fill the tables that it reads, however large: remember what they hold."""
+    for name in names:
+        value = namespace.get(name)
+        if type(value) in CONTAINERS:
+            commit.journal.container(value)
 
 
 def annotate(commit: Commit, version: ModuleVersion, unit: Unit, namespace: dict[str, Any]) -> None:
@@ -231,11 +240,3 @@ def _refill(commit: Commit, old: Any, new: Any) -> None:
         content = new.copy()
         old.clear()
         old.update(content)
-
-
-def _save_containers(commit: Commit, unit: Unit, namespace: dict[str, Any]) -> None:
-    """A statement may fill the tables that it reads: remember what they hold."""
-    for name in unit.loads.union(unit.names):
-        value = namespace.get(name)
-        if type(value) in CONTAINERS:
-            commit.journal.container(value)
