@@ -107,6 +107,12 @@ class AlarmSender(GenServer):
         for alarm in alarms.subscribe():
             self._raised(alarm.id, alarm.description)
 
+    def on_exit(self, _process: Process, _reason: Any) -> None:
+        """Whatever ends it: no timer is left; what a thread has under way goes out or does not. (Must not block.)"""
+        for timer in (getattr(self, "pause", None), getattr(self, "guard", None)):
+            if timer is not None:
+                kernel.cancel_timer(timer)
+
     def handle_cast(self, request: Any) -> None:
         if isinstance(request, Ways):
             self.ways = request

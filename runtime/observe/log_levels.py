@@ -35,15 +35,16 @@ def set_level(name: str, level: str | None, seconds: float | None = None) -> Non
             "the level of all loggers cannot be None: want debug, info, warning, error or critical"
         )
     logger.setLevel(logging.NOTSET if level is None else level.upper())
-    timer = _timers.pop(name, None)
-    if timer is not None:
+    waiting = _timers.pop(name, None)
+    if waiting is not None:
+        timer, before = waiting  # what it was before the first of several
         timer.cancel()
     if name and level is None:
         _levelled.pop(name, None)
     elif name and level is not None:
         _levelled[name] = level.lower()
     if seconds is not None:
-        _timers[name] = clock.after(seconds, set_level, name, before)
+        _timers[name] = clock.after(seconds, set_level, name, before), before
 
 
 def get_levels() -> dict[str, str]:
@@ -54,5 +55,5 @@ def get_levels() -> dict[str, str]:
 # Internals
 
 _levelled: dict[str, str] = {}
-_timers: dict[str, Any] = {}
-"""What takes a level back that was set for a while, by logger."""
+_timers: dict[str, tuple[Any, str | None]] = {}
+"""What takes a level back that was set for a while, and to what, by logger."""

@@ -99,6 +99,7 @@ class Tracer(GenServer):
         self.taps: list[tuple[Process, Any]] = []
         self.owner = kernel.monitor(asked.to)
         self.thread = threading.get_ident()
+        self.timer = kernel.start_timer(asked.seconds, self.me, "time is up")
         processes = [one for one in asked.things if isinstance(one, Process)]
         for thing in asked.things:
             if not isinstance(thing, Process):
@@ -110,7 +111,6 @@ class Tracer(GenServer):
         if "send" in asked.kinds and processes:
             self._point(scheduler.send, self._on_send)
             self._point(calls.Call.__init__, self._on_ask)
-        kernel.start_timer(asked.seconds, self.me, "time is up")
         return NoReply(continue_="states")
 
     def handle_continue(self, _value: Any) -> None:
@@ -151,7 +151,7 @@ class Tracer(GenServer):
 
     def on_exit(self, _process: Process, _reason: Any) -> None:
         """Whatever ends it: everything is as it was. (From the kernel: must not block.)"""
-        if hasattr(self, "is_over"):
+        if hasattr(self, "timer"):
             self._leave()
 
     # what tells; on any stack
@@ -238,6 +238,7 @@ class Tracer(GenServer):
 
     def _leave(self) -> None:
         self.is_over = True
+        kernel.cancel_timer(self.timer)
         for listener in self.listeners:
             trace_points.drop(listener)
         for process, listener in self.taps:

@@ -119,4 +119,8 @@ def test_alarms_reach_the_hooks():
             assert second.is_cut()
     finally:
         on_alarm.remove(seen.append)
-    assert [(alarm.listener, alarm.kind) for alarm in seen] == [("test", "max_connections")]
+    # Its end comes with the listener's: nobody would ever say so later.
+    assert [(alarm.listener, alarm.kind, alarm.raised) for alarm in seen] == [
+        ("test", "max_connections", True),
+        ("test", "max_connections", False),
+    ]
