@@ -92,7 +92,7 @@ export function table(columns, { label, onopen, onsort, sort, reverse } = {}) {
         props.class = "opens";
         props["data-key"] = row.number ?? row.id;
         props.onclick = () => onopen(row);
-        props.onkeydown = (event) => { if (event.key === "Enter") onopen(row); };
+        props.onkeydown = (event) => { if (event.key === "Enter" && event.target === event.currentTarget) { event.preventDefault(); onopen(row); } };
       }
       return el("tr", props, cells);
     }));
