@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket as plain_socket
 import subprocess
 import sys
 import threading
@@ -670,3 +671,116 @@ def test_no_node_is_said_in_a_sentence(tmp_path):
         [*command, "-c", "1", "--json"], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert json.loads(done.stdout)["error"]["kind"] == "NotConnected"
+
+
+# From another machine, and from a dump
+
+
+def free_port():
+    with plain_socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def by_tls(node, port, pem, key):
+    own = str(node.directory / "certificates" / "ca.pem")
+    files = ["--certificate", pem, "--certificate-key", key, "--authority", own]
+    command = [sys.executable, "-m", "runtime.admin.shell_command", "--node", f"127.0.0.1:{port}", *files]
+    return [*command, "--server-name", "localhost"]
+
+
+def do(command, *arguments):
+    return subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def test_from_another_machine_by_mutual_tls(tmp_path, authority):
+    anna = authority.issue("anna", file="anna")
+    port = free_port()
+    settings = f"admin.port={port}", f"admin.clients={authority.ca}"
+    with Node(tmp_path / "var", *settings, "admin.remote_shell=true") as made:
+        command = by_tls(made, port, *anna)
+        assert do(command, "-c", "1 + 1").stdout == "2\n"
+        assert (
+            '"who": "certificate commonName=anna (127.0.0.1)"' in (made.directory / "shell.log").read_text()
+        )
+        child = subprocess.Popen(
+            [*command, "-c", "print('on'); sleep(0.1)\nexec(compile('while True: pass', 'other', 'exec'))"], cwd=ROOT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert child.stdout.readline() == "on\n"
+        time.sleep(0.4)
+        child.send_signal(2)
+        assert child.communicate(timeout=20)[1] == "interrupted\n"
+        with attached(made) as local:
+            assert local.text("1 + 1") == "2"
+
+
+def test_who_has_no_right_gets_no_shell(tmp_path, authority):
+    anna = authority.issue("anna", file="anna")
+    port = free_port()
+    with Node(tmp_path / "var", f"admin.port={port}", f"admin.clients={authority.ca}") as made:
+        done = do(by_tls(made, port, *anna), "-c", "1 + 1")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "admin.remote_shell = true" in done.stderr
+        # The node's own certificate is of another authority than its clients'.
+        folder = made.directory / "certificates"
+        done = do(by_tls(made, port, str(folder / "server.pem"), str(folder / "server.key")), "-c", "1 + 1")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("evergreen: ")
+        assert "Traceback" not in done.stderr
+        if os.geteuid() == 0:
+            made.directory.chmod(0o755)
+            (made.directory / "admin.sock").chmod(0o666)
+            for folder in [made.directory, *made.directory.parents][:4]:
+                folder.chmod(folder.stat().st_mode | 0o055)
+            with plain_socket.socket(plain_socket.AF_UNIX) as sock:
+                os.seteuid(65534)
+                try:
+                    sock.connect(str(made.directory / "admin.sock"))
+                    said = sock.recv(1000)
+                finally:
+                    os.seteuid(0)
+            assert b"uid 65534 may not control this node" in said
+
+
+def test_a_dump_is_looked_at_with_the_same_commands(node, shell, tmp_path):
+    path = tmp_path / "now.dump"
+    shell.do("stuck = spawn(receive_match, lambda m: False); [send(stuck, n) for n in range(50)]; stuck")
+    number = shell.value("stuck.number")
+    assert shell.value(f"crashdump({str(path)!r})") == str(path)
+    shell.do("kill(stuck)")
+    command = [sys.executable, "-m", "runtime.admin.shell_command", "--dump", str(path)]
+    assert "node_services" in do(command, "-c", "tree()").stdout
+    rows = json.loads(do(command, "-c", "top('mailbox', n=1)", "--json").stdout)
+    assert (rows[0]["number"], rows[0]["mailbox"]) == (number, 50)
+    assert (
+        "receive_match"
+        in do(command, "-c", f"stack({number})").stdout + do(command, "-c", f"info({number})").stdout
+    )
+    assert json.loads(do(command, "-c", f"messages({number}, n=2)", "--json").stdout)[1]["message"] == "1"
+    assert json.loads(do(command, "-c", "node()", "--json").stdout)["node"] == "evergreen@localhost"
+    done = do(command, "-c", "trace('alarms')")
+    assert done.returncode == 1
+    (tmp_path / "other").write_text("x")
+    done = do([*command[:-1], str(tmp_path / "other")], "-c", "1")
+    assert done.stderr.startswith("evergreen: ")
+    assert "no crash dump" in done.stderr
+
+
+def test_a_trace_shows_what_comes_and_goes(shell):
+    shell.do(
+        "class Echo(GenServer):\n    def init(self): pass\n    def handle_call(self, request, sender): return request\n"
+    )
+    shell.do("echo = Echo.start(name='echo_of_trace')")
+    done = shell.start("spawn(lambda: (sleep(0.2), call(echo, 'ping'))); trace(echo, n=1, seconds=5)")
+    assert done()["kind"] == "none"
+    assert "'ping'" in shell.out
+    assert shell.out.endswith("trace over: 1 events\n")
+    assert shell.value("trace(echo, n=1, seconds=0.05)")[-1]["kind"] == "end"
+    assert "no living process" in shell.text("trace(<9999999@evergreen@localhost>)")
+    done = shell.start("trace(echo, seconds=1000)")
+    time.sleep(0.2)
+    shell.interrupt()
+    assert done()["kind"] == "interrupted"
+    until(lambda: not shell.value("ps('Tracer')"))
+    shell.do("kill(echo)")

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.plain
-TOOLS = ("run", "test", "check", "bench", "chat", "push")
+TOOLS = ("run", "test", "check", "bench", "chat", "push", "shell")
 
 
 def setup_module_at(root):
