@@ -157,7 +157,7 @@ class NodeCode:
                 self.log = ReleaseLog.open(data_dir / "code", keep)
             except OSError as error:
                 raise ReleaseLogError(
-                    f"the release log in {data_dir / 'code'} cannot be used: {error}"
+                    f"the release log in {data_dir / 'code'} cannot be used: {error.strerror or error}"
                 ) from None
 
     def _replaced(self) -> Mapping[str, str | None]:

@@ -40,7 +40,10 @@ OUTPUT: Final = 64 << 10
 FLOOD: Final = 4 << 20
 """Bytes of output at which a check is ended: in the node they would have gone into its log."""
 
-_WITHOUT: Final = "Pushing without a check (check=False) leaves only what the step itself finds."
+_WITHOUT: Final = (
+    "the node's standard error may say more; code.check = false (and SIGHUP), or check=False from inside, goes without, and "
+    "leaves only what the step itself finds"
+)
 
 # types
 

@@ -89,6 +89,8 @@ class Port:
         self._number = 0
         self._tries = 0
         self._current: Call | None = None
+        self._why = ""
+        """Why no child could be started."""
         self._queue: deque[Call] = deque()
 
     def on_message(self, process: Process, message: Any) -> None:
@@ -134,9 +136,11 @@ class Port:
                 self._tries = 0
         if self._current is None:
             return
-        if self._sock is None:
-            self._launch()
-        if self.ready is not None:
+        if self._sock is None and not self._launch():
+            call, self._current = self._current, None
+            kernel.reply(call, Failed("check", "", "", 0, f"the check could not be done: {self._why}"))
+            self._next()
+        elif self.ready is not None:
             self._ask(self._current.request)
 
     def _ask(self, request: Request) -> None:
@@ -176,30 +180,44 @@ class Port:
             kernel.reply(call, Failed("check", module, path, 0, text))
         self._next()
 
-    def _launch(self) -> None:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-        self._generation += 1
-        self._frames = Frames()
-        with theirs:
-            self._child = subprocess.Popen(
-                [
-                    sys.executable, *["-O"] * sys.flags.optimize, "-P", "-m", "runtime.code.check_child",
-                    str(theirs.fileno()), str(os.getpid()),
-                ],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([_ROOT, *search_path()])},
-                start_new_session=True,  # a Ctrl-C in the node's terminal is the node's business alone
-            )  # fmt: skip
+    def _launch(self) -> bool:
+        """Start a child; tell whether that went: for want of a descriptor or of memory a push fails, and not the node."""
+        try:
+            ours = self._execute()
+        except OSError as error:
+            self._why = f"its process could not be started ({error})"
+            return False
         self._sock = ours
         read, write = kernel.loop().io(ours.fileno(), 1), kernel.loop().io(ours.fileno(), 2)
         self._watchers = [read, write]
         read.start(self._readable, self._generation)
         self._within(_STARTING)
         self._send(self._settings())
+        return True
+
+    def _execute(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        try:
+            ours.setblocking(False)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+            self._generation += 1
+            self._frames = Frames()
+            with theirs:
+                self._child = subprocess.Popen(
+                    [
+                        sys.executable, *["-O"] * sys.flags.optimize, "-P", "-m", "runtime.code.check_child",
+                        str(theirs.fileno()), str(os.getpid()),
+                    ],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join([_ROOT, *search_path()])},
+                    start_new_session=True,  # a Ctrl-C in the node's terminal is the node's business alone
+                )  # fmt: skip
+        except OSError:
+            ours.close()
+            raise
+        return ours
 
     def _end(self) -> None:
         for call in [self._current, *self._queue]:

@@ -48,6 +48,7 @@ _KEPT = 10_000
 _SAMPLE = 0.1
 _DEAD = 1_000
 _STACKS = 1_000
+_WORST = 20
 _FILE = re.compile(r'File "([^"]+)"')
 _ENVIRONMENT = (
     "busy_connections", "certificate", "code_", "crash_loop", "descriptors", "disk", "long_schedule", "net", "store",
@@ -119,9 +120,13 @@ class Ledger:
         return found
 
     def lag(self, since: float, until: float) -> tuple[float, int]:
-        """Return how late timers were in that time on average (seconds), and of how many samples."""
-        found = [late for at, late in _latest(self.lags, since) if at < until]
-        return (sum(found) / len(found) if found else 0.0), len(found)
+        """Return how late timers were in that time on average (seconds), and of how many samples.
+
+        Without the worst twentieth: one pause (a machine that stood still, a full collection) is not a slow node.
+        """
+        found = sorted(late for at, late in _latest(self.lags, since) if at < until)
+        usual = found[: len(found) - len(found) // _WORST]
+        return (sum(usual) / len(usual) if usual else 0.0), len(found)
 
     def busy(self, since: float, until: float, files: frozenset[str]) -> tuple[float, float, int]:
         """Return the share of the time in which one of the files was on the stack, that in which only other managed ones

@@ -26,6 +26,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import decode_source
 from pathlib import Path
+from stat import S_ISREG
 
 from runtime.code.roots import Roots
 
@@ -109,6 +110,8 @@ class Tree:
         for path, entry in self._entries():
             try:
                 stat = entry.stat()
+                if not S_ISREG(stat.st_mode):  # a pipe would be waited for
+                    continue
                 known = before.get(path)
                 signature: tuple[int, ...] = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
                 if known is None or known.signature != signature or path in told:

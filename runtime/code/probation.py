@@ -140,6 +140,11 @@ class Probation:
         """Return the probation of a release that comes within this one."""
         return Probation(self.ledger, self.limits, self.back_to, (*self.stages, stage))
 
+    def until(self, id_: str) -> tuple[Stage, ...]:
+        """Return the stages up to that of a release; none if it is not one of them."""
+        ids = [stage.release.id for stage in self.stages]
+        return self.stages[: ids.index(id_) + 1] if id_ in ids else ()
+
     def take_good(self, now: float) -> list[Any]:
         """Take out the first stages whose own time is up while later ones go on; return their releases."""
         good = []

@@ -26,7 +26,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import errno
 import json
+import os
 import sys
 import threading
 import time
@@ -111,6 +113,8 @@ class ReleaseLog:
         self._operations: deque[Operation] = deque(maxlen=_OPERATIONS)
         self._nonces: dict[str, float] = {}
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (directory, directory.parent):
+            _only_ours(folder)
         for left in directory.glob("*.new"):
             left.unlink(missing_ok=True)
         self._blobs = Blobs(directory / "blobs")
@@ -130,7 +134,7 @@ class ReleaseLog:
     def open(cls, directory: Path, keep: int = 200) -> ReleaseLog:
         """Open or make the log in `directory`. `problems` then has a sentence for everything that is damaged in it.
 
-        Raises OSError when the directory cannot be used at all.
+        Raises OSError when the directory cannot be used at all, or others may write there.
         """
         log = cls(directory, keep)
         if log._written > len(log._kept()) + _SLACK or len(log._releases) > log._most:
@@ -442,6 +446,20 @@ def diff_texts(
 
 
 # Internals
+
+
+def _only_ours(folder: Path) -> None:
+    """Whoever may write here decides what the node runs. Raises PermissionError."""
+    status = folder.stat()
+    if status.st_mode & 0o022:
+        raise PermissionError(
+            errno.EPERM, f"others may write there, and so put their code into the node: chmod go-w {folder}"
+        )
+    if status.st_uid not in (os.geteuid(), 0):
+        raise PermissionError(
+            errno.EPERM,
+            f"{folder} belongs to another user (uid {status.st_uid}), who could put code into the node",
+        )
 
 
 def _canonical(manifest: Mapping[str, str]) -> bytes:

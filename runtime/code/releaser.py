@@ -190,6 +190,7 @@ class Releaser:
             lambda: self.log.add(
                 kind="rollback", files=texts, base=leaving.id, by=by, note=f"back to {target}", why=why,
                 seconds=dict(report.seconds), migrated=report.migrated, must=False,
+                result="probation" if target.result == "probation" else "live",  # it was not found good, nor is it now
             )
         )  # fmt: skip
         self._current = release

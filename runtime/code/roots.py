@@ -57,5 +57,5 @@ class Roots:
                 subfolders[:] = sorted(n for n in subfolders if not n.startswith((".", "__pycache__")))
                 for name in sorted(names):
                     relative = Path(folder, name).relative_to(self.base).as_posix()
-                    if self.owns_relative(relative):
+                    if self.owns_relative(relative) and self.path_of(relative).is_file():
                         yield relative

@@ -286,8 +286,8 @@ class CodeServer(GenServer):
             self.alarmed = ""
             self._alarm(None)
         if release.kind == "rollback":
-            for earlier in before.earlier if before is not None else ():
-                self.releaser.judge(earlier, "rolled_back", f"taken back together with {left}")
+            if before is not None:
+                self._went_back(before, release, left)
             text = rolled_back_text(left, release, release.why or f"asked by {release.by or 'hand'}", report)
             (_log.info if job.probation is None else _log.error)("%s", text)
             self._tell("rolled_back", release, text)
@@ -298,6 +298,18 @@ class CodeServer(GenServer):
         self._tell("live", release, text)
         if release.result == "probation":
             self._watch_over(done, before)
+
+    def _went_back(self, before: Probation, release: Release, left: Release) -> None:
+        """What of a probation becomes of a rollback: to before it, or to a release in the middle of it."""
+        kept = before.until(release.id) if release.result == "probation" else ()
+        for earlier in before.earlier[len(kept) :]:
+            self.releaser.judge(earlier, "rolled_back", f"taken back together with {left}")
+        if kept:
+            now = clock.now()  # what went wrong until now may have been the fault of what was left
+            stages = [stage._replace(since=now) for stage in kept]
+            last = Stage(release, before.files, now, self.limits.length("push"))
+            self.probation = Probation(self.ledger, self.limits, before.back_to, (*stages, last))
+            self._arm()
 
     def _resume(self) -> None:
         """The server was restarted within a probation: begin it again."""

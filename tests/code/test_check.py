@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import textwrap
@@ -455,6 +456,24 @@ def test_a_child_that_cannot_start_is_refused_as_not_done(app):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.executable", "/bin/false")
         assert "status 1" in app.refused("check").reason
+    app.check()
+
+
+def test_want_of_descriptors_refuses_the_check_and_ends_nobody(app):
+    """The code server is linked to the port: it must not end because a child could not be started."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    taken = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.open("/dev/null", os.O_RDONLY))
+        refused = app.refused("check")
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "could not be started ([Errno 24]" in refused.reason
     app.check()
 
 

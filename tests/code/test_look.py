@@ -71,3 +71,9 @@ def test_what_is_doubtful(tree, tmp_path):
 )  # fmt: skip
 def test_names_that_can_be_modules(name, wanted):
     assert is_source(name) is wanted
+
+
+def test_a_pipe_is_no_source_and_is_not_waited_for(tree, tmp_path):
+    os.mkfifo(tmp_path / "apps/pipe.py")
+    assert tree.look((), {}).changed == frozenset()
+    assert list(tree.roots.files()) == []

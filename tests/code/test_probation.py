@@ -249,6 +249,37 @@ def test_what_went_wrong_before_the_next_save_counts(place, crashes):
         assert "3 crashes in changed code" in rolled_back().text
 
 
+def test_going_back_into_the_middle_of_a_probation_is_on_probation(place, crashes):
+    """What was not found good before is not good because something else was worse."""
+    module = place.load(n="X = 1\n", m=GOOD)
+    with serving(place, replace(NEVER, max_crashes=2)):
+        booted = code.current()
+        first = code.push(place.sources(n="X = 2\n"))
+        code.push(place.sources(m=BAD))
+        crash(module, 1)
+        back = code.rollback()
+        assert (back.id, back.result) == (first.id, "probation")
+        assert [one.result for one in code.releases()] == ["live", "probation", "rolled_back", "probation"]
+        assert code.status().probation["back_to"] == booted.id
+        assert code.status().probation["watched"]["crash"]["now"] == 0
+        code.confirm()
+        assert [one.result for one in code.releases()] == ["live", "live", "rolled_back", "live"]
+        assert sys.modules[f"{place.package}.n"].X == 2
+
+
+def test_one_pause_of_the_machine_is_not_a_slow_node(tmp_path, clock):
+    ledger = Ledger(Roots(tmp_path, ["apps"]), kernel.self_())
+    probation = Probation(ledger, Limits(), None, (Stage(None, frozenset(), clock.now(), 60.0),))
+    for number in range(40):
+        clock.advance(0.1)
+        ledger.lags.append((clock.now(), 30.0 if number == 20 else 0.001))
+    assert probation.breach(clock.now()) == ""
+    for _ in range(40):
+        clock.advance(0.1)
+        ledger.lags.append((clock.now(), 0.2))
+    assert "timers fire" in probation.breach(clock.now())
+
+
 def test_a_node_that_is_not_up_for_so_long_has_its_time_before_counted_up(place, crashes, clock):
     """Noisy from its start: three crashes in 20 s are nine in a minute."""
     module = place.load(m=BAD)

@@ -524,3 +524,16 @@ def test_kill_minus_9_loses_nothing_that_was_said(tmp_path):
         log.close()
     assert len(said) > 50
     assert not list(directory.glob("*.new"))
+
+
+@pytest.mark.parametrize("bits", [0o720, 0o702, 0o777])
+@pytest.mark.parametrize("which", ["code", "."])
+def test_a_directory_that_others_may_write_is_not_used(tmp_path, bits, which):
+    """Who may put a release there decides what the node runs."""
+    data = tmp_path / "data"
+    ReleaseLog.open(data / "code").close()
+    (data / which).chmod(bits)
+    with pytest.raises(PermissionError, match="chmod go-w"):
+        ReleaseLog.open(data / "code")
+    (data / which).chmod(0o750)
+    ReleaseLog.open(data / "code").close()
