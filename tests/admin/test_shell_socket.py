@@ -18,7 +18,8 @@ import pytest
 from runtime.admin.client import Client, NotConnected, OperationFailed
 from runtime.admin.shell_client import Gone, ShellLink
 from runtime.admin.shell_streams import MAX_OUTPUT
-from tests.support.node import Node
+from apps.chat.client.events import State
+from tests.support.node import Node, close_client, number
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.plain, pytest.mark.slow]
@@ -784,3 +785,59 @@ def test_a_trace_shows_what_comes_and_goes(shell):
     assert done()["kind"] == "interrupted"
     until(lambda: not shell.value("ps('Tracer')"))
     shell.do("kill(echo)")
+
+
+# The chat's own commands
+
+
+def test_the_chats_commands(tmp_path):
+    anna, ben = number(1), number(2)
+    with Node(tmp_path / "var", "chat.delivery.user_idle=900") as made, attached(made) as shell:
+        made.register(tmp_path / "anna", anna)
+        made.register(tmp_path / "ben", ben)
+        client = made.client(tmp_path / "anna")
+        try:
+            step(client, lambda: client.is_ready)
+            client.send(ben, "secret words")
+            step(client, lambda: shell.value(f"queue('{ben}')"))
+            rows = shell.value(f"queue('{ben}')")
+            assert [(row["from"], row["kind"], row["size"]) for row in rows] == [
+                (anna, "text", len("secret words"))
+            ]
+            assert "secret words" not in str(shell.do(f"queue('{ben}')")) + str(shell.do(f"user('{ben}')"))
+            assert [row["user"] for row in shell.value("sessions()")] == [anna]
+            assert shell.value("sessions(filter='nobody')") == []
+            found = shell.value(f"user('{anna}')")
+            assert (found["user"], found["session"]) == (anna, shell.value("sessions()[0]['pid']"))
+            assert shell.value(f"user('{ben}')").get("session") is None
+            assert "is told to go" in shell.text(f"kick('{anna}')")
+            until(
+                lambda: shell.value(f"user('{anna}')").get("session") is None or not shell.value("sessions()")
+            )
+            assert "has no session" in shell.text(f"kick('{ben}')")
+        finally:
+            close_client(client)
+        assert "there is no user" in shell.text(f"user('{number(3)}')")
+        assert "is no user id" in shell.text("user(7)")
+        other = made.client(tmp_path / "carl")
+        try:
+            step(other, lambda: other.session.state is State.GREETED)
+            other.ask_pin(number(3))
+            step(
+                other,
+                lambda: (
+                    shell.do(f"pin('{number(3)}')")["kind"] == "text"
+                    and "PIN" not in shell.text(f"pin('{number(3)}')")
+                ),
+            )
+            assert shell.value(f"pin('{number(3)}')") == made.pin_for(number(3))
+        finally:
+            close_client(other)
+        assert "no PIN is in flight" in shell.text(f"pin('{number(4)}')")
+
+
+def step(client, condition, timeout=20.0):
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, "not in time"
+        list(client.step(0.05))
