@@ -97,7 +97,8 @@ class AlarmSender(GenServer):
         self.guard: Any = None
         self.threads: list[threading.Thread] = []
         self.attempt = 0
-        self.dropped = 0
+        self.dropped = self.carried = 0
+        """Messages that were pushed out; and how many of them the attempt under way tells of."""
         self.pause: Any = None
         self.told: dict[Any, tuple[str, str]] = {}
         """The alarms that were sent and have not ended, with their level and description."""
@@ -174,7 +175,8 @@ class AlarmSender(GenServer):
         parcel = self.waiting[0]
         self.number += 1
         self.under_way = self.number
-        facts = {**dict(parcel.facts), "dropped": self.dropped}
+        self.carried = self.dropped
+        facts = {**dict(parcel.facts), "dropped": self.carried}
         work = _call_webhook if parcel.is_webhook else _call_apprise
         args = (kernel.self_(), self.number, work, parcel.url, facts, self.ways.send_timeout)
         thread = threading.Thread(target=_carry, args=args, name="alarm_sender", daemon=True)
@@ -201,7 +203,7 @@ class AlarmSender(GenServer):
             place, id_ = _place(parcel.url), dict(parcel.facts)["id"]
             _log.error("alarm %s could not be sent to %s: %s", id_, place, error)
         else:
-            self.dropped = 0
+            self.dropped -= self.carried  # those are told
         self.attempt = 0
         self.waiting.popleft()
         self._next()

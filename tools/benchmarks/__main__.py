@@ -1,6 +1,6 @@
 """Measure: `tools/bench [group ...] [--quick] [--json | --markdown] [--list]`.
 
-Groups: kernel, net, store, chat, code; none named: all. `--quick` keeps each group within a minute. Standard output has the
+Groups: kernel, net, store, chat, code, observe; none named: all. `--quick` keeps each group within a minute. Standard output has the
 table (or JSON, or Markdown) and nothing else; progress goes to standard error. Exit code 0, also when targets are not
 met: that is a result; 1 when a row could not be measured; 130 after Ctrl-C, with what was measured until then.
 """
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
         print(f"bench: no group {unknown[0]!r}; there are {', '.join(GROUPS)}", file=sys.stderr)
         return 2
     # Imported here: a group registers its cases.
-    from tools.benchmarks import chat, code, kernel, net, store  # noqa: F401
+    from tools.benchmarks import chat, code, kernel, net, observe, store  # noqa: F401
 
     chosen = cases(options.groups or GROUPS)
     if options.only:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GROUPS", "Beside", "Case", "Constant", "Result", "Row", "case", "cases", "times_better"]
 
-GROUPS = ("kernel", "net", "store", "chat", "code")
+GROUPS = ("kernel", "net", "store", "chat", "code", "observe")
 
 # types
 

@@ -18,6 +18,7 @@ _TITLES = {
     "store": "store: durable records",
     "chat": "chat: a whole node, the load generator a process of its own",
     "code": "code: changing it while it runs",
+    "observe": "Looking in",
 }
 _BOLD, _GREEN, _RED, _DIM, _PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
 
