@@ -72,6 +72,20 @@ class Counted(Traffic):
         if receipts_once:
             assert set(self.receipts.values()) <= {1}, self.receipts.most_common(3)
 
+    def state(self) -> dict[str, Any]:
+        """What `run` says when it waits in vain."""
+        known, given = set(self.message_ids), set(self.delivered)
+        return {
+            **super().state(),
+            "repeated": self.repeated,
+            "wrong": self.wrong[:5],
+            "never delivered": sorted(known - given)[:5],
+            "delivered and never accepted": sorted(given - known)[:5],
+            "twice": [
+                (name, what.most_common(2)) for name, what in vars(self).items() if isinstance(what, Counter)
+            ],
+        }
+
     def _digest(self, index: int, news: list[Any]) -> None:
         kept = []
         for item in news:

@@ -44,7 +44,7 @@ class Site:
         apps = sorted((self.directory / "apps").rglob("*.py"))
         self.texts = {path.relative_to(self.directory).as_posix(): path.read_text() for path in apps}
         self.node = Node(
-            directory / "var", "code.mode=push", "code.probation=0", "code.keep=2000", "runtime.hog_warn=0.5",
+            directory / "var", "code.mode=push", "code.probation=0", "code.keep=2000", "chat.delivery.resend_first=60", "runtime.hog_warn=0.5",
             f"node.applications={APPLICATIONS}", *settings,
             config=self.directory / "etc" / "node.toml", cwd=self.directory, environment={"PYTHONPATH": str(ROOT)},
         )  # fmt: skip
