@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
 from runtime.code.release_log import diff_texts
+from runtime.code.report_text import change_name, change_word
 
 __all__ = ["Report"]
 
@@ -107,7 +108,7 @@ class Report:
             self.line("  module", module)
             for kind, name, line in own[: 5 * _SHOWN]:
                 where = f"  line {line}" if line else ""
-                self.line("", f"  {kind:8} {name}{where}")
+                self.line("", f"  {change_word(kind):9} {change_name(name, line)}{where}")
         for module, (old, new) in plan.get("vsn_changes", {}).items():
             number = plan.get("migrates", {}).get(module)
             many = "its processes" if number is None else f"{number} process{'es' * (number != 1)}"

@@ -11,10 +11,19 @@ Plain text: the log's formatter gives the level its colour and indents what foll
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["changes_text", "live_text", "refused_text", "rolled_back_text", "seconds_text"]
+__all__ = [
+    "change_name",
+    "change_word",
+    "changes_text",
+    "live_text",
+    "refused_text",
+    "rolled_back_text",
+    "seconds_text",
+]
 
 _MODULES = 4
 """Modules that are named in a line; the others are counted."""
@@ -26,6 +35,8 @@ _WORDS: Mapping[str, str] = {
     "define": "new", "delete": "removed", "import": "imports", "execute": "run again", "follow": "follows",
 }  # fmt: skip
 """How a kind of change is said; the others need no word: the name is enough."""
+_NAMELESS = frozenset({*keyword.kwlist, "expr", "importfrom", "trystar"})
+"""A statement that binds no name is told by the kind of its syntax node. That says nothing to a reader; its line does."""
 
 
 def live_text(release: Any, report: Any, *, healed: bool = False) -> str:
@@ -34,7 +45,7 @@ def live_text(release: Any, report: Any, *, healed: bool = False) -> str:
     `healed`: the one before it was refused.
     """
     took = seconds_text(report.seconds.get("total", 0.0))
-    head = f"release {release.id} is live{' again as saved' if healed else ''} in {took}"
+    head = f"{'mended: ' if healed else ''}release {release.id} is live in {took}"
     what = changes_text(report.changes, report.added, report.deleted)
     text = f"{head}: {what}" if what else f"{head}: nothing that runs is different"
     if report.migrated:
@@ -69,8 +80,9 @@ def changes_text(changes: Sequence[Any], added: Iterable[Any] = (), deleted: Ite
     for change in changes:
         word = _WORDS.get(change.kind, "")
         names = modules.setdefault(change.module, {}).setdefault(word, [])
-        if change.name and change.name not in names:
-            names.append(change.name)
+        name = change_name(change.name, change.line)
+        if name and name not in names:
+            names.append(name)
     fresh, gone = _names(added), _names(deleted)
     parts = [f"new {name}" for name in fresh] + [f"removed {name}" for name in gone]
     parts += [
@@ -80,6 +92,19 @@ def changes_text(changes: Sequence[Any], added: Iterable[Any] = (), deleted: Ite
         number = len({*modules, *fresh, *gone})
         return f"{number} modules: " + "; ".join([*parts[:_MODULES], f"and {number - _MODULES} more"])
     return "; ".join(parts)
+
+
+def change_word(kind: str) -> str:
+    """Return how a kind of change is said before the name: `run again`, `new`; "changed" where a line has none."""
+    return _WORDS.get(kind, "changed")
+
+
+def change_name(name: str, line: int | None) -> str:
+    """Return what changed as people know it: names that one statement binds with commas, a statement without by its line."""
+    outer, dot, last = name.rpartition(".")
+    if last.lower() in _NAMELESS:
+        return f"{outer}{dot and ' '}line {line}" if line else f"{outer or 'its top level'}"
+    return name.replace("=", ", ")
 
 
 def seconds_text(seconds: float) -> str:

@@ -46,6 +46,19 @@ def test_new_and_removed_modules_and_only_comments():
     assert live_text(NEW, report()) == "release 7f3c2a91b04d is live in 38 ms: nothing that runs is different"
 
 
+def test_names_are_those_that_a_reader_knows():
+    """An import binds several names, a docstring or a call none: neither may show as the insides have it."""
+    changes = [
+        Change("chat.users", "execute", "call=self_=send_after", 3),
+        Change("chat.users", "execute", "expr", 1),
+        Change("chat.users", "execute", "Expr", 1),
+        Change("chat.users", "member", "Users.for", 30),
+        Change("chat.users", "member", "Users.delete", 31),
+    ]
+    text = "chat.users: run again call, self_, send_after, line 1, Users line 30, Users.delete"
+    assert changes_text(changes) == text
+
+
 def test_much_is_counted_and_not_listed():
     changes = [Change(f"m{n}", "swap", f"f{i}", i) for n in range(50) for i in range(9)]
     text = changes_text(changes)
@@ -57,7 +70,7 @@ def test_much_is_counted_and_not_listed():
 def test_what_was_not_run_again_and_warnings_stand_below():
     kept = [Kept("chat.users", "CACHE", 7, "LIMIT changed")]
     assert live_text(NEW, report(kept=kept, warnings=["mind the gap"]), healed=True).splitlines() == [
-        "release 7f3c2a91b04d is live again as saved in 38 ms: nothing that runs is different",
+        "mended: release 7f3c2a91b04d is live in 38 ms: nothing that runs is different",
         "not run again: chat.users.CACHE (line 7): LIMIT changed",
         "note: mind the gap",
     ]

@@ -230,7 +230,7 @@ def test_a_broken_save_is_reported_with_its_line_and_the_next_good_one_heals(dir
         assert live.ask("world") == "hello world"
         live.write("words.py", WORDS.replace("hello", "healed"))
         live.until("world", "healed world")
-        assert "is live again as saved" in live.said("is live again")
+        assert "is live in" in live.said("mended: release")
         live.write("words.py", WORDS.replace("import os", "import os\n1 / 0"))
         assert "ZeroDivisionError" in live.said("not live.*ZeroDivisionError")
         assert live.ask("world") == "healed world"
