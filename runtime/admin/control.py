@@ -91,7 +91,7 @@ class Control(Protocol):
     def connected(self, conn: Connection) -> None:
         who = self._admit(conn)
         if isinstance(who, str):
-            _log.warning("admin: refused: %s", who)
+            _log.warning("refused: %s", who)
             self._answer(conn, {"id": 0, "ok": False, "kind": "denied", "text": who})
             conn.close("denied")
             return
@@ -192,7 +192,7 @@ class Control(Protocol):
         if not operation.audited:
             return
         level = logging.INFO if operation.changes else logging.DEBUG
-        _log.log(level, "admin: %s: %s %s: %s", request.who, request.name, request.what, verdict)
+        _log.log(level, "%s: %s %s: %s", request.who, request.name, request.what, verdict)
         self.context.audit(request.who, request.name, request.what, verdict, operation.changes)
 
     def _audit_aside(self, request: Request, operation: Operation, verdict: str) -> None:

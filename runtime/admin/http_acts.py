@@ -68,5 +68,5 @@ def _run(operation: Operation, request: Request, audit: Audit, outcome: list[Any
 def _note(operation: Operation, request: Request, audit: Audit, verdict: str) -> None:
     if operation.audited:
         level = logging.INFO if operation.changes else logging.DEBUG
-        _log.log(level, "admin: %s: %s %s: %s", request.who, request.name, request.what, verdict)
+        _log.log(level, "%s: %s %s: %s", request.who, request.name, request.what, verdict)
         audit(request.who, request.name, request.what, verdict, operation.changes)

@@ -14,6 +14,7 @@ Exit codes: 0 done (with probation: found good); 1 refused, rolled back or no no
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 import sys
 import time
@@ -306,7 +307,10 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _user() -> str:
-    return os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"uid {os.getuid()}"
 
 
 if __name__ == "__main__":

@@ -197,14 +197,14 @@ class PushOperations:
         release = self._code.rollback(
             target.number if target is not None else None, by=by, progress=request.progress
         )
-        request.what = f"{release.id} (#{release.number}), {by}"
+        request.what = _what(release, by, request)
         return as_map(release)
 
     def confirm(self, request: Request) -> dict[str, Any]:
         """End the probation of the running release: it is good."""
         by = self._authority(request, "confirm", "")
         release = self._code.confirm()
-        request.what = f"{release.id} (#{release.number}), {by}"
+        request.what = _what(release, by, request)
         return as_map(release)
 
     # internals
@@ -261,7 +261,9 @@ class PushOperations:
         except BlobDamaged:
             texts = {}
         more = {"running": as_map(running), "changed": differing, "diff": dict(list(texts.items())[:_SHOWN])}
-        return Denied("base", f"{text}; they differ in {len(differing)} files", more)
+        return Denied(
+            "base", f"{text}; they differ in {len(differing)} file{'s' * (len(differing) != 1)}", more
+        )
 
     def _authority(self, request: Request, wish: str, release: str) -> str:
         """Return by whose word it is done. Raises Denied."""
@@ -359,3 +361,9 @@ def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
         if old.get(path) != new.get(path):
             found[path] = "added" if path not in old else "deleted" if path not in new else "changed"
     return found
+
+
+def _what(release: Release, by: str, request: Request) -> str:
+    """For the audit, which names who asked by itself: the release, and the key if one was needed."""
+    key = by.removesuffix(str(request.who)).removesuffix(", ")
+    return f"{release.id} (#{release.number})" + (f" by the {key}" if key else "")
