@@ -17,6 +17,8 @@ __all__ = ["Breather", "living", "sliced"]
 SLICE = 0.0005
 """Seconds of a look before others have a turn."""
 _BLOCK = 512
+_SPARSE = 8
+"""With more numbers than so many times the living processes, it is quicker to copy than to look each up."""
 T = TypeVar("T")
 
 # API
@@ -44,9 +46,26 @@ class Breather:
 def living(breather: Breather | None = None) -> Iterator[list[Process]]:
     """Yield every living process, oldest first, in blocks of some hundred, with breath between them."""
     breather = breather or Breather()
-    everybody = list(scheduler.table.values())  # 4 ns each
-    for at in range(0, len(everybody), _BLOCK):
-        yield [p for p in everybody[at : at + _BLOCK] if p.q is not scheduler.DEADQ]
+    table, dead = scheduler.table, scheduler.DEADQ
+    if not table:
+        return
+    first, last = next(iter(table)), next(reversed(table))
+    if last - first < _SPARSE * len(table):
+        # By their numbers: nothing to copy, which for 200,000 would take 4 ms in one piece.
+        get = table.get
+        for at in range(first, last + 1, _BLOCK):
+            found = map(get, range(at, min(at + _BLOCK, last + 1)))
+            yield [p for p in found if p is not None and p.q is not dead]
+            breather.take()
+        return
+    everybody = list(table.values())
+    everybody.reverse()
+    breather.take()
+    while everybody:
+        block = everybody[-_BLOCK:]
+        del everybody[-_BLOCK:]  # bit by bit: to let go of all at once takes as long as to take hold of them
+        block.reverse()
+        yield [p for p in block if p.q is not dead]
         breather.take()
 
 

@@ -7,16 +7,16 @@ from itertools import islice
 from typing import Any
 
 from runtime.kernel import Process, clock, scheduler
-from runtime.observe.slices import Breather, living
+from runtime.observe.slices import Breather
 from runtime.observe.snapshot_types import TreeNode
 from runtime.observe.texts import brief, function_of, pid_text
 from runtime.otp.application import CONTROLLER
 from runtime.otp.application_controller import Controller
 from runtime.otp.dynamic_children import DynamicChildren
 from runtime.otp.static_children import StaticChildren
-from runtime.otp.supervision import RESTARTING, SupervisorServer
+from runtime.otp.supervision import RESTARTING, SupervisorServer, supervisors
 
-__all__ = ["supervisors", "tree"]
+__all__ = ["tree"]
 
 # API
 
@@ -31,21 +31,13 @@ def tree(children: int = 100, nodes: int = 5_000, root: Process | None = None) -
     if root is not None:
         return [walk.node(root.name or repr(root), root, "supervisor", "", "running")]
     below: set[Any] = set()
-    bosses = list(supervisors())
+    bosses = supervisors()
     for p in bosses:
         below.update(child for _, child, *_ in _children(p.behaviour) if isinstance(child, Process))
     tops = {top: name for name, top in _applications()}
     alone = [p for p in bosses if p not in below and p not in tops and p.q is not scheduler.DEADQ]
     found = [walk.node(p.name or repr(p), p, "supervisor", "", "running") for p in alone]
     return found + [walk.node(name, top, "application", "", "running") for top, name in tops.items()]
-
-
-def supervisors() -> Iterator[Process]:
-    """Yield every supervisor that lives, oldest first. Gives way: some 40 ns for each process there is."""
-    for block in living():
-        for p in block:
-            if isinstance(p.behaviour, SupervisorServer):
-                yield p
 
 
 # Internals

@@ -234,7 +234,7 @@ def test_messages_are_counted():
 
 @pytest.mark.parametrize(
     "look",
-    [lambda: snapshot.processes(10, "memory"), snapshot.tree, lambda: snapshot.processes(10, "name", "x")],
+    [lambda: snapshot.processes(10, "memory"), lambda: snapshot.processes(10, "name", "x")],
 )
 def test_a_long_look_gives_way(look):
     """Others have their turns while thousands of processes are looked at."""
@@ -253,6 +253,19 @@ def test_a_long_look_gives_way(look):
     going.clear()
     for one in (*pids, pid):
         exit(one, KILL)
+
+
+def test_a_table_with_few_living_among_many_numbers():
+    """However sparse: everybody is seen, oldest first."""
+    pids = []
+    for _ in range(100):
+        for dead in [spawn_callback(Rude()) for _ in range(50)]:
+            exit(dead, KILL)
+        pids.append(spawn_callback(Rude()))
+    rows = snapshot.processes(1000, "number", "Rude")
+    assert [row.number for row in rows] == [pid.number for pid in pids]
+    for pid in pids:
+        exit(pid, KILL)
 
 
 def test_what_a_value_holds_is_measured_up_to_a_bound():
