@@ -1,9 +1,8 @@
 """Compiling what is typed, so that no loop in it holds the node, and none can refuse to be interrupted.
 
-Theory of operation: whatever runs in the node runs in its only thread. So each loop's body, each function and each handler
-of an exception in what was typed begins with a look around, a call of `checkpoint()`: it gives way when the process has
-run for a while, and raises again what the code was interrupted by if that was swallowed (`except BaseException`, a
-`finally` that loops). Called code has none of this: the shell's guard (see `shell_evaluator`) ends it after some seconds.
+Theory of operation: whatever runs in the node runs in its only thread. So each loop's body and each function in what was
+typed begins with a look around, a call of `checkpoint()`: it gives way when the process has run for a while, and raises
+again what the code was interrupted by if that was swallowed (`except BaseException`, a `finally` that loops). Called code has none of this: the shell's guard (see `shell_evaluator`) ends it after some seconds.
 
 Rejected: evaluating in a thread (no process, no kernel call works there, and the interpreter's lock is one); in a forked
 copy (nothing in it could be acted on).
@@ -82,7 +81,7 @@ class _Checks(ast.NodeTransformer):
         node.body.insert(0, _check(node.body[0]))
         return node
 
-    visit_For = visit_While = visit_AsyncFor = visit_ExceptHandler = _loop  # noqa: N815 - ast's own names
+    visit_For = visit_While = visit_AsyncFor = _loop  # noqa: N815 - ast's own names
 
     def _function(self, node: Any) -> Any:
         self.generic_visit(node)
@@ -91,14 +90,6 @@ class _Checks(ast.NodeTransformer):
         return node
 
     visit_FunctionDef = visit_AsyncFunctionDef = _function  # noqa: N815
-
-    def _try(self, node: Any) -> Any:
-        self.generic_visit(node)
-        if node.finalbody:
-            node.finalbody.insert(0, _check(node.finalbody[0]))
-        return node
-
-    visit_Try = visit_TryStar = _try  # noqa: N815
 
     def visit_comprehension(self, node: ast.comprehension) -> Any:
         # `if` conditions are all that a comprehension runs again and again besides its result.
