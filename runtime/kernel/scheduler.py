@@ -281,12 +281,6 @@ class Stat:
     workers_started = 0
     crashes = 0
     zombies = 0
-    turns = 0
-    """Times that a process was let run off the run queue. Counted by sixteens, so that a turn costs nothing more."""
-    batched = 0
-    """Messages handled beyond the first of a turn: turns + batched are all messages, near enough."""
-    suspended = 0
-    """Times that a process blocked."""
 
 
 # --------------------------------------------------------------------------------------------------------- state
@@ -314,6 +308,12 @@ running = False
 kicked = False
 slice_end = 0.0
 suspensions = 0
+turns = 0
+"""Times that a process was let run off the run queue. Counted by sixteens, so that a turn costs nothing more."""
+batched = 0
+"""Messages handled beyond the first of a turn: turns + batched are all messages, near enough."""
+suspended = 0
+"""Times that a process blocked."""
 mailbox_alarm_at = 10_000
 """The lowest high watermark of any process: one comparison for a batch."""
 
@@ -486,7 +486,7 @@ def _kick() -> None:
 
 def _drain(me: Worker) -> None:
     """Take processes off the run queue until it is empty; the main loop of a worker."""
-    global running, kicked, slice_end, suspensions
+    global running, kicked, slice_end, suspensions, turns, suspended
     pop, now, park = ready.popleft, monotonic, hub_switch
     while True:
         running = True
@@ -530,8 +530,8 @@ def _drain(me: Worker) -> None:
                         running = True
                     elif p.wait is not RECV:
                         p.lost = True
-                Stat.turns += 16
-                Stat.suspended += suspensions
+                turns += 16
+                suspended += suspensions
                 suspensions = 0
                 if low:
                     push(low.popleft())
@@ -550,7 +550,7 @@ def _drain(me: Worker) -> None:
                     running = True
                     slice_end = now() + SLICE
         except IndexError:
-            Stat.turns += n  # the turns before the one that found nobody
+            turns += n  # the turns before the one that found nobody
             if ready:
                 raise
         p = q = g = None
@@ -572,6 +572,7 @@ def _drain(me: Worker) -> None:
 
 def _batch(p: Process, q: Any) -> None:
     """Handle up to CHUNK of several messages; what is left waits for the process's next turn."""
+    global batched
     if q.__class__ is list:
         q = deque(q)
     if len(q) >= mailbox_alarm_at or p.extra is not None:
@@ -586,7 +587,7 @@ def _batch(p: Process, q: Any) -> None:
         q = p.cur  # a receive inside the callback may have taken in more; after a death it is None
         if not left & 15 and monotonic() > slice_end:
             break
-    Stat.batched += CHUNK - left - 1
+    batched += CHUNK - left - 1
     p.cur = None
     new = p.q
     if new is DEADQ:
@@ -616,7 +617,7 @@ def suspend(p: Process, me: Any) -> None:
 
     The caller has set `p.wait` (RECV, a Call, or None to go to the end of the queue). Raises what was thrown in.
     """
-    global suspensions, kicked
+    global suspensions, kicked, suspended
     if p.q is DEADQ:
         defy(me, p)
     p.g = me
@@ -624,7 +625,7 @@ def suspend(p: Process, me: Any) -> None:
     try:
         if suspensions >= 16 and ready and monotonic() > slice_end:
             # Direct hand-over passes the drain loop by, so the slice must be checked here too.
-            Stat.suspended += suspensions
+            suspended += suspensions
             suspensions = 0
             Stat.yields += 1
             if pending_calls:

@@ -22,7 +22,7 @@ def _row(key: str, name: str, unit: str, what: str, target: float | None = None,
     _row(
         "hot_path", "messages, everything on against off", "%",
         "calls and bursts of sends to a GenServer among 10,000 processes: how much longer with alarms, monitor, sender, a page "
-        "and a scrape each second than without, in turns", 3,
+        "and a scrape each second than without, in turns; processor time", 3,
     ),
     _row("message_off", "a message, everything off", "ns", "of that traffic"),
     _row("message_on", "a message, everything on", "ns", "of that traffic"),
