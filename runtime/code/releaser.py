@@ -89,17 +89,18 @@ class Releaser:
     def begin(self) -> Release:
         """Note what the node has booted with. Blocks on files: in a thread, or before the loop runs."""
         known = self.log.last_good() if self.from_log else self.log.current()
-        if known is not None and (self.from_log or known.id == self._id(self._whole({}))):
+        whole = self._whole({})
+        if known is not None and (self.from_log or known.id == self._id(whole)):
             self._current = known
         else:
             self._current = self.log.add(
-                kind="boot", files=self._whole({}), base=known.id if known else "", by="node", must=False
+                kind="boot", files=whole, base=known.id if known else "", by="node", must=False
             )
         for other in self.log.releases():
             if other.result == "probation" and other.number != self._current.number:
                 self.log.judge_or_remember(other, "rolled_back", "the node ended during its probation")
         if self.from_log and self.engine.importer.release is None:  # the first start: it was of the tree
-            self.engine.install(self.log.sources(self._current))
+            self.engine.install(whole)
         return self._current
 
     def reconcile(self, result: str = "live") -> Release | None:

@@ -46,6 +46,8 @@ def live_text(release: Any, report: Any, *, healed: bool = False) -> str:
     """
     took = seconds_text(report.seconds.get("total", 0.0))
     head = f"{'mended: ' if healed else ''}release {release.id} is live in {took}"
+    if release.kind == "push" and release.by:
+        head += f", pushed by {release.by}"
     what = changes_text(report.changes, report.added, report.deleted)
     text = f"{head}: {what}" if what else f"{head}: nothing that runs is different"
     if report.migrated:

@@ -312,13 +312,17 @@ class CodeServer(GenServer):
             self._arm()
 
     def _resume(self) -> None:
-        """The server was restarted within a probation: begin it again."""
+        """The server was restarted within a probation: begin it again, of all releases that have not been found good."""
         release, good = self.releaser.current, self.releaser.log.last_good()
         if release.result == "probation" and good is not None:
             paths = {path for path, name in release.files.items() if good.files.get(path) != name}
             files = frozenset(str(self.releaser.engine.roots.path_of(path)) for path in paths)
-            stage = Stage(release, files, clock.now(), self.limits.length(release.kind))
-            self.probation = Probation(self.ledger, self.limits, good, (stage,))
+            stages = [
+                Stage(one, files, clock.now(), self.limits.length(one.kind))
+                for one in self.releaser.log.releases()
+                if one.result == "probation" and one.number <= release.number
+            ]
+            self.probation = Probation(self.ledger, self.limits, good, tuple(stages))
             self._arm()
 
     def _watch_over(self, done: Done, before: Probation | None) -> None:
@@ -351,7 +355,10 @@ class CodeServer(GenServer):
         if job.name == "plan":
             return  # only asked
         running = self.releaser.current
-        text = refused_text(error, running, what=f"not {'rolled back' if job.name == 'rollback' else 'live'}")
+        what = "not rolled back" if job.name == "rollback" else "not live"
+        if job.by and job.name != "watch":
+            what += f" (asked by {job.by})"
+        text = refused_text(error, running, what=what)
         self.is_healing = job.name == "watch"
         passes = self.is_healing and error.kind == "busy"  # the watcher tries again
         (_log.warning if passes else _log.error)("%s", text)

@@ -80,7 +80,7 @@ def test_a_refused_push_changes_nothing_says_where_and_is_kept(place):
         assert code.current().number == 1
         level, text = lines[0]
         assert level == "ERROR"
-        assert text.startswith(f"not live: {place.path('m')}:1: SyntaxError")
+        assert text.startswith(f"not live (asked by ben): {place.path('m')}:1: SyntaxError")
         assert "    def f(:\n" in text
         assert "^" in text
         assert text.endswith(f"nothing changed: release {code.current().id} runs on")
@@ -517,6 +517,41 @@ def test_a_server_that_is_killed_leaves_nothing_behind_and_another_goes_on(place
             code.status()
     with serving(place):
         assert code.current().id == release.id
+        code.push(place.sources(m="X = 3\n"))
+    assert module.X == 3
+
+
+def test_a_server_that_is_killed_within_a_probation_forgets_none_of_its_releases(place):
+    place.load(m="X = 1\n")
+    with serving(place) as server:
+        booted = code.current()
+        for n in (2, 3):
+            code.push(place.sources(m=f"X = {n}\n"))
+        unlink(server)
+        exit(server, KILL)
+        settle()
+    place.releaser.begin = lambda: None
+    with serving(place):
+        assert code.status().probation["back_to"] == booted.id
+        code.confirm()
+        assert [one.result for one in code.releases()] == ["live", "live", "live"]
+
+
+def test_the_first_start_of_a_node_needs_no_room_on_the_disk(place, monkeypatch):
+    """Live code goes on without its log, and says so; a push then says what is missing."""
+    module = place.load(m="X = 1\n")
+    place.releaser.from_log = True
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with serving(place):
+        assert code.current().kind == "boot"
+        assert place.engine.importer.release == place.sources(m="X = 1\n")
+        with pytest.raises(code.Refused, match="(?s)No space.*make room on the disk"):
+            code.push(place.sources(m="X = 2\n"))
+        monkeypatch.undo()
         code.push(place.sources(m="X = 3\n"))
     assert module.X == 3
 

@@ -478,7 +478,7 @@ def test_an_alarm_that_nobody_else_has_raised(place):
 
 def test_a_release_that_makes_everybody_wait(place):
     module = place.load(m="def work(): pass\n")
-    slow = "import time\ndef work(): time.sleep(0.12)\n"
+    slow = "import time\ndef work(): time.sleep(0.18)\n"
     with serving(place, replace(NEVER, max_lag=0.02)):
         code.subscribe()
         code.push(place.sources(m=slow))

@@ -13,8 +13,8 @@ from runtime.code.plan import Change
 from runtime.code.report_text import changes_text, live_text, refused_text, rolled_back_text, seconds_text
 
 pytestmark = pytest.mark.plain
-Named = namedtuple("Named", "id")
-NEW, OLD = Named("7f3c2a91b04d"), Named("1bd2a09c8f7e")
+Named = namedtuple("Named", "id kind by")
+NEW, OLD = Named("7f3c2a91b04d", "watch", "watch"), Named("1bd2a09c8f7e", "boot", "node")
 
 
 def report(changes=(), *, kept=(), warnings=(), migrated=0, added=(), deleted=(), total=0.0381):
@@ -38,6 +38,13 @@ def test_what_changed_how_many_moved_and_how_long():
     )
     assert live_text(NEW, report(migrated=12_345)).endswith("12,345 processes migrated")
     assert "1 process migrated" in live_text(NEW, report(migrated=1))
+
+
+def test_who_pushed_it_is_said():
+    pushed = Named("7f3c2a91b04d", "push", "anna (key anna), uid 0 (pid 7)")
+    assert live_text(pushed, report()).startswith(
+        "release 7f3c2a91b04d is live in 38 ms, pushed by anna (key anna), uid 0 (pid 7): "
+    )
 
 
 def test_new_and_removed_modules_and_only_comments():
