@@ -24,7 +24,7 @@ from runtime.admin.control import Audit
 from runtime.admin.http_acts import act
 from runtime.admin.http_guard import HEADERS, Guard
 from runtime.admin.http_live import encode
-from runtime.admin.http_looks import LOOKS, NotThere, look
+from runtime.admin.http_looks import ASKED, LOOKS, NotThere, look
 from runtime.admin.http_pages import Page
 from runtime.admin.operations import Denied, Operations, Who
 from runtime.observe import health, metrics
@@ -85,7 +85,7 @@ class Application:
         if path.startswith("/api/"):
             if kind == "look":
                 return self._look(name, environ, start)
-            if kind == "live" and name in LOOKS:
+            if kind == "live" and name in LOOKS and name not in ASKED:
                 return self._live(name, environ, start)
             if kind == "act":
                 return self._act(name, environ, start)

@@ -8,7 +8,6 @@ None when there is nothing new for it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ from runtime.admin.tables import Table
 from runtime.kernel import CallError
 from runtime.observe import health, snapshot
 
-__all__ = ["LOOKS", "NotThere", "head", "look"]
+__all__ = ["ASKED", "LOOKS", "NotThere", "head", "look"]
 
 _MAX_ROWS: Final = 500
 _LOGS: Final = 400
@@ -107,21 +106,24 @@ def _alarms(query: Query, memory: Memory) -> Any:
 
 
 def _releases(query: Query, memory: Memory) -> Any:
-    found: dict[str, Any] = {"releases": snapshot.releases(_limit(query, 60)), "mode": "off", "lingering": []}
+    found: dict[str, Any] = {"releases": snapshot.releases(_limit(query, 60)), "mode": "off"}
     try:
         status = code.status()
         found |= {
             "mode": status.mode, "busy": status.busy, "waiting": status.waiting, "probation": status.probation,
             "alarmed": status.alarmed,
         }  # fmt: skip
-        # Its cost grows with every object of the node: once a minute is enough for who looks here.
-        if time.monotonic() - memory.get("lingering_at", -60.0) >= 60.0:
-            memory["lingering"] = [snapshot.plain(one) for one in code.lingering()[:50]]
-            memory["lingering_at"] = time.monotonic()
-        found["lingering"] = memory["lingering"]
     except CallError:  # live code is off, or its server is being started
         pass
     return found
+
+
+def _lingering(query: Query, memory: Memory) -> Any:
+    """Not part of a live view: it looks at every object of the node in one piece."""
+    try:
+        return {"lingering": [snapshot.plain(one) for one in code.lingering()[:100]]}
+    except CallError:
+        return {"lingering": []}
 
 
 def _connections(query: Query, memory: Memory) -> Any:
@@ -152,11 +154,13 @@ LOOKS: Final[dict[str, Callable[[Query, Memory], Any]]] = {
     "tree": _tree,
     "alarms": _alarms,
     "releases": _releases,
+    "lingering": _lingering,
     "connections": _connections,
     "logs": _logs,
     "store": _store,
 }
-
+ASKED: Final = frozenset({"lingering"})
+"""What is only shown when it is asked for, not followed."""
 
 # Internals
 

@@ -2,7 +2,7 @@
 
 import { ago, card, chip, count, el, empty, facts, span, table, when } from "./dom.js";
 import { confirmed, dialogOf, perform } from "./acts.js";
-import { act } from "./net.js";
+import { act, look } from "./net.js";
 
 const RESULT = { live: "good", good: "good", passed: "good", confirmed: "good", probation: "warn", rolled_back: "bad", refused: "bad" };
 const WATCHED = { crash: "crashes", shutdown: "supervisors that gave up", hog: "callbacks that held the node", restart: "ended children", alarm: "alarms", error: "logged errors", lag: "lag of timers" };
@@ -19,8 +19,12 @@ export default function releases(frame) {
     { head: "Files", class: "right far", cell: (row) => count(row.files) },
     { head: "Note", class: "far", cell: (row) => row.note || row.why },
   ], { label: "Releases", onopen: (row) => open(row) });
-  const below = el("div", { class: "stack" });
-  frame.root.append(above, card("Releases", rows.node), below);
+  const old = el("div", { class: "stack" });
+  const ask = el("button", { hidden: true, onclick: async () => {
+    const found = (await look("lingering")).lingering;
+    old.replaceChildren(card("Still in old code", found.length ? el("ul", { class: "lines" }, found.map(lingering)) : empty("Nobody runs old code.")));
+  } }, "Who still runs old code?");
+  frame.root.append(above, card("Releases", rows.node), el("div", { class: "buttons" }, ask), old);
 
   async function back(row) {
     const text = row ? `The node runs release ${row.id} (#${row.number}) again, states included.` : "The node runs the release before this one again, states included.";
@@ -33,6 +37,10 @@ export default function releases(frame) {
       facts([["made", when(row.time)], ["by", row.by], ["kind", row.kind], ["result", row.result], ["note", row.note || "none"], ["why", row.why || "–"], ["on", row.base || "none"], ["took", Object.entries(row.seconds).map(([step, s]) => `${step} ${span(s)}`).join(", ") || "–"]]),
       el("div", { class: "buttons" }, !row.is_current && row.result !== "refused" && el("button", { class: "danger", "data-act": "rollback-to", onclick: () => { dialog.close(); back(row); } }, "Roll back to this one")),
       body);
+    if (!row.base) {
+      body.replaceChildren(empty("It is the first: there is nothing before it."));
+      return;
+    }
     try {
       const found = await act("diff", { new: row.number });
       const files = Object.entries(found.files);
@@ -50,7 +58,7 @@ export default function releases(frame) {
     if (now.busy) parts.push(el("article", { class: "card" }, el("p", {}, chip("under way", "warn"), ` ${now.busy}`, now.waiting.length > 0 && `, then ${now.waiting.join(", ")}`)));
     if (now.probation) parts.push(probation(now.probation, back));
     above.replaceChildren(...parts);
-    below.replaceChildren(...(now.lingering?.length ? [card(`Still in old code (${now.lingering.length})`, el("ul", { class: "lines" }, now.lingering.map((one) => el("li", {}, el("span", { class: "line" }, el("b", {}, one.who), el("span", { class: "grow code-cell" }, `${one.module}.${one.function}:${one.line}`), el("span", { class: "dim" }, span(one.age)))))))] : []));
+    ask.hidden = now.mode === "off";
   });
 }
 
@@ -71,6 +79,9 @@ function probation(now, back) {
       el("button", { class: "primary", "data-act": "confirm", onclick: () => perform("confirm", {}, "Confirmed: it is good.") }, "It is good"),
       el("button", { class: "danger", "data-act": "rollback", onclick: () => back(null) }, "Roll back")));
 }
+
+const lingering = (one) => el("li", {}, el("span", { class: "line" }, el("b", {}, one.who),
+  el("span", { class: "grow code-cell" }, `${one.module}.${one.function}:${one.line}`), el("span", { class: "dim" }, span(one.age))));
 
 const lines = (text) => el("pre", { class: "code" }, text.split("\n").map((line) => {
   const kind = line.startsWith("+++") || line.startsWith("---") ? "file" : line[0] === "+" ? "added" : line[0] === "-" ? "gone" : line.startsWith("@@") ? "hunk" : "";

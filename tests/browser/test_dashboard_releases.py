@@ -1,0 +1,121 @@
+"""Live code in the dashboard: a release on probation, its difference, the way back, and the word that it is good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.admin.http_client import Web
+from tests.support.node import ROOT, Node
+
+pytestmark = [pytest.mark.plain, pytest.mark.slow]
+
+APP = """
+from runtime.otp.application import Application
+from runtime.otp.child_spec import ChildSpec, SupFlags
+from runtime.otp.supervisor import Supervisor
+from live.counter import Counter
+
+
+class Live(Application):
+    name = "live"
+
+    def start(self, start_type, config):
+        spec = ChildSpec("counter", (Counter.start_link, (), {"name": "counter"}))
+        return Supervisor.start_link_with(SupFlags(), [spec], name="live_top")
+"""
+
+COUNTER = """
+from runtime.otp.gen_server import GenServer
+
+
+class Counter(GenServer):
+    def init(self):
+        self.n = 0
+
+    def handle_call(self, request, sender):
+        self.n += 1
+        return self.n
+"""
+
+
+class LiveNode(Node):
+    """A node whose live code is a folder of the test's own."""
+
+    def command(self) -> list[str]:
+        """As every node's, without the chat's settings."""
+        words = super().command()
+        chats = [at for at, word in enumerate(words) if word.startswith("chat.")]
+        return [word for at, word in enumerate(words) if at not in chats and at + 1 not in chats]
+
+    def start(self, timeout: float = 30.0) -> None:
+        self.launch()
+        self.wait(lambda: bool(self.ready) or self.process.poll() is not None, timeout)  # type: ignore[union-attr]
+        assert self.ready, self.last_words()
+
+    def save(self, text: str) -> None:
+        (self.cwd / "live" / "counter.py").write_text(text)
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[LiveNode]:
+    (tmp_path / "live").mkdir()
+    (tmp_path / "live" / "__init__.py").write_text("")
+    (tmp_path / "live" / "app.py").write_text(APP)
+    (tmp_path / "live" / "counter.py").write_text(COUNTER)
+    config = tmp_path / "node.toml"
+    config.write_text(
+        '[node]\napplications = ["live.app:Live"]\n[code]\nroots = ["live"]\nwatch_probation = 600.0\nquiet = 0.02\n'
+    )
+    made = LiveNode(
+        tmp_path / "var", "code.mode=watch", config=config, cwd=tmp_path,
+        environment={"PYTHONPATH": f"{ROOT}:{tmp_path}"},
+    )  # fmt: skip
+    with made:
+        yield made
+
+
+def test_a_release_is_watched_shown_and_taken_back(live: LiveNode, screen: Any) -> None:
+    web = Web(live.ready["http_port"], live.directory)
+    first = web.look("releases")["releases"][0]
+    page = screen.open(live, "releases")
+    live.save(COUNTER.replace("+= 1", "+= 1000"))
+    page.wait_for_selector(".probation h2")
+    page.wait_for_selector("#state >> text=on probation")
+    assert "counter.py" in page.inner_text(".probation")
+    assert page.locator("tbody tr", has_text="probation").count() == 1
+
+    page.locator("tr.opens").first.click()
+    page.wait_for_selector("dialog .diff .added >> text=+= 1000")
+    page.wait_for_selector("dialog .diff .gone >> text=+= 1")
+    page.keyboard.press("Escape")
+
+    page.click("[data-act=rollback]")
+    page.click("dialog >> text=Cancel")
+    assert web.look("releases")["releases"][0]["result"] == "probation"
+    page.click("[data-act=rollback]")
+    page.click("[data-act=sure]")
+    page.wait_for_selector(".toast.good")
+    page.wait_for_selector("td >> text=rolled back")
+    page.wait_for_selector(".probation", state="detached")
+    assert next(one["id"] for one in web.look("releases")["releases"] if one["is_current"]) == first["id"]
+
+
+def test_a_release_is_found_good(live: LiveNode, screen: Any) -> None:
+    web = Web(live.ready["http_port"], live.directory)
+    page = screen.open(live, "releases")
+    live.save(COUNTER.replace("+= 1", "+= 2"))
+    page.click("[data-act=confirm]")
+    page.wait_for_selector(".toast.good >> text=Confirmed")
+    page.wait_for_selector(".probation", state="detached")
+    assert web.look("releases")["releases"][0]["result"] in ("live", "good")
+    # And back to the first, from its own dialog.
+    page.locator("tr.opens").last.click()
+    page.click("[data-act=rollback-to]")
+    page.click("[data-act=sure]")
+    page.wait_for_selector("td >> text=rolled back")
+    page.click("text=Who still runs old code?")
+    page.wait_for_selector("text=Nobody runs old code.")
