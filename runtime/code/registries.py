@@ -125,8 +125,8 @@ def _exchange(commit: Commit, new: Any, old: Any, in_tuple: Callable[..., None] 
             if in_tuple is not None:  # `("/path", handler)` in a list of routes
                 made = MISSING if old is MISSING else tuple(old if item is new else item for item in holder)
                 in_tuple(commit, holder, made)
-        elif "__dict__" in dir(type(holder)):
-            _in_dict(vars(holder), new, old)
+        elif isinstance(own := getattr(holder, "__dict__", None), dict):  # of `list[C]` that is the list's: no dict
+            _in_dict(own, new, old)
 
 
 def _in_list(holder: list[Any], new: Any, old: Any) -> None:

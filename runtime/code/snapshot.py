@@ -80,7 +80,7 @@ class Snapshot:
         """Keep the fields of an object; return their values."""
         found: list[Any] = []
         fields = getattr(subject, "__dict__", None)
-        if fields is not None:
+        if isinstance(fields, dict):  # `list[int]` shows that of list, a view
             self._dicts.append((subject, fields))
             self._contents.append((_refill_dict, fields, fields.copy()))
             found.extend(fields.values())

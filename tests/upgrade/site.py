@@ -117,7 +117,8 @@ def mark(text: str, function: str, marker: str, statement: str = "") -> str:
     tree = ast.parse(text)
     found: Any = tree
     for part in function.split("."):
-        found = next(node for node in found.body if getattr(node, "name", None) == part)
+        found = next((node for node in found.body if getattr(node, "name", None) == part), None)
+        assert found is not None, f"there is no {function}"
     body = found.body
     has_doc = isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant) and len(body) > 1
     line = body[1 if has_doc else 0].lineno - 1
