@@ -265,7 +265,7 @@ class Connection:
     def _sentence(self, error: OSError) -> str:
         where = f"{self.host}:{self.port}"
         if error.errno == errno.ECONNREFUSED:
-            return f"nothing listens on {where}: is the node running? (tools/run)"
+            return f"nothing listens on {where}: is the node running? (tools/run; elsewhere: --server HOST:PORT)"
         if isinstance(error, ssl.SSLError):
             if "WRONG_VERSION_NUMBER" in str(error):
                 return f"{where} does not speak TLS: is this the native port?"
@@ -280,5 +280,5 @@ class Connection:
         return (
             f"the certificate of {self.host}:{self.port} is not accepted: {error.verify_message}. "
             "Name the authority that signed it with --ca FILE "
-            "(a development node keeps its own in var/certificates/ca.pem)"
+            "(a development node keeps its own in its data directory: var/certificates/ca.pem)"
         )
