@@ -265,7 +265,9 @@ class Connection:
     def _sentence(self, error: OSError) -> str:
         where = f"{self.host}:{self.port}"
         if error.errno == errno.ECONNREFUSED:
-            return f"nothing listens on {where}: is the node running? (tools/run; elsewhere: --server HOST:PORT)"
+            return (
+                f"nothing listens on {where}: is the node running? (tools/run; elsewhere: --server HOST:PORT)"
+            )
         if isinstance(error, ssl.SSLError):
             if "WRONG_VERSION_NUMBER" in str(error):
                 return f"{where} does not speak TLS: is this the native port?"
