@@ -93,6 +93,9 @@ def test_a_release_is_watched_shown_and_taken_back(live: LiveNode, screen: Any) 
     page.wait_for_selector("dialog .diff .gone >> text=+= 1")
     page.keyboard.press("Escape")
 
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
     page.click("[data-act=rollback]")
     page.click("dialog >> text=Cancel")
     assert web.look("releases")["releases"][0]["result"] == "probation"

@@ -83,7 +83,7 @@ export function openProcess(who) {
       before = status;
       buttons.replaceChildren(...actions(row, pid, state));
     }
-    body.replaceChildren(
+    body.replaceChildren(...[
       el("p", { class: "chips" }, chip(row.type), chip(row.status, STATUS[row.status] || ""),
         found.trap_exit && chip("traps exits"), row.priority !== "normal" && chip(`${row.priority} priority`), found.alarmed && chip("long mailbox", "bad")),
       facts([
@@ -96,7 +96,7 @@ export function openProcess(who) {
       found.messages.length && part("Head of the mailbox", el("ol", { class: "code" }, found.messages.map((one) => el("li", {}, one)))),
       found.stack.length ? part("Stack, the innermost call last", el("pre", { class: "code" }, found.stack.join("\n"))) : null,
       Object.keys(found.dictionary).length && part("Dictionary", facts(Object.entries(found.dictionary))),
-    );
+    ].filter(Boolean));
     drawer.dataset.ready = pid;
   };
   delete drawer.dataset.ready;

@@ -30,12 +30,13 @@ export default function connections(frame) {
   frame.follow({}, (now) => {
     doors.show(now.listeners);
     people.show(now.connections);
+    people.node.hidden = !now.connections.length;
     const total = now.listeners.reduce((sum, one) => sum + one.connections, 0);
     none.replaceChildren(...(total === 0 ? [empty("Nobody is connected.")] : total > now.connections.length ? [el("p", { class: "dim" }, `${count(now.connections.length)} of ${count(total)} are shown.`)] : []));
     own.replaceChildren(...now.tables.map((one) => {
       const made = table(one.columns.map((head, at) => ({ head, cell: (row) => row[at] })), { label: one.name });
       made.show(one.rows);
-      return card(`${one.theme}: ${one.name}`, one.rows.length ? made.node : empty(one.note || "none"));
+      return card(`${one.theme}: ${one.name}`, one.rows.length ? made.node : empty("Nobody is there."));
     }));
   });
 }

@@ -1,11 +1,12 @@
 // Releases of the code: what runs, how its probation stands, what differs, and the ways back.
 
-import { ago, card, chip, count, el, empty, facts, span, table, when } from "./dom.js";
+import { ago, card, chip, count, el, empty, facts, share, span, table, when } from "./dom.js";
 import { confirmed, dialogOf, perform } from "./acts.js";
 import { act, look } from "./net.js";
 
 const RESULT = { live: "good", good: "good", passed: "good", confirmed: "good", probation: "warn", rolled_back: "bad", refused: "bad" };
-const WATCHED = { crash: "crashes", shutdown: "supervisors that gave up", hog: "callbacks that held the node", restart: "ended children", alarm: "alarms", error: "logged errors", lag: "lag of timers" };
+const WATCHED = { crash: "crashes", shutdown: "supervisors that gave up", hog: "callbacks that held the node", restart: "ended children", alarm: "alarms", error: "logged errors", lag: "lag of timers", busy: "share of the time at work" };
+const SAID = { lag: span, busy: share };
 
 export default function releases(frame) {
   const above = el("div", { class: "stack" });
@@ -64,10 +65,9 @@ export default function releases(frame) {
 
 function probation(now, back) {
   const watched = Object.entries(now.watched).map(([kind, row]) => {
-    const isTime = kind === "lag";
-    const say = isTime ? span : count;
-    const is = row.now - (isTime ? row.before : 0) > 0;
-    return el("tr", {}, el("th", { scope: "row" }, WATCHED[kind] || kind), el("td", { class: `right ${is && !isTime ? "warn-text" : ""}` }, say(row.now)), el("td", { class: "right" }, say(row.before)), el("td", { class: "right" }, row.limit ? say(row.limit) : "–"));
+    const say = SAID[kind] || count;
+    const is = !SAID[kind] && row.now > 0;
+    return el("tr", {}, el("th", { scope: "row" }, WATCHED[kind] || kind), el("td", { class: `right ${is ? "warn-text" : ""}` }, say(row.now)), el("td", { class: "right" }, say(row.before)), el("td", { class: "right" }, row.limit ? say(row.limit) : "–"));
   });
   return el("section", { class: "card probation" },
     el("header", {}, chip("probation", "warn"), el("h2", {}, `Release ${now.release}`), el("span", { class: "dim" }, `${span(now.left)} left`)),
@@ -85,5 +85,5 @@ const lingering = (one) => el("li", {}, el("span", { class: "line" }, el("b", {}
 
 const lines = (text) => el("pre", { class: "code" }, text.split("\n").map((line) => {
   const kind = line.startsWith("+++") || line.startsWith("---") ? "file" : line[0] === "+" ? "added" : line[0] === "-" ? "gone" : line.startsWith("@@") ? "hunk" : "";
-  return el("span", { class: kind }, line + "\n");
+  return el("span", { class: `diff-line ${kind}` }, line || " ");
 }));

@@ -11,7 +11,9 @@ export default function tree(frame) {
   const paper = svg("svg", { class: "tree", role: "tree", "aria-label": "Supervision tree" });
   const bar = el("div", { class: "bar" },
     el("button", { onclick: () => foldAll(false) }, "Open all"), el("button", { onclick: () => foldAll(true) }, "Fold all"),
-    el("span", { class: "legend" }, mark("application"), "application", mark("supervisor"), "supervisor", mark("worker"), "worker", el("i", { class: "dot warn" }), "restarted", el("i", { class: "dot bad" }), "down"));
+    el("span", { class: "legend" }, 
+      ["application", "supervisor", "worker"].map((kind) => el("span", {}, mark(kind), kind)),
+      el("span", {}, el("i", { class: "dot warn" }), "restarted"), el("span", {}, el("i", { class: "dot bad" }), "down")));
   frame.root.append(bar, el("div", { class: "scroll paper", tabindex: 0, role: "region", "aria-label": "Drawing" }, paper));
   let trees = [], seen = "";
 
