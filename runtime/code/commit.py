@@ -153,6 +153,12 @@ class Commit:
             remaking = Remaking(self, self.structs)
             for holder in self.heap.take_holders():
                 remaking.exchange(holder)
+            for process in kernel.processes():  # mail has come since the walk passed their boxes
+                for box in kernel.mailboxes(process):
+                    for message in box:
+                        if isinstance(message, (kernel.Call, kernel.Cast)):
+                            remaking.exchange(message)
+                    remaking.exchange(box)
         self._clear_caches()
         self._reload_instances()
         if self.selfchecks and plan.direction == "up":  # the way back must not hang on one
