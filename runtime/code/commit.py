@@ -26,7 +26,7 @@ from runtime import kernel
 
 from .blocks import dependent_part, is_quiet
 from .classes import change_class, follow_class
-from .errors import Refused
+from .errors import Refused, said
 from .functions import FORWARD, swap, update_docs
 from .heap import Heap
 from .importer import Importer, show_source
@@ -47,6 +47,8 @@ __all__ = ["Commit", "Kept", "Migration"]
 _OF_THE_MODULE = frozenset(
     {"__annotations__", "__builtins__", "__cached__", "__doc__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__"}
 )  # fmt: skip
+_LONGEST = 5.0
+"""Seconds that the code of a release may take in the step: top levels, decorators, self-checks, code_change."""
 _ROUNDS = 20
 """Times that changes may travel round a circle of imports."""
 
@@ -95,6 +97,8 @@ class Commit:
         self.retired: list[tuple[CodeType, str, str]] = []
         """Code that is old now: (code, module, version's sha)."""
         self.migrated = 0
+        self.limit = _LONGEST
+        """Seconds after which code that runs in the step is ended, and the release refused."""
         self.selfchecks = True
         """Whether `__selfcheck__` runs in the step; not when it did aside."""
         self._edited: set[int] = set()
@@ -112,13 +116,14 @@ class Commit:
         self.journal.undo(self.importer.modules.clear)
         self.importer.stage(self.plan.sources)
         try:
-            self._run(migration, extra)
+            with kernel.limited(self.limit):
+                self._run(migration, extra)
         except BaseException as error:
             self.journal.roll_back()
             self._forget_imports(loaded)
-            if isinstance(error, Refused) or not isinstance(error, Exception):
+            if isinstance(error, (Refused, KeyboardInterrupt)):
                 raise
-            raise self._refusal(error) from error
+            raise self._refusal(error) from error  # also of a SystemExit: what is loaded does not end the node
         finally:
             self.importer.stage({})
             self.heap.functions.clear()
@@ -467,7 +472,7 @@ class Commit:
             check()
         except Exception as error:
             raise Refused(
-                f"its self-check failed: {type(error).__name__}: {error}", kind="selfcheck", module=name,
+                f"its self-check failed: {said(error)}", kind="selfcheck", module=name,
                 path=self.plan.modules[name].new.relative, line=_line_in(error, self.plan.modules[name].new.path),
             ) from error  # fmt: skip
 
@@ -484,7 +489,8 @@ class Commit:
                 if namespace is not None and namespace.get(leaf) is module:
                     del namespace[leaf]
 
-    def _refusal(self, error: Exception) -> Refused:
+    def _refusal(self, error: BaseException) -> Refused:
+        error = _at_bottom(error)
         version: ModuleVersion | None = None
         line: int | None = None
         for candidate in [*(m.new for m in self.plan.modules.values()), *self.plan.added.values()]:
@@ -494,11 +500,14 @@ class Commit:
                 break
         blocking = isinstance(error, kernel.BLOCKED)
         kind = "blocking" if blocking else "import" if isinstance(error, ImportError) else "error"
-        reason = f"{type(error).__name__}: {error}"
+        reason = said(error)
         hint = ""
         if blocking:
             reason = f"its top level tries to wait ({reason})"
             hint = "a module must not block while it is loaded: do that in a process, when it starts"
+        elif isinstance(error, kernel.TookTooLong):
+            kind, reason = "blocking", f"it had not finished after {self.limit:g} s, and nothing else runs meanwhile ({error})"
+            hint = "do long work in a process, when it starts"
         excerpt = ""
         if version is not None and line is not None and line <= len(version.lines):
             excerpt = "    " + version.lines[line - 1].decode("utf-8", "replace").strip()
@@ -538,6 +547,16 @@ def _named(module: str, qualname: str) -> Any:
         else:
             return None
     return found
+
+
+def _at_bottom(error: BaseException) -> BaseException:
+    """Return what a wait or the time limit has raised, if an exception was made of it: `__set_name__` does."""
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, (kernel.TookTooLong, kernel.BLOCKED)):
+            return at
+        at = at.__cause__
+    return error
 
 
 def _line_in(error: BaseException, path: str) -> int | None:

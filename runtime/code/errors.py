@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["KINDS", "Refused", "refused_syntax"]
+__all__ = ["KINDS", "Refused", "refused_syntax", "said"]
 
 KINDS: Final = frozenset(
     {
@@ -43,6 +43,15 @@ class Refused(Exception):
         if self.hint:
             text += "\n" + self.hint
         return text
+
+
+def said(error: BaseException) -> str:
+    """Return an exception's class and text, in one line if it has no text; never fails, whatever its `__str__` does."""
+    try:
+        text = str(error)
+    except Exception as worse:  # noqa: BLE001 - the program's own code, and the refusal must come out
+        text = f"<its text cannot be had: {type(worse).__name__}>"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def refused_syntax(module: str, path: str, source: str, error: SyntaxError | ValueError) -> Refused:

@@ -31,7 +31,7 @@ from runtime import kernel
 from runtime.kernel import Gate, Process
 from runtime.otp import GenStateMachine
 
-from .errors import Refused
+from .errors import Refused, said
 from .snapshot import Snapshot
 from .subjects import Direction, Subjects, Versions
 
@@ -149,7 +149,7 @@ class Quiesced:
                         self._machines.append((subject, process))
         except BaseException as error:
             _undo(undo)
-            if isinstance(error, Exception | kernel.ProcessExit):
+            if isinstance(error, Exception | kernel.ProcessExit | kernel.TookTooLong):
                 raise self._failure(error, module, process, direction) from error
             raise
         journal.undo(lambda: _undo(undo))
@@ -280,10 +280,9 @@ class Quiesced:
                 frame, line = trace.tb_frame, trace.tb_lineno
             trace = trace.tb_next
         told = self._migrating.version(module, direction) if module else None
-        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         is_blocked = isinstance(error, kernel.BLOCKED)
         return Refused(
-            f"code_change({told!r}) of {process!r} {'tried to wait or call' if is_blocked else 'raised'}: {said}",
+            f"code_change({told!r}) of {process!r} {'tried to wait or call' if is_blocked else 'raised'}: {said(error)}",
             kind="code_change",
             module=module,
             path=frame.f_code.co_filename if frame is not None and frame.f_code is not _MIGRATE else None,

@@ -96,7 +96,7 @@ from .taps import tap, untap
 from .terms import BadTerm, RemoteCrash, decode_term, encode_term
 from .threads import blocking, in_hub, post
 from .timers import Timeout, Timer, cancel_timer, read_timer, send_after, sleep, start_timer
-from .watchdog import Hog, HogReport, start_watchdog, stop_watchdog
+from .watchdog import Hog, HogReport, TookTooLong, limited, start_watchdog, stop_watchdog
 from .watermarks import set_default_watermarks, set_watermarks, sweep, top_senders
 
 __all__ = [
@@ -104,10 +104,10 @@ __all__ = [
     "SHUTDOWN", "TIMEOUT", "TIMEOUT_REASON", "Alias", "BadName", "BadTerm", "Behaviour", "Call", "CallError",
     "CallTimeout", "Cast", "Crash", "Deadlock", "Down", "Exit", "Gate", "Hog", "HogReport", "Killed", "Mark",
     "MutableMessage", "Name", "NameTaken", "NotAProcess", "Pid", "Process", "ProcessExit", "Ref", "RemoteCrash",
-    "RemotePid", "Request", "Response", "Shutdown", "Timeout", "Timer", "Watcher", "alias", "at_rest", "become", "mailboxes", "blocking",
+    "RemotePid", "Request", "Response", "Shutdown", "Timeout", "Timer", "TookTooLong", "Watcher", "alias", "at_rest", "become", "mailboxes", "blocking",
     "busy_threads", "call", "cancel_timer", "cast", "check_invariants", "check_messages", "check_response", "clock",
     "decode_term", "demonitor", "disconnect", "encode_term", "erase", "exit", "fail", "get", "guard", "hooks", "in_hub", "interrupt", "is_alive",
-    "is_failure", "link", "loop", "make_ref", "monitor", "node", "node_creation", "pause", "pid_from_wire", "post",
+    "is_failure", "limited", "link", "loop", "make_ref", "monitor", "node", "node_creation", "pause", "pid_from_wire", "post",
     "process_count", "process_frame", "process_info", "processes", "put", "read_timer", "receive", "receive_every", "receive_mark", "receive_match",
     "receive_response", "register", "registered", "reply", "request", "run", "same_reason", "self_", "send",
     "send_after", "set_default_watermarks", "set_label", "set_node", "set_watermarks", "sleep", "spawn",

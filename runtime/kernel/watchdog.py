@@ -7,6 +7,8 @@ done: not in its own frames, and not in what they call in passing (a tuple's con
 tick tries again.
 C code that holds the interpreter lock is seen only when it returns. Under a debugger the kill is off.
 
+A step of the loop (`step`) is nobody's turn: it has a limit only if it sets one itself, with `limited`.
+
 A process may also have a *guard*: a function that is asked at each tick for as long as the process holds the node, and
 may end that earlier (a shell, whose user has pressed Ctrl-C).
 
@@ -19,7 +21,8 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -31,13 +34,17 @@ from greenlet import getcurrent
 from . import hooks, scheduler
 from .scheduler import Killed, Process, Worker
 
-__all__ = ["Hog", "HogReport", "guard", "start_watchdog", "stop_watchdog", "unguard"]
+__all__ = ["Hog", "HogReport", "TookTooLong", "guard", "limited", "start_watchdog", "stop_watchdog", "unguard"]
 
 TICK = 0.05
 
 
 class Hog(Exception):
     """Raised inside a callback that held the whole node for longer than `hog_kill` seconds."""
+
+
+class TookTooLong(BaseException):
+    """Raised in code that runs `limited`, past its limit. No Exception, so that what catches all of these does not catch it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +101,29 @@ def unguard() -> None:
     _guards.pop(scheduler.self_(), None)
 
 
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raise TookTooLong in what runs inside, if that takes longer; again and again, where it is swallowed.
+
+    Only in frames outside of the runtime, only in the main thread, and only where the watchdog runs: without it there is
+    no limit. Not to be nested.
+    """
+    global _deadline
+    _deadline = monotonic() + seconds
+    try:
+        yield
+    finally:
+        _deadline = None
+
+
+_deadline: float | None = None
+"""When what runs `limited` must be over."""
 _watch: _Watch | None = None
 _guards: dict[Process, Callable[[float], BaseException | None]] = {}
 _KERNEL = str(Path(__file__).parent) + "/"
+_RUNTIME = str(Path(__file__).parents[1]) + "/"
+_AGAIN = 1.0
+"""Seconds until code that has swallowed TookTooLong is raised the next one; and for those that clean up after the first."""
 
 
 def _tick(_signum: int, frame: FrameType | None) -> None:
@@ -105,6 +132,9 @@ def _tick(_signum: int, frame: FrameType | None) -> None:
         return
     if hooks.on_tick:
         hooks.call(hooks.on_tick, frame)
+    if _deadline is not None:
+        _end_what_is_limited(_deadline, frame)
+        return
     g = getcurrent()
     p = g.proc if isinstance(g, Worker) else None
     if p is None:
@@ -131,6 +161,14 @@ def _tick(_signum: int, frame: FrameType | None) -> None:
         if p.q is scheduler.DEADQ:
             raise Killed(p.reason)
         raise Hog(f"held the node for {held:.1f} s without giving way")
+
+
+def _end_what_is_limited(deadline: float, frame: FrameType | None) -> None:
+    global _deadline
+    now = monotonic()
+    if now >= deadline and frame is not None and not frame.f_code.co_filename.startswith(_RUNTIME):
+        _deadline = now + _AGAIN
+        raise TookTooLong(f"{frame.f_code.co_qualname} in {frame.f_code.co_filename}:{frame.f_lineno}")
 
 
 def _is_safe(frame: FrameType) -> bool:
