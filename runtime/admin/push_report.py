@@ -107,8 +107,9 @@ class Report:
             own = [(kind, name, line) for of, kind, name, line in changes if of == module]
             self.line("  module", module)
             for kind, name, line in own[: 5 * _SHOWN]:
-                where = f"  line {line}" if line else ""
-                self.line("", f"  {change_word(kind):9} {change_name(name, line)}{where}")
+                shown = change_name(name, line)
+                where = f"  line {line}" if line and not shown.endswith(f"line {line}") else ""
+                self.line("", f"  {change_word(kind):9} {shown}{where}")
         for module, (old, new) in plan.get("vsn_changes", {}).items():
             number = plan.get("migrates", {}).get(module)
             many = "its processes" if number is None else f"{number} process{'es' * (number != 1)}"
