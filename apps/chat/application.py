@@ -19,6 +19,7 @@ from apps.chat.domain.ids import MessageIds
 from apps.chat.domain.load import Load, LoadSettings
 from apps.chat.domain.registration import normalise
 from apps.chat.domain.settings import DeliverySettings, LoginSettings, RegistrationSettings
+from apps.chat.metrics import ChatMetrics
 from apps.chat.native.door import Door, NativeSettings
 from apps.chat.native.frames import ALPN
 from apps.chat.supervision import LISTENER, REGISTRAR, SHARDS, ChatSupervisor
@@ -100,11 +101,13 @@ class Chat(Application):
         node.announce(LISTENER, native.host, listener.port(whereis(LISTENER)), f"{ALPN} over TLS")
         is_console = "console" in registration.gateways
         ChatCommands(homes, node.cluster, REGISTRAR, LISTENER, is_console).offer()
+        ChatMetrics(homes, LISTENER).offer()
         return top, top
 
     def prep_stop(self, state: Any) -> Any:
         """Stop accepting, say goodbye."""
         ChatCommands.withdraw()
+        ChatMetrics.withdraw()
         supervisor.terminate_child(state, LISTENER)
         return state
 

@@ -37,7 +37,7 @@ def documented():
 
 
 def test_every_metric_is_documented_and_every_documented_one_is_in_the_source():
-    known = documented()
+    known = {name: found for name, found in documented().items() if name.startswith("evergreen_")}
     for family in metrics.collect():
         name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
         assert known[name][0] == family.type, name

@@ -42,6 +42,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from apps.chat.domain import records
+from apps.chat.domain.counters import counters
 from apps.chat.domain.delivery_batch import Batch, Intent, Mark, Note, Release
 from apps.chat.domain.ids import MessageIds, now_ms
 from apps.chat.domain.messages import (
@@ -175,6 +176,7 @@ class DeliveryQueue:
         self.total += 16 + 8 * len(m.messages)
         entry = ReceiptEntry(m.who, m.status, m.messages, m.time, self.total, self._message)
         batch.merge[m.who, m.status] = len(batch.entries)
+        batch.receipts += 1
         batch.entries.append(entry)
         batch.ops.append(Put(QUEUE, records.queue_key(self._prefix, self.assigned), records.encode(entry)))
 
@@ -218,6 +220,7 @@ class DeliveryQueue:
         before, self.durable = self.durable, self.durable + fresh
         if fresh:
             self._durable_total = batch.entries[-1].total
+            counters.accepted += fresh - batch.receipts
         if batch.release is not None:
             self._released(batch)
         self._answer(batch)
@@ -520,6 +523,7 @@ class DeliveryQueue:
             self._release_to = mark
         if batch.aside:
             self.out.append((None, Note("set_aside", mark.seq)))
+            counters.set_aside += 1
             self._takes = 0
             if mark.seq > self.acked:  # else the device came back and acknowledged it meanwhile
                 self.acked, self._acked_total = mark
@@ -532,6 +536,7 @@ class DeliveryQueue:
 
     def _take_ack(self, upto: int) -> None:
         groups: dict[str, list[int]] = {}
+        times: list[int] = []
         window = self._window
         total = self._acked_total
         while self.acked < upto:
@@ -543,6 +548,7 @@ class DeliveryQueue:
             total = taken[-1].total
             for entry in taken:
                 if type(entry) is Envelope:
+                    times.append(entry.time)
                     ids = groups.get(entry.sender)
                     if ids is None:
                         groups[entry.sender] = [entry.message]
@@ -554,6 +560,8 @@ class DeliveryQueue:
         self._takes = self._resends = 0
         self._noted_full = False
         time = now_ms()
+        if times:
+            counters.has_delivered(times, time)
         release = Release(Mark(upto, total), {}, self._now + RETRY)
         for sender, ids in groups.items():
             for at in range(0, len(ids), RECEIPT_IDS):

@@ -31,12 +31,15 @@ class Mark(NamedTuple):
 class Batch:
     """Operations that are committed together, and who is told then."""
 
-    __slots__ = ("answers", "aside", "entries", "intents", "merge", "number", "ops", "release", "taken")
+    __slots__ = (
+        "answers", "aside", "entries", "intents", "merge", "number", "ops", "receipts", "release", "taken",
+    )  # fmt: skip
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.ops: list[Op] = []
         self.entries: list[Entry] = []
+        self.receipts = 0  # among the entries: the others are messages
         self.intents: list[Intent | Receipts] = []  # to make the batch again
         self.answers: dict[Any, list[tuple[bytes, int, int]]] = {}
         self.taken: list[tuple[Any, int]] = []

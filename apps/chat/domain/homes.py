@@ -170,6 +170,11 @@ class Homes:
     def shards(self) -> list[HomeShard]:
         return list(self._shards.values())
 
+    @property
+    def processes(self) -> list[Process]:
+        """The users' processes here; one that has crashed stays among them until its successor begins."""
+        return list(self._users.values())
+
     # the cluster's callbacks
 
     def acquire(self, shard: int) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from apps.chat.domain import records
+from apps.chat.domain.counters import counters
 from apps.chat.domain.delivery import DeliveryQueue, Note
 from apps.chat.domain.ids import now_ms
 from apps.chat.domain.messages import (
@@ -115,6 +116,8 @@ class User(GenServer):
             send(self.me, FLUSH)
 
     def _receipts(self, message: Receipts) -> None:
+        if message.status == "read":
+            counters.read += len(message.messages)
         self.queue.receipts(message)
         if not self.flushing:
             self.flushing = True
@@ -225,6 +228,7 @@ class User(GenServer):
             now,
         )
         self._store_account(account)
+        counters.registered += 1
         self._end_session("replaced")
         send(message.reply, Claimed(message.ref, account.device, account.epoch))
 

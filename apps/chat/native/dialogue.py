@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from apps.chat.domain import messages as m
+from apps.chat.domain.counters import counters
 from apps.chat.domain.credentials import BadLogin, Login, derive_keys, new_device_key
 from apps.chat.domain.homes import NoHome
 from apps.chat.domain.ids import now_ms
@@ -48,6 +49,8 @@ ATTACH_TRIES: Final = 6
 LOGIN_TRIES: Final = 5  # on one connection
 EARLY_FRAMES: Final = 200  # before the login; a registration takes 3
 TOO_FAST: Final = 30.0  # seconds of debt: that is no fast client but a flood
+LOGIN: Final = "login"
+RESUME: Final = "resume"
 FEATURES: Final[tuple[str, ...]] = ("resume", "read")
 
 _ALWAYS: Final[dict[Any, str]] = {f.Ping: "_ping", f.Pong: "_nothing", f.Bye: "_bye"}
@@ -67,6 +70,11 @@ class _Attaching(NamedTuple):
     ref: int
     data: str | None
     attach: m.Attach
+
+    @property
+    def kind(self) -> str:
+        """What the counters call it: only a login has something to prove."""
+        return RESUME if self.data is None else LOGIN
 
 
 class Dialogue:
@@ -199,30 +207,37 @@ class Dialogue:
     def _ask_pin(self, frame: f.AskPin) -> None:
         number = normalise(frame.number)
         if number is None:
+            counters.pins_refused["bad_number"] += 1
             self._error(frame.ref, "bad_number")
             return
         asked = self._registrar(("ask", number, self._host))
         if isinstance(asked, Denied):
+            counters.pins_refused[asked.code] += 1
             self._error(frame.ref, asked.code, asked.retry_after)
         else:
+            counters.pins += 1
             self.out.append(f.PinSent(frame.ref, asked.retry_after, asked.expires_in))
 
     def _register(self, frame: f.Register) -> None:
         number = normalise(frame.number)
         if number is None:
-            self._error(frame.ref, "bad_number")
+            self._not_registered(frame.ref, "bad_number")
             return
         denied = self._registrar(("check", number, frame.pin, self._host))
         if denied is not None:
-            self._error(frame.ref, denied.code, denied.retry_after)
+            self._not_registered(frame.ref, denied.code, denied.retry_after)
             return
         key = new_device_key()
         try:
             claimed = self._door.homes.claim(number, frame.device, *blocking(derive_keys, key))
         except (NoHome, StoreError):
-            self._error(frame.ref, "unavailable", 5.0)
+            self._not_registered(frame.ref, "unavailable", 5.0)
             return
         self.out.append(f.Registered(frame.ref, number, claimed.device, key))
+
+    def _not_registered(self, ref: int, code: str, retry_after: float | None = None) -> None:
+        counters.registrations_refused[code] += 1
+        self._error(ref, code, retry_after)
 
     def _registrar(self, request: tuple[str, ...]) -> Any:
         try:
@@ -232,17 +247,17 @@ class Dialogue:
 
     def _login(self, frame: f.Login) -> None:
         door = self._door
-        if self._is_refused(frame.ref):
+        if self._is_refused(frame.ref, LOGIN):
             return
         wait = door.login_wait(self._host, frame.user)
         if wait > 0:
-            self._error(frame.ref, "throttled", wait)
+            self._not_let_in(frame.ref, LOGIN, "throttled", wait)
             return
         try:
             scram = Login(frame.user, door.homes.account(frame.user), door.secrets)
             challenge = scram.first(frame.data)
         except (NoHome, StoreError):
-            self._error(frame.ref, "unavailable", 5.0)
+            self._not_let_in(frame.ref, LOGIN, "unavailable", 5.0)
         except BadLogin:
             self._login_failed(frame.ref, frame.user)
         else:
@@ -263,36 +278,41 @@ class Dialogue:
         self._attach(scram.user, _Attaching(frame.ref, data, m.Attach(self._me, account.epoch, None, None)))
 
     def _resume(self, frame: f.Resume) -> None:
-        if self._is_refused(frame.ref):
+        if self._is_refused(frame.ref, RESUME):
             return
         token = self._door.secrets.read(frame.token, self._door.login.token_valid)
         if token is None:
-            self._error(frame.ref, "bad_token")
+            self._not_let_in(frame.ref, RESUME, "bad_token")
             return
         attach = m.Attach(self._me, token.epoch, token.issued, frame.received)
         self._attach(token.user, _Attaching(frame.ref, None, attach))
 
-    def _is_refused(self, ref: int) -> bool:
+    def _is_refused(self, ref: int, kind: str) -> bool:
         load = self._door.load
         if not load.busy:
             return False
         retry_after = load.retry_after()
-        self._error(ref, "busy", retry_after)
+        self._not_let_in(ref, kind, "busy", retry_after)
         self.end("busy", retry_after=retry_after)
         return True
 
     def _login_failed(self, ref: int, user: str) -> None:
         self._door.login_failed(self._host, user)
         self._failures += 1
-        self._error(ref, "auth_failed")
+        self._not_let_in(ref, LOGIN, "auth_failed")
         if self._failures >= LOGIN_TRIES:
             self.fail("auth_failed", "too many failed logins on this connection")
+
+    def _not_let_in(self, ref: int, kind: str, code: str, retry_after: float | None = None) -> None:
+        counters.logins_refused[kind, code] += 1
+        self._error(ref, code, retry_after)
 
     # frames while READY
 
     def _send(self, frame: f.Send) -> None:
         limit = self._door.settings.max_body
         if len(frame.body) > limit:
+            counters.refused["too_big"] += 1
             self.out.append(f.Refused(frame.id, "too_big", f"the body may have {limit} bytes"))
         else:
             self.outbox.add(frame)  # type: ignore[union-attr]
@@ -357,6 +377,7 @@ class Dialogue:
         self._acked = message.acked
         # What the device holds already counts as sent: it may acknowledge it.
         self._sent = max(message.acked, attaching.attach.received or 0)
+        counters.logins[attaching.kind] += 1
         token = self._token()
         ref, data, queued = attaching.ref, attaching.data, message.queued
         acked, device = message.acked, self._device
@@ -371,7 +392,8 @@ class Dialogue:
             self.end("replaced")
         else:
             self.state = AUTH
-            self._error(attaching.ref, message.code if attaching.data is None else "auth_failed")
+            code = message.code if attaching.data is None else "auth_failed"
+            self._not_let_in(attaching.ref, attaching.kind, code)
 
     def _deliveries(self, message: m.Deliveries) -> None:
         seq = message.first
@@ -425,6 +447,8 @@ class Dialogue:
     def _attach_again(self) -> None:
         self._attach_tries += 1
         if self._attach_tries > ATTACH_TRIES:
+            if self._attaching is not None:
+                counters.logins_refused[self._attaching.kind, "unavailable"] += 1
             self.end("unavailable", retry_after=5.0)
             return
         self._attach_at = self._now

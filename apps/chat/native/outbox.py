@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from apps.chat.domain import messages as m
+from apps.chat.domain.counters import counters
 from apps.chat.domain.ids import now_ms
 from apps.chat.native import frames as f
 
@@ -94,6 +95,7 @@ class Outbox:
         unanswered = self._unanswered.get(message.user)
         if unanswered is not None and message.round != unanswered.round:
             return  # they have been asked for again since, and may be taken yet
+        counters.refused[message.code] += len(message.ids)
         retry, text = message.retry_after is not None, f.CODES.get(message.code, "")
         out.extend([f.Refused(id, message.code, text, retry, message.retry_after) for id in message.ids])
         self._answered(message.user, message.ids, now)
