@@ -142,7 +142,7 @@ class _Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
         finally:
             self.socket.settimeout(_QUIET)
             # pywsgi would read what nobody wanted, however much was announced, to come to the next request.
-            self.wsgi_input = _Unread()
+            self.wsgi_input: Any = _Unread()
             if body.position != (self.content_length or 0) or body.chunked_input:
                 self.close_connection = True
 

@@ -1,0 +1,263 @@
+"""The server behind the admin HTTP port: its limits, its processes, and what is left of acts and clients that end."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import re
+
+import pytest
+from gevent import socket
+
+from runtime.admin import http_looks, http_server
+from runtime.admin.http_app import Application
+from runtime.admin.http_guard import Guard
+from runtime.admin.http_pages import load_pages
+from runtime.admin.http_server import HttpServer, Place
+from runtime.admin.operations import Denied, Operations
+from runtime.kernel import KILL, exit, is_alive, process_info, processes, receive, self_, send
+from runtime.kernel.scheduler import Stat
+from runtime.net.connections import ListenError
+from runtime.otp.outcome import StartError
+from runtime.otp.proc_lib import stop
+from tests.net.helpers import until
+
+TOKEN = "t" * 40
+
+
+class World:
+    """A server with operations of the tests', under names that the dashboard offers."""
+
+    def __init__(self):
+        self.me = self_()
+        self.audit = []
+        self.operations = Operations()
+        self.operations.add("state", lambda request: {"args": dict(request.args), "who": str(request.who)})
+        self.operations.add("rollback", self.wait, changes=True)
+        self.operations.add("kill", lambda request: 1 / 0, changes=True)
+        self.operations.add("confirm", self.deny)
+        self.operations.add("push", lambda request: "never")
+        self.place = Place(0, Application(Guard(TOKEN), load_pages(), self.operations, self.note))
+        self.pid = HttpServer.start(self.place, name=http_server.NAME)
+
+    def note(self, who, operation, what, verdict, changes):
+        self.audit.append((str(who), operation, verdict, changes))
+
+    def wait(self, request):
+        send(self.me, ("waiting", self_()))
+        return receive()
+
+    def deny(self, request):
+        raise Denied("odd", "not today", {"day": 7})
+
+    def link(self, timeout=5.0):
+        link = socket.create_connection(("127.0.0.1", self.place.port), timeout=timeout)
+        return link
+
+    def connections(self):
+        return [p for p in processes() if str(process_info(p, "label")["label"]).startswith("dashboard 127")]
+
+
+def served(test):
+    """Run a test, which is a process, with a World of its own."""
+
+    @functools.wraps(test)
+    def run(**fixtures):
+        world = World()
+        try:
+            test(world=world, **fixtures)
+        finally:
+            if is_alive(world.pid):
+                stop(world.pid, "shutdown", 5.0)
+            until(lambda: world.connections() == [])
+
+    names = list(inspect.signature(test).parameters.values())
+    run.__signature__ = inspect.Signature([name for name in names if name.name != "world"])
+    return run
+
+
+def request(path="/api/look/alarms", method="GET", body=b"", *more):
+    head = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {TOKEN}", *more]
+    if body:
+        head += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*head, "", ""]).encode() + body
+
+
+def answer(link):
+    """One answer with a Content-Length: (status, body)."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        chunk = link.recv(65536)
+        assert chunk, data
+        data += chunk
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = int(re.search(rb"Content-Length: (\d+)", head)[1])
+    while len(body) < length:
+        body += link.recv(65536)
+    return int(head.split()[1]), body
+
+
+def rest(link):
+    """All until the other side closes."""
+    found = b""
+    try:
+        while chunk := link.recv(65536):
+            found += chunk
+    except ConnectionResetError:
+        pass
+    return found
+
+
+@served
+def test_a_connection_serves_one_request_after_the_other(world):
+    with world.link() as link:
+        for n in range(5):
+            link.sendall(request("/api/act/state", "POST", json.dumps({"n": n}).encode()))
+            status, body = answer(link)
+            assert (status, json.loads(body)["result"]) == (
+                200,
+                {"args": {"n": n}, "who": "dashboard (127.0.0.1)"},
+            )
+
+
+@served
+def test_what_a_refused_request_still_has_to_say_is_no_request(world):
+    """A body that nobody reads must not be taken for what comes next."""
+    with world.link() as link:
+        inner = request("/api/act/state", "POST", b"{}")
+        link.sendall(request("/nothing", "POST", inner))
+        assert rest(link).count(b"HTTP/1.1 ") == 1
+
+
+@served
+def test_more_connections_than_there_is_room_for_are_closed(world, monkeypatch):
+    monkeypatch.setattr(http_server, "_MOST", 3)
+    links = [world.link() for _ in range(3)]
+    try:
+        for link in links:
+            link.sendall(request())
+            assert answer(link)[0] == 200
+        with world.link() as further:
+            assert rest(further) == b""
+    finally:
+        for link in links:
+            link.close()
+    until(lambda: world.connections() == [])
+    with world.link() as link:
+        link.sendall(request())
+        assert answer(link)[0] == 200
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: local", b"GET / HTTP/1.1\r\n"])
+@served
+def test_who_says_nothing_more_is_closed(world, monkeypatch, begun):
+    monkeypatch.setattr(http_server, "_QUIET", 0.1)
+    monkeypatch.setattr(http_server, "_HEAD", 0.1)
+    with world.link() as link:
+        link.sendall(begun)
+        assert not rest(link).startswith(b"HTTP/1.1 200")
+
+
+@served
+def test_a_head_that_comes_drop_by_drop_is_cut_off(world, monkeypatch):
+    monkeypatch.setattr(http_server, "_HEAD", 0.1)
+    with world.link() as link:
+        link.sendall(b"GET / HTTP/1.1\r\n")
+        try:
+            for n in range(2000):
+                link.sendall(b"X-%d: y\r\n" % n)
+                socket.wait_read(link.fileno(), timeout=0.02, timeout_exc=LookupError())
+                break
+        except LookupError:  # nothing yet: one more drop
+            pass
+        assert not rest(link).startswith(b"HTTP/1.1 200")
+
+
+@served
+def test_a_body_that_does_not_come_is_not_waited_for(world, monkeypatch):
+    monkeypatch.setattr(http_server, "_HEAD", 0.1)
+    with world.link() as link:
+        link.sendall(request("/api/act/state", "POST", b'{"n": 1}')[:-3])
+        assert rest(link) == b""
+    assert world.audit == []
+
+
+@served
+def test_an_act_is_done_to_its_end_when_its_client_leaves(world):
+    with world.link() as link:
+        link.sendall(request("/api/act/rollback", "POST", b"{}"))
+        _, pid = receive(5.0)
+    stop(world.pid, "shutdown", 5.0)
+    assert is_alive(pid)
+    assert world.audit == []
+    send(pid, "done")
+    until(lambda: not is_alive(pid))
+    assert world.audit == [("dashboard (127.0.0.1)", "rollback", "ok", True)]
+
+
+@served
+def test_refusals_crashes_and_what_is_not_offered(world, crashes):
+    for name, kind in (("confirm", "odd"), ("kill", "crash"), ("push", "unknown"), ("nothing", "unknown")):
+        with world.link() as link:
+            link.sendall(request(f"/api/act/{name}", "POST", b"{}"))
+            status, body = answer(link)
+            assert (status, json.loads(body)["kind"]) == (409, kind)
+    assert [(name, verdict.split(":")[0]) for _, name, verdict, _ in world.audit] == [
+        ("confirm", "refused (odd)"),
+        ("kill", "crashed"),
+    ]
+
+
+@served
+def test_a_view_that_fails_is_a_500_without_its_insides(world, monkeypatch, caplog):
+    monkeypatch.setitem(http_looks.LOOKS, "alarms", lambda query, memory: 1 / 0)
+    with world.link() as link:
+        link.sendall(request())
+        found = rest(link)
+    assert found.startswith(b"HTTP/1.1 500 ")
+    assert b"ZeroDivision" not in found
+    assert "ZeroDivisionError" in caplog.text
+
+
+@served
+def test_a_connection_whose_process_is_killed_is_closed_and_leaves_no_stack(world):
+    before = Stat.zombies
+    with world.link() as idle, world.link() as streaming:
+        idle.sendall(request())
+        assert answer(idle)[0] == 200
+        streaming.sendall(request("/api/live/alarms"))
+        assert streaming.recv(65536).startswith(b"HTTP/1.1 200")
+        assert len(world.connections()) == 2
+        for pid in world.connections():
+            exit(pid, KILL)
+        rest(idle)
+        rest(streaming)
+    assert Stat.zombies == before
+    assert is_alive(world.pid)
+
+
+@served
+def test_the_end_of_the_server_is_the_end_of_its_connections_and_frees_the_port(world):
+    with world.link() as idle, world.link() as streaming:
+        idle.sendall(request())
+        assert answer(idle)[0] == 200
+        streaming.sendall(request("/api/live/alarms"))
+        assert streaming.recv(65536)
+        stop(world.pid, "shutdown", 5.0)
+        rest(idle)
+        rest(streaming)
+    port = world.place.port
+    world.pid = HttpServer.start(world.place)
+    assert world.place.port == port
+    with world.link() as link:
+        link.sendall(request())
+        assert answer(link)[0] == 200
+
+
+@served
+def test_a_port_that_cannot_be_had_says_so(world):
+    with pytest.raises(StartError) as failed:
+        HttpServer.start(Place(world.place.port, world.place.application))
+    assert isinstance(failed.value.reason, ListenError)
+    assert "admin.http_port" in str(failed.value.reason)
