@@ -6,7 +6,8 @@
 All processes of a node run in one thread and nothing here yields: so there is no lock, and an addition costs some 20 ns. The
 object belongs to the module, not to the running chat: it outlives every process, a restart of the application, and live
 code, which does not run `counters = …` again as long as that line stays what it is. Numbers that a later version adds start
-from their class's default. A message's way costs one addition for a commit, and one in a bucket for an acknowledgement.
+from their class's default. A message costs its part of one addition for each commit, and some 100 ns when it is
+acknowledged (its bucket): about 1 % of the quickest way there is, a long backlog, and far less of a single message's.
 
 What they are called outside: `apps.chat.metrics`, docs/metrics.md.
 """
@@ -55,12 +56,14 @@ class Counters:
     def has_delivered(self, accepted: list[int], now: int) -> None:
         """A device has acknowledged messages that were accepted at these times. All in ms since 1970."""
         waits = self.waits
+        total = 0
         for time in accepted:
-            waited = now - time
-            waits[waited.bit_length() if waited > 0 else 0] += 1  # the wall clock may have been set back
-        count = len(accepted)
-        self.delivered += count
-        self.waited_ms += max(0, now * count - sum(accepted))
+            waited = now - time  # negative, when the wall clock was set back: then it counts by its amount
+            waits[waited.bit_length()] += 1
+            total += waited
+        self.delivered += len(accepted)
+        if total > 0:
+            self.waited_ms += total
 
 
 counters: Final = Counters()
