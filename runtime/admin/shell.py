@@ -19,6 +19,7 @@ from runtime.admin import shell_waker
 from runtime.admin.shell_evaluator import Done, Evaluator, Frame, Job
 from runtime.admin.shell_streams import close_streams, open_streams
 from runtime.kernel import KILL, Call, Down, Process, monitor, reply, self_, send, spawn_opt
+from runtime.observe.texts import brief
 from runtime.otp.dynamic_supervisor import DynamicSupervisor
 from runtime.otp.gen_server import GenServer
 from runtime.otp.outcome import NoReply, Stop
@@ -88,7 +89,7 @@ class Shell(GenServer):
             self._answer(
                 {
                     "kind": "ended",
-                    "text": f"the evaluating process ended: {message.reason!r:.1000}; names are kept",
+                    "text": f"the evaluating process ended: {brief(message.reason, 6, 1000)}; names are kept",
                 }
             )
             self._begin()

@@ -11,6 +11,7 @@ after `HOLD` seconds in any case. C code that holds the interpreter is seen only
 from __future__ import annotations
 
 import select
+import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,15 +23,20 @@ from runtime.admin.commands.here import CannotDo
 from runtime.admin.shell_code import CHECKPOINT, Sources, compile_input
 from runtime.admin.shell_streams import Output, streams
 from runtime.admin.shell_views import plain, view
-from runtime.kernel import NotAProcess, Process, ProcessExit, receive_match, self_, send
+from runtime.kernel import KILL, NotAProcess, Process, ProcessExit, receive_match, scheduler, self_, send
 
-__all__ = ["HOLD", "Done", "Evaluator", "Frame", "Interrupted", "Job", "current"]
+__all__ = ["GUEST_HOLD", "HOLD", "Done", "Evaluator", "Frame", "Interrupted", "Job", "current"]
 
 HOLD: Final = 2.0
 """Seconds for which an input may hold the node without giving way."""
+GUEST_HOLD: Final = 0.5
+"""Seconds for which what was typed may hold the node from within another process, or the loop."""
 _TURN: Final = 0.001
 _GRACE: Final = 0.3
 """Seconds that handlers and `finally` have after an interrupt, before loops in them are interrupted too."""
+_SWALLOWS: Final = 6
+"""Interrupts, one each 50 ms, that an input which holds the node may swallow before its process is ended for good."""
+_DEATHS: Final = 20
 _TRACE: Final = 20_000
 _KEY: Final = "$shell"
 
@@ -85,6 +91,10 @@ class Evaluator:
         self.process: Process | None = None
         self.interrupted_at: float | None = None
         self._turn_ends = 0.0
+        self._swallowed = 0
+        self._thread = threading.get_ident()
+        self._guest_turn: Any = None
+        self._guest_since = 0.0
         namespace[CHECKPOINT] = self._checkpoint
 
     # API, for the keeper
@@ -154,6 +164,7 @@ class Evaluator:
         name = f"<shell {self.number}:{job.number}>"
         self.sources.add(name, job.code)
         program = compile_input(job.code, name)
+        self._swallowed = 0
         self._turn_ends = monotonic() + _TURN
         if self.interrupted_at is not None:
             raise Interrupted("interrupted")
@@ -182,18 +193,34 @@ class Evaluator:
     # internals: called while an input runs
 
     def _checkpoint(self) -> None:
-        """What typed loops call. Any process, or none, may run what was typed: only this one gives way."""
+        """What typed loops call. Any process, or none, may run what was typed: only this one gives way.
+
+        Elsewhere (a server's handler, a `__repr__` in somebody's report) it may be the middle of what must not be left,
+        where the watchdog cannot end anything either: what holds the node there is ended from here.
+        """
         now = monotonic()
         if now < self._turn_ends:
             return
         try:
-            if self_() is not self.process:
-                return
+            process = self_()
         except NotAProcess:
+            process = None
+        if process is not self.process or process is None:
+            self._check_guest(process, now)
             return
         self._check_interrupt(now)
         kernel.yield_()
         self._turn_ends = monotonic() + _TURN
+
+    def _check_guest(self, process: Process | None, now: float) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        # As the watchdog sees that nobody else has had a turn.
+        turn = scheduler.slice_end, process, scheduler.loop.iteration
+        if turn != self._guest_turn:
+            self._guest_turn, self._guest_since = turn, now
+        elif now - self._guest_since > GUEST_HOLD:
+            raise kernel.Hog(f"held the node for {now - self._guest_since:.1f} s without giving way")
 
     def _check_interrupt(self, now: float) -> None:
         if self.job is not None and self.interrupted_at is not None and now > self.interrupted_at + _GRACE:
@@ -209,8 +236,26 @@ class Evaluator:
         elif now < self.interrupted_at + _GRACE and held < HOLD:
             return None
         if held >= HOLD:
+            self._swallowed += 1
+            if self._swallowed > _SWALLOWS:
+                self._bury()
             return Interrupted(f"ended: it held the node for {held:.1f} s without giving way")
         return Interrupted("interrupted")
+
+    def _bury(self) -> None:
+        """End what swallows whatever is raised in it: the process dies, and its stack is put by for good.
+
+        In the signal's handler, on that very stack: nothing of the kernel is half done here, or nobody had asked the guard.
+        """
+        assert self.process is not None
+        kernel.unguard()
+        streams.pop(self.process, None)
+        for _ in range(_DEATHS):
+            try:
+                kernel.exit(self.process, KILL)
+                kernel.yield_()
+            except ProcessExit:
+                pass  # the kernel buries who does not leave (`scheduler.defy`): from there is no way back
 
     def _has_news(self) -> bool:
         """Tell whether the user's socket has something that the loop, being held, does not read: Ctrl-C, or the end.

@@ -24,6 +24,7 @@ from runtime.admin.shell_audit import InputLog
 from runtime.admin.shell_complete import complete
 from runtime.admin.shell_text import MAX_INPUT
 from runtime.kernel import CallError, Process, monitor, receive_match, self_
+from runtime.observe.texts import brief
 from runtime.otp import dynamic_supervisor
 from runtime.otp.child_spec import ChildSpec
 
@@ -95,7 +96,7 @@ class ShellOperations:
             ref = monitor(keeper)
             request.progress("attached", shell=number, themes=commands.themes())
             down = receive_match(lambda message: message.__class__ is kernel.Down and message.ref == ref)
-            return {"reason": f"{down.reason!r:.500}"}
+            return {"reason": f"{brief(down.reason, 6, 500)}"}
         finally:
             self._shells.pop(number, None)
 
@@ -122,7 +123,7 @@ class ShellOperations:
                 shell.keeper, Evaluate(code, width, form, request.emit), timeout=None
             )
         except CallError as error:
-            answer = {"kind": "gone", "text": f"the shell ended: {error.reason!r:.500}"}
+            answer = {"kind": "gone", "text": f"the shell ended: {brief(error.reason, 6, 500)}"}
         verdict = {"ended": answer["kind"], "seconds": round(kernel.clock.now() - started, 6)}
         if answer["kind"] == "error":
             verdict["error"] = answer["error"]

@@ -39,8 +39,11 @@ class BadMessage(ValueError):
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """Return a message as bytes, without the length before it. Values without a plain form go as their `str()`."""
-    return msgpack.packb(message, use_bin_type=True, default=str)  # type: ignore[no-any-return]
+    """Return a message as bytes, without the length before it. Values without a plain form go as their `str()`.
+
+    Half a surrogate pair, which UTF-8 has no bytes for, goes as Python writes it.
+    """
+    return msgpack.packb(message, use_bin_type=True, default=str, unicode_errors="backslashreplace")  # type: ignore[no-any-return]
 
 
 def decode(data: bytes) -> dict[str, Any]:

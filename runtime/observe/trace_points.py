@@ -137,6 +137,10 @@ def resolve(what: Any) -> FunctionType:
     if isinstance(found, MethodType):
         found = found.__func__
     if isinstance(found, FunctionType):
+        if found.__module__ == __name__:
+            raise NotTraceable(
+                f"{what!r} is what traces are made with: to tell of its calls it would call itself"
+            )
         return found
     if found is None:
         raise NotTraceable(f"there is no {what!r} among the loaded modules")

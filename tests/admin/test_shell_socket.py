@@ -261,6 +261,57 @@ def test_code_that_holds_the_node_is_ended_after_a_while(shell, other):
     assert other.text("1 + 1") == "2"
 
 
+SWALLOWS = {
+    "every exception": "while True:\n try:\n  while True: pass\n except BaseException: pass",
+    "every exception, by a context": "import contextlib\nwhile True:\n with contextlib.suppress(BaseException):\n  while True: pass",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SWALLOWS)
+def test_called_code_that_swallows_everything_is_ended_all_the_same(shell, other, name):
+    shell.do("x = 42")
+    answer = shell.do(f"exec(compile({SWALLOWS[name]!r}, 'other', 'exec'))")
+    assert answer["kind"] in ("interrupted", "ended")
+    assert other.text("1 + 1") == "2"
+    assert shell.text("x") == "42"
+
+
+GUESTS = {
+    "a process's function": "p = spawn(lambda: [1 for _ in iter(int, 1) if False])",
+    "a reason's repr": "def f(): raise ValueError(Stuck())\n\np = spawn(f)",
+    "a label's repr": "p = spawn(lambda: (kernel.set_label(Stuck()), 1 / 0))",
+}
+
+
+@pytest.mark.parametrize("name", GUESTS)
+def test_what_was_typed_holds_the_node_nowhere(shell, other, name):
+    shell.do("class Stuck:\n    def __repr__(self):\n        while True: pass\n")
+    shell.do(GUESTS[name])
+    assert other.text("1 + 1") == "2"
+    until(lambda: shell.text("is_alive(p)") == "False")
+
+
+def test_a_reason_that_cannot_be_shown_is_not_the_keepers_end(shell):
+    shell.do(
+        "class A:\n    def __repr__(self): raise ValueError\n\nclass B:\n    def __repr__(self):\n        while True: pass\n"
+    )
+    for name in "AB":
+        assert shell.do(f"raise ProcessExit({name}())")["kind"] == "ended"
+        assert shell.text("1 + 1") == "2"
+
+
+def test_half_a_surrogate_pair_goes_as_python_writes_it(shell):
+    shell.do("print('\\ud800')")
+    assert shell.out == "\\ud800\n"
+    assert shell.do("[{'a': '\\ud800'}]")["rows"] == [["\\ud800"]]
+    assert "ValueError" in shell.text("raise ValueError('\\ud800')")
+
+
+def test_a_trace_of_what_traces_are_made_with_is_refused(shell):
+    for name in ("called", "_tell"):
+        assert "would call itself" in shell.text(f"trace('runtime.observe.trace_points._Point.{name}')")
+
+
 def test_a_terminal_that_closes_ends_what_it_evaluates(node, other):
     for code in ("while True: pass", "sleep(1e6)", "exec(compile('while True: pass', 'other', 'exec'))"):
         shell = Shell(node.directory / "admin.sock")
