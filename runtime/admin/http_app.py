@@ -61,14 +61,14 @@ class Application:
         path = environ["PATH_INFO"]
         is_open = path in self.pages or path in ("/healthz", "/readyz")
         if not is_open and not self.guard.has_token(environ):
-            more = [("WWW-Authenticate", "Bearer"), ("Connection", "close")]
+            more = [("WWW-Authenticate", "Bearer")]
             return _answer(
                 start, "401 Unauthorized", "this needs the token of data_dir/admin.token", more=more
             )
         wanted = "POST" if path.startswith("/api/act/") else "GET"
         method = environ["REQUEST_METHOD"]
         if method != wanted and not (method == "HEAD" and is_open):
-            more = [("Allow", wanted), ("Connection", "close")]
+            more = [("Allow", wanted)]
             return _answer(start, "405 Method Not Allowed", f"{wanted} is spoken here", more=more)
         return self._route(environ, start, path)
 

@@ -221,7 +221,7 @@ def test_a_view_that_fails_is_a_500_without_its_insides(world, monkeypatch, capl
 
 
 @served
-def test_a_connection_whose_process_is_killed_is_closed_and_leaves_no_stack(world):
+def test_a_connection_whose_process_is_killed_is_closed_and_leaves_no_stack(world, caplog):
     before = Stat.zombies
     with world.link() as idle, world.link() as streaming:
         idle.sendall(request())
@@ -234,6 +234,7 @@ def test_a_connection_whose_process_is_killed_is_closed_and_leaves_no_stack(worl
         rest(idle)
         rest(streaming)
     assert Stat.zombies == before
+    assert "failed" not in caplog.text
     assert is_alive(world.pid)
 
 
