@@ -18,7 +18,7 @@ from .journal import MISSING
 from .merge import merge_class, renew_abstract, set_member
 from .plan import ClassPlan, Step, Verdict, is_made_from
 from .purity import is_pure
-from .registries import become, may_leak, remember
+from .registries import become, may_leak, remember, suspect
 from .spread import propagate
 from .statements import compile_statement, dependencies, save_containers
 from .units import Unit, unannotated
@@ -288,7 +288,7 @@ def _rebuild(
     if new is cls:
         return
     if isinstance(new, type) and may_leak(plan.node, new):
-        commit.journal.undo(become, commit, new, cls)
+        suspect(commit, new, cls)
     if not isinstance(new, type):  # a decorator made something else of it
         commit.mark(version.name, name)
         propagate(commit, version.name, name, before.get(name), new)

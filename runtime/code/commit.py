@@ -34,7 +34,7 @@ from .journal import MISSING, Journal
 from .merge import renew_instance_checks
 from .plan import Change, ModulePlan, Plan, Step, Verdict
 from .purity import is_pure
-from .registries import unregister
+from .registries import Twin, exchange, unregister
 from .snapshot import Snapshot
 from .spread import namespace_of, spread, take_by_star
 from .statements import annotate, dependencies, run_statement, undo_statement
@@ -87,6 +87,8 @@ class Commit:
         """Whether all processes rest that have to do with classes whose instances change their layout."""
         self.structs: dict[type, type] = {}
         """Structs that were replaced while instances are alive."""
+        self.twins: list[Twin] = []
+        """Definitions that ran again, which some registry may have caught."""
         self.tables: Snapshot | None = None
         """What is in the tables within reach of the program; None: nothing has run yet that could fill one."""
         self.remade: list[type] = []
@@ -153,6 +155,7 @@ class Commit:
         self._follow(seen)
         for name in plan.deleted:
             self._delete_module(name)
+        exchange(self)
         renew_instance_checks(self)
         if self.structs:
             remaking = Remaking(self, self.structs)
@@ -249,7 +252,7 @@ class Commit:
                     continue
                 self.removed.setdefault(module.name, {})[name] = gone = namespace.pop(name)
                 self.note(module.name, "delete", name)
-                if getattr(unit.node, "decorator_list", None):
+                if unit.is_class or getattr(unit.node, "decorator_list", None):
                     unregister(self, gone)
                 take_by_star(self, module.new, name)
             undo_statement(self, unit, namespace)
@@ -434,11 +437,15 @@ class Commit:
                 del namespace["__annotations__"]
 
     def _delete_module(self, name: str) -> None:
-        module = sys.modules.pop(name, None)
+        module = sys.modules.get(name)
         self.importer.modules.pop(name, None)
         if module is None:
             return
         self.journal.undo(sys.modules.__setitem__, name, module)
+        del sys.modules[name]
+        for value in list(module.__dict__.values()):
+            if isinstance(value, (type, FunctionType)) and value.__module__ == name:
+                unregister(self, value)
         parent, _, leaf = name.rpartition(".")
         namespace = namespace_of(parent)
         if namespace is not None and namespace.get(leaf) is module:

@@ -85,12 +85,11 @@ def forward(commit: Commit, old: FunctionType, target: Any) -> None:
         fn.__defaults__ = fn.__kwdefaults__ = None
     try:
         known = _forwarders.get(target, [])
-        _forwarders[target] = [ref for ref in known if ref() not in (None, *moving)] + [
-            *map(weakref.ref, moving)
-        ]
+        still = [ref for ref in known if (fn := ref()) is not None and not any(fn is one for one in moving)]
+        _forwarders[target] = [*still, *map(weakref.ref, moving)]
     except TypeError:  # neither hashable nor weakly referable: it will be found by name alone
         return
-    commit.journal.undo(_forwarders.__setitem__, target, known)
+    commit.journal.undo(_forwarders.__setitem__, target, known)  # more than is true does no harm: see `_leads`
 
 
 def origin(wrapper: Any, namespace: dict[str, Any]) -> FunctionType | None:

@@ -72,11 +72,17 @@ class Journal:
         kept = self._containers.get(id(value))
         return value if kept is None else kept[1]
 
-    def attribute(self, target: Any, name: str, value: Any) -> None:
-        """Set an attribute of an object that is no class."""
+    def attribute(
+        self, target: Any, name: str, value: Any, put: Callable[[Any, str, Any], None] = setattr
+    ) -> None:
+        """Set an attribute of an object that is no class; `object.__setattr__` does it past the object's own ideas."""
         before = getattr(target, name)
-        setattr(target, name, value)
-        self.undo(setattr, target, name, before)  # only now: what cannot be set cannot be set back
+        self._undo.append((put, (target, name, before)))
+        try:
+            put(target, name, value)
+        except BaseException:
+            self._undo.pop()  # what cannot be set cannot be set back
+            raise
 
     def class_attribute(self, cls: type, name: str, value: Any) -> None:
         """Set or, with MISSING, delete an attribute in a class's own dict, past any metaclass's own ideas."""

@@ -25,6 +25,7 @@ from .enums import merge_enum
 from .errors import Refused
 from .functions import forward, inner_functions, patch, redecorated
 from .journal import MISSING
+from .registries import class_of
 from .structs import answer_for_new_fields, can_follow, is_struct
 
 if TYPE_CHECKING:
@@ -90,13 +91,11 @@ def merge_class(
             _replace(commit, module, old, new)
             return False
     if old.__bases__ != new.__bases__:
-        before = old.__bases__
         try:
-            old.__bases__ = new.__bases__
+            commit.journal.attribute(old, "__bases__", new.__bases__)
         except TypeError:
             _replace(commit, module, old, new)
             return False
-        commit.journal.undo(setattr, old, "__bases__", before)
     _adopt_cells(new, old)
     for name in _lost(old, new) if gone is None else [n for n in old.__dict__ if n in gone or _is_made(n)]:
         if name not in new.__dict__ and name in old.__dict__ and name not in _OF_THE_TYPE:
@@ -279,8 +278,8 @@ def _fill_in(commit: Commit, cls: type, fields: list[dataclasses.Field[Any]]) ->
         for f in fields:
             if f.name not in attributes:
                 factory: Callable[[], Any] = f.default_factory  # type: ignore[assignment]
-                object.__setattr__(instance, f.name, factory())
                 commit.journal.undo(attributes.pop, f.name, None)
+                object.__setattr__(instance, f.name, factory())
 
 
 def _replace(commit: Commit, module: str, old: type, new: type) -> None:
@@ -289,21 +288,17 @@ def _replace(commit: Commit, module: str, old: type, new: type) -> None:
     _retarget(commit, module, old, new)
     for sub in type.__subclasses__(old):
         if sub is not new:
-            before = sub.__bases__
+            bases = tuple(new if base is old else base for base in sub.__bases__)
             try:
-                sub.__bases__ = tuple(new if base is old else base for base in before)
+                commit.journal.attribute(sub, "__bases__", bases)
             except TypeError:  # made anew in its turn, since its base means another class now
                 continue
-            commit.journal.undo(setattr, sub, "__bases__", before)
     for instance in commit.heap.instances(old):
         if type(instance) is old:
             try:
-                object.__setattr__(instance, "__class__", new)
-            except (
-                TypeError
-            ):  # its dict or weak references lie elsewhere, for a base without slots is between
+                commit.journal.attribute(instance, "__class__", new, object.__setattr__)
+            except TypeError:  # its dict or weak references lie elsewhere: a base without slots is between
                 raise LayoutChanged(module, old, commit.heap.count(old)) from None
-            commit.journal.undo(object.__setattr__, instance, "__class__", old)
     for holder in gc.get_referrers(old):
         if commit.journal.knows(holder):
             continue
@@ -314,7 +309,11 @@ def _replace(commit: Commit, module: str, old: type, new: type) -> None:
         else:
             continue
         for key in keys:
-            commit.journal.item(holder, key, new)
+            owner = class_of(holder) if type(holder) is dict else None
+            if owner is None:
+                commit.journal.item(holder, key, new)
+            else:
+                commit.journal.class_attribute(owner, key, new)
     commit.warn(
         f"{module}: {old.__qualname__} was replaced: its bases cannot be changed in place. Instances moved over; classes "
         f"that others hold in tuples or closures are the old one. Deriving it from a base class of yours avoids this."

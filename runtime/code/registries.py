@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ast
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import CellType, FrameType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from .spread import namespace_of
 if TYPE_CHECKING:
     from .commit import Commit
 
-__all__ = ["become", "may_leak", "remember", "unregister"]
+__all__ = ["Twin", "become", "class_of", "exchange", "may_leak", "remember", "suspect", "unregister"]
 
 _LARGEST = 10_000
 """Entries of a table that is remembered, or looked through for a definition that was removed."""
@@ -55,26 +55,44 @@ def remember(commit: Commit) -> None:
     commit.journal.undo(snapshot.restore)
 
 
+def suspect(commit: Commit, new: Any, old: Any) -> None:
+    """Note that some table may have caught `new`; if the release fails it gets `old` again, with MISSING nothing."""
+    if not commit.twins:
+        commit.journal.undo(_exchange, commit, commit.twins)
+    commit.twins.append(Twin(new, old))
+
+
 def become(commit: Commit, new: Any, old: Any) -> None:
-    """Let whoever has caught `new`, which is thrown away, have `old` instead; with MISSING, nothing."""
-    _exchange(commit, new, old, _exchange)
+    """Note that `new` is thrown away: at the end of the step whoever has caught it gets `old` instead."""
+    suspect(commit, new, old)
+    commit.twins[-1].is_thrown_away = True
+
+
+def exchange(commit: Commit) -> None:
+    """Give the living ones to all who have caught a throw-away. One walk over the heap, whatever their number."""
+    _exchange(commit, [twin for twin in commit.twins if twin.is_thrown_away])
 
 
 def unregister(commit: Commit, gone: Any) -> None:
-    """A decorated definition was removed: modules' tables that a decorator may have put it into do not have it."""
+    """A definition was removed: the tables of modules and their classes that it was put into do not have it."""
     for name in commit.importer.modules:
-        namespace = namespace_of(name) or {}
-        for table in list(namespace.values()):
-            if type(table) not in (dict, list, set) or not 0 < len(table) <= _LARGEST:
-                continue
-            if type(table) is dict:
-                for key in [key for key, value in table.items() if value is gone]:
-                    commit.journal.item(table, key, MISSING)
-            elif any(value is gone for value in table):
-                commit.journal.container(table)
-                kept = [value for value in table if value is not gone]
-                table.clear()
-                table.extend(kept) if type(table) is list else table.update(kept)
+        for value in list((namespace_of(name) or {}).values()):
+            _remove(commit, value, gone)
+            for inner in _within(value, name):
+                _remove(commit, inner, gone)
+
+
+def _remove(commit: Commit, table: Any, gone: Any) -> None:
+    if type(table) not in (dict, list, set) or not 0 < len(table) <= _LARGEST:
+        return
+    if type(table) is dict:
+        for key in [key for key, value in table.items() if value is gone]:
+            commit.journal.item(table, key, MISSING)
+    elif any(value is gone for value in table):
+        commit.journal.container(table)
+        kept = [value for value in table if value is not gone]
+        table.clear()
+        table.extend(kept) if type(table) is list else table.update(kept)
 
 
 def may_leak(node: ast.ClassDef, new: type) -> bool:
@@ -88,6 +106,17 @@ def may_leak(node: ast.ClassDef, new: type) -> bool:
         return True
     own = getattr(new.__init_subclass__, "__func__", None)
     return own is not None and own.__module__ not in ("enum", "typing")
+
+
+class Twin:
+    """A definition that ran again, and the living one."""
+
+    __slots__ = ("is_thrown_away", "new", "old")  # no tuple: that would be found as one that has caught it
+
+    def __init__(self, new: Any, old: Any) -> None:
+        self.new = new
+        self.old = old
+        self.is_thrown_away = False
 
 
 # Internals
@@ -106,27 +135,46 @@ def _within(value: Any, module: str) -> Iterator[Any]:
                 continue
 
 
-def _exchange(commit: Commit, new: Any, old: Any, in_tuple: Callable[..., None] | None = None) -> None:
-    # Not journalled: before the release the old one was there, and `remember` has noted the tables within reach.
-    for holder in gc.get_referrers(new):
+def _exchange(commit: Commit, twins: list[Twin]) -> None:
+    # Not journalled: before the release the old ones were there, and `remember` has noted the tables within reach.
+    tuples = [Twin(was, made) for was, made in _put(commit, twins)]
+    _put(commit, tuples)  # `("/path", handler)` in a list of routes
+
+
+def _put(commit: Commit, twins: list[Twin]) -> list[tuple[Any, Any]]:
+    """Exchange the twins in what holds them; return the tuples among that, each with what should stand for it."""
+    if not twins:
+        return []
+    by_id = {id(twin.new): twin for twin in twins}
+    found = []
+    for holder in gc.get_referrers(*[twin.new for twin in twins]):
         if commit.journal.knows(holder) or isinstance(holder, _UNTOUCHED):
             continue
+        if type(holder) is tuple:
+            held = [by_id[id(item)] for item in holder if id(item) in by_id]
+            is_gone = any(twin.old is MISSING for twin in held)
+            found.append((holder, MISSING if is_gone else tuple(_living(by_id, item) for item in holder)))
+        elif isinstance(holder, (list, dict, set)):
+            _in_table(holder, by_id)
+        elif "__dict__" in dir(type(holder)):
+            _in_table(vars(holder), by_id)
+    return found
+
+
+def _in_table(holder: Any, by_id: dict[int, Twin]) -> None:
+    items = dict.values(holder) if isinstance(holder, dict) else holder
+    for twin in [by_id[id(item)] for item in items if id(item) in by_id]:
         if isinstance(holder, list):
-            _in_list(holder, new, old)
-        elif isinstance(holder, dict):
-            if holder is not getattr(new, "__dict__", None):
-                _in_dict(holder, new, old)
+            _in_list(holder, twin.new, twin.old)
         elif isinstance(holder, set):
-            if new in holder:
-                holder.discard(new)
-                if old is not MISSING:
-                    holder.add(old)
-        elif type(holder) is tuple:
-            if in_tuple is not None:  # `("/path", handler)` in a list of routes
-                made = MISSING if old is MISSING else tuple(old if item is new else item for item in holder)
-                in_tuple(commit, holder, made)
-        elif isinstance(own := getattr(holder, "__dict__", None), dict):  # of `list[C]` that is the list's: no dict
-            _in_dict(own, new, old)
+            holder.discard(twin.new)
+            holder.update([] if twin.old is MISSING else [twin.old])
+        elif holder is not getattr(twin.new, "__dict__", None):
+            _in_dict(holder, twin.new, twin.old)
+
+
+def _living(by_id: dict[int, Twin], item: Any) -> Any:
+    return by_id[id(item)].old if id(item) in by_id else item
 
 
 def _in_list(holder: list[Any], new: Any, old: Any) -> None:
@@ -138,7 +186,7 @@ def _in_list(holder: list[Any], new: Any, old: Any) -> None:
 
 def _in_dict(holder: dict[Any, Any], new: Any, old: Any) -> None:
     for key in [key for key, item in dict.items(holder) if item is new]:
-        owner = _class_of(holder)
+        owner = class_of(holder)
         if owner is not None:  # past the class, its cache of attributes would not notice
             type.__delattr__(owner, key) if old is MISSING else type.__setattr__(owner, key, old)
         elif old is MISSING:
@@ -153,7 +201,7 @@ def _is_same(a: Any, b: Any) -> bool:
     return a is b
 
 
-def _class_of(namespace: dict[Any, Any]) -> type | None:
+def class_of(namespace: dict[Any, Any]) -> type | None:
     """Return the class whose dict this is."""
     if "__module__" not in namespace or "__doc__" not in namespace:
         return None

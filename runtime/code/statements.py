@@ -18,7 +18,7 @@ from . import codes
 from .merge import merge_class
 from .functions import forward, origin, patch, redecorated, wraps_own
 from .journal import MISSING
-from .registries import become, may_leak, remember
+from .registries import become, may_leak, remember, suspect
 from .spread import propagate
 from .units import Unit
 from .version import ModuleVersion
@@ -64,7 +64,7 @@ def run_statement(
             continue
         decorated = bool(getattr(unit.node, "decorator_list", None))
         if decorated:  # it may have put it somewhere that is not remembered
-            commit.journal.undo(become, commit, new, old)
+            suspect(commit, new, old)
         if old is MISSING:  # new; or a scratch name, which is deleted at the end of the top level
             commit.mark(version.name, name)
         elif name not in later:
