@@ -37,9 +37,13 @@ def reached(root: Any, limit: int = 10_000, breather: Breather | None = None) ->
     for at in waiting:  # grows while it is walked
         total += sizeof(at, 0)  # type: ignore[call-arg]  # its second argument: for what does not tell
         if len(seen) < limit:
-            for one in gc.get_referents(at):
-                if id(one) not in seen and not isinstance(one, _SHARED) and len(seen) < limit:
+            for count, one in enumerate(gc.get_referents(at)):
+                if not count & 255:
+                    breather.take()  # it may be the table of a hundred thousand processes
+                if id(one) not in seen and not isinstance(one, _SHARED):
                     seen.add(id(one))
                     waiting.append(one)
+                    if len(seen) >= limit:
+                        break
         breather.take()
     return total

@@ -33,7 +33,8 @@ def tree(children: int = 100, nodes: int = 5_000, root: Process | None = None) -
     below: set[Any] = set()
     bosses = supervisors()
     for p in bosses:
-        below.update(child for _, child, *_ in _children(p.behaviour) if isinstance(child, Process))
+        below.update(_children_among(bosses, p.behaviour))
+        walk.breather.take()
     tops = {top: name for name, top in _applications()}
     alone = [p for p in bosses if p not in below and p not in tops and p.q is not scheduler.DEADQ]
     found = [walk.node(p.name or repr(p), p, "supervisor", "", "running") for p in alone]
@@ -81,9 +82,8 @@ class _Walk:
             return {}
         shown = []
         total = _count(engine)
-        for id_, child, type_, restart, status in islice(
-            _children(server), min(self.width, max(0, self.left))
-        ):
+        most = min(self.width, max(0, self.left))
+        for id_, child, type_, restart, status in islice(_children(server, most), most):
             shown.append(self.node(id_, child, type_, restart, status))
         flags = engine.flags
         strategy = flags.strategy
@@ -99,8 +99,18 @@ class _Walk:
         }
 
 
-def _children(server: Any) -> Iterator[tuple[str, Any, str, str, str]]:
-    """Yield (id, process, type, restart, status) of each child, in start order."""
+def _children_among(bosses: list[Process], server: Any) -> list[Any]:
+    """Those of the supervisors that are this one's children, perhaps with others of its children."""
+    engine = server.children
+    if isinstance(engine, DynamicChildren):
+        # Of a hundred thousand children few are supervisors: whichever are fewer are gone through.
+        by_pid = engine.by_pid
+        return [p for p in bosses if p in by_pid] if len(bosses) < len(by_pid) else list(by_pid)
+    return [child.pid for child in list(engine.by_id.values())] if isinstance(engine, StaticChildren) else []
+
+
+def _children(server: Any, most: int) -> Iterator[tuple[str, Any, str, str, str]]:
+    """Yield (id, process, type, restart, status) of the first children, at least `most`, in start order."""
     engine = server.children
     if isinstance(engine, StaticChildren):
         for child in list(engine.by_id.values()):
@@ -111,9 +121,9 @@ def _children(server: Any) -> Iterator[tuple[str, Any, str, str, str]]:
             id_ = spec.id if isinstance(spec.id, str) else brief(spec.id, 2, 100)
             yield id_, child.pid, spec.type, spec.restart, status
     elif isinstance(engine, DynamicChildren):
-        for pid, plan in list(engine.by_pid.items()):
+        for pid, plan in list(islice(engine.by_pid.items(), most)):
             yield pid_text(pid), pid, plan.spec.type, plan.spec.restart, "running"
-        for pid, plan in list(engine.restarting.items()):
+        for pid, plan in list(islice(engine.restarting.items(), most)):
             yield pid_text(pid), None, plan.spec.type, plan.spec.restart, "restarting"
 
 
