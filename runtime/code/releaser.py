@@ -43,6 +43,14 @@ class Done(NamedTuple):
     left: Release
 
 
+def goes_down(changes: Mapping[str, tuple[Any, Any]]) -> bool:
+    """Tell whether all versions of states that change become lower: `code_change` is asked for the way back then."""
+    return bool(changes) and all(
+        isinstance(old, (int, float)) and (new is None or (isinstance(new, (int, float)) and new < old))
+        for old, new in changes.values()
+    )
+
+
 class Releaser:
     """`from_log`: the release log, and not the tree, says what this node runs (push mode).
 
@@ -143,6 +151,8 @@ class Releaser:
             tell("plan", files=len(sources))
             live, resting = self._split(sources)
             plan = self.engine.plan(live)
+            if goes_down(plan.vsn_changes):  # an old file was saved again: its states are of the older form
+                plan = self.engine.plan(live, direction="down")
             self._needs_entries(plan)
             aside = check and self.checks and not plan.is_empty
             if aside:

@@ -184,6 +184,29 @@ def test_rolling_back_and_forth_with_states(place):
     assert "asked by anna" in lines[1][1]
 
 
+def test_the_old_text_pushed_again_brings_states_back(place):
+    """What lowers every `__vsn__` is a way back, whoever sends it: an editor's undo, or a checkout of the commit before."""
+    old = "from runtime.otp.gen_server import GenServer\n__vsn__ = 1\nclass Counter(GenServer):\n    def init(self): self.n = 1\n"
+    old += "    def handle_call(self, request, sender): return self.n\n"
+    new = (
+        old.replace("= 1", "= 2", 1)
+        .replace("return self.n", "return self.m")
+        .replace("self.n = 1", "self.m = 100")
+    )
+    new += (
+        "    def code_change(self, old, extra):\n"
+        "        if old == ('down', 1): self.n = self.m // 100; del self.m\n"
+        "        else: self.m = self.n * 100; del self.n\n"
+    )
+    counter = place.load(m=old).Counter.start_link()
+    with serving(place):
+        code.push(place.sources(m=new))
+        assert call(counter, "n") == 100
+        assert code.push(place.sources(m=old)).migrated == 1
+        assert call(counter, "n") == 1
+    stop(counter)
+
+
 def test_nothing_to_go_back_to(place):
     place.load(m="X = 1\n")
     with serving(place), pytest.raises(code.Refused, match="no release before"):

@@ -102,7 +102,9 @@ class NodeProcess:
 
 @pytest.fixture
 def directory(tmp_path):
-    (tmp_path / "node.toml").write_text('[node]\napplications = ["sample_app:Sample"]\n[admin]\nhttp_port = 0\n')
+    (tmp_path / "node.toml").write_text(
+        '[node]\napplications = ["sample_app:Sample"]\n[admin]\nhttp_port = 0\n'
+    )
     (tmp_path / "sample_app.py").write_text(SAMPLE)
     return tmp_path
 
@@ -149,7 +151,7 @@ def test_boot_ready_line_identity_modes_and_orderly_stop(directory):
         assert path.stat().st_mode & 0o077 == 0, path
     # The next life, with the screen for people.
     with node(directory) as second:
-        lines = [second.process.stdout.readline() for _ in range(9)]
+        lines = [second.process.stdout.readline() for _ in range(10)]
         text = "".join(lines)
         assert "Evergreen is running" in text
         assert "life 2" in text
