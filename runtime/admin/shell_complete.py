@@ -20,6 +20,8 @@ from runtime.admin.shell_code import CHECKPOINT
 __all__ = ["complete"]
 
 _MOST: Final = 500
+_BACK: Final = 400
+"""Characters before the cursor that are looked at: the search takes their square."""
 _PATH: Final = re.compile(r"(?:(?:[^\W\d]\w*)\s*\.\s*)*(?:[^\W\d]\w*)?\Z")
 _STRING: Final = re.compile(r"\(\s*(['\"])([^'\"()\n]*)\Z")
 _CALL: Final = re.compile(r"((?:[^\W\d]\w*\s*\.\s*)*[^\W\d]\w*)\s*\(([^()]*)\Z")
@@ -34,7 +36,7 @@ def complete(namespace: dict[str, Any], text: str) -> tuple[int, list[str]]:
     if string is not None:
         names = [name for name in map(str, kernel.registered()) if name.startswith(string[2])]
         return string.start(2), sorted(names)[:_MOST]
-    found = _PATH.search(text)
+    found = _PATH.search(text, max(0, len(text) - _BACK))
     path = re.sub(r"\s", "", found[0]) if found is not None else ""
     before = text[: len(text) - len(found[0])] if found is not None else text
     if before.rstrip().endswith((".", ")", "]", "}", "'", '"')) and "." in path[:1] + before.rstrip()[-1:]:
@@ -140,7 +142,7 @@ def _names_in(value: Any) -> list[str]:
 
 def _arguments(namespace: dict[str, Any], text: str) -> list[str]:
     """Names of the arguments of the function whose call the cursor is in."""
-    call = _CALL.search(text)
+    call = _CALL.search(text, max(0, len(text) - _BACK))
     if call is None or re.search(r"=\s*[\w.]*\Z", call[2]):
         return []
     function = _follow(namespace, re.sub(r"\s", "", call[1]).split("."))

@@ -32,6 +32,7 @@ HOLD: Final = 2.0
 GUEST_HOLD: Final = 0.5
 """Seconds for which what was typed may hold the node from within another process, or the loop."""
 _TURN: Final = 0.001
+"""Seconds until what was typed gives way; the shells that evaluate share them, so that thirty cost what one does."""
 _GRACE: Final = 0.3
 """Seconds that handlers and `finally` have after an interrupt, before loops in them are interrupted too."""
 _SWALLOWS: Final = 6
@@ -165,7 +166,7 @@ class Evaluator:
         self.sources.add(name, job.code)
         program = compile_input(job.code, name)
         self._swallowed = 0
-        self._turn_ends = monotonic() + _TURN
+        self._turn_ends = monotonic() + _TURN / max(1, len(streams))
         if self.interrupted_at is not None:
             raise Interrupted("interrupted")
         if program.body is not None:
@@ -210,7 +211,7 @@ class Evaluator:
             return
         self._check_interrupt(now)
         kernel.yield_()
-        self._turn_ends = monotonic() + _TURN
+        self._turn_ends = monotonic() + _TURN / max(1, len(streams))
 
     def _check_guest(self, process: Process | None, now: float) -> None:
         if threading.get_ident() != self._thread:

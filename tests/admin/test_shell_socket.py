@@ -581,6 +581,11 @@ def test_acting_on_a_server(shell):
     assert "no living process" in shell.text("kill(counter)")
 
 
+def test_the_way_in_is_not_suspended_by_mistake(shell):
+    for name in ("admin", "shells", "node_services", "init"):
+        assert "sure=True" in shell.text(f"suspend('{name}')")
+
+
 def test_restarting_a_child_of_a_supervisor(shell):
     before = shell.value("whereis('chat_registrar').number")
     assert "in its place runs" in shell.text("restart('chat_registrar')")
@@ -637,6 +642,13 @@ def test_completion_offers_what_is_there(shell):
     assert names("nothing.") == []
     assert names("f(").count("print") <= 1
     assert shell.link.complete("kernel.rec") == (7, names("kernel.rec"))
+
+
+def test_completion_of_a_very_long_name_is_quick(shell):
+    shell.do("from runtime.admin.shell_complete import complete; from time import process_time as now")
+    assert (
+        shell.value("t = now(); complete({}, 'a' * 2000); now() - t") < 0.05
+    )  # of the processor: 0.2 and more once
 
 
 def test_completion_runs_nothing(shell):

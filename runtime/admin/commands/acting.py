@@ -18,16 +18,23 @@ __all__ = ["kill", "replace_state", "restart", "resume", "suspend"]
 
 _VITAL = ("init", "node_services", "admin", "observers", "store", "janitor", "application_controller")
 """Without these there is no node: whoever ends one ends all, or the way in."""
+_WAY_IN = ("admin_listeners", "shells")
 
 # API
 
 
-def suspend(who: Any, timeout: float = 5.0) -> None:
+def suspend(who: Any, timeout: float = 5.0, *, sure: bool = False) -> None:
     """Hold a server, until `resume`.
 
-    It takes nothing but system messages; its mailbox grows meanwhile.
+    It takes nothing but system messages; its mailbox grows meanwhile. What the node, or the way into it, cannot be without
+    is held only with `sure=True`: a shell that is attached already can resume it, no other gets in.
     """
-    sys.suspend(here.process(who), timeout)
+    pid = here.process(who)
+    if not sure and (pid.name in _VITAL or pid.name in _WAY_IN or _leads_up(pid)):
+        raise CannotDo(
+            f"nobody gets in, or the node stands still, without {pid!r}: sure=True if that is meant"
+        )
+    sys.suspend(pid, timeout)
 
 
 def resume(who: Any, timeout: float = 5.0) -> None:
