@@ -18,7 +18,8 @@ __all__ = ["kill", "replace_state", "restart", "resume", "suspend"]
 
 _VITAL = ("init", "node_services", "admin", "observers", "store", "janitor", "application_controller")
 """Without these there is no node: whoever ends one ends all, or the way in."""
-_WAY_IN = ("admin_listeners", "shells")
+_WAY_IN = ("init", "node_services", "application_controller", "admin", "admin_listeners", "shells")
+"""While one of these is suspended, nothing is started, or nobody gets in."""
 
 # API
 
@@ -30,7 +31,7 @@ def suspend(who: Any, timeout: float = 5.0, *, sure: bool = False) -> None:
     is held only with `sure=True`: a shell that is attached already can resume it, no other gets in.
     """
     pid = here.process(who)
-    if not sure and (pid.name in _VITAL or pid.name in _WAY_IN or _leads_up(pid)):
+    if not sure and (pid.name in _WAY_IN or _leads_up(pid)):
         raise CannotDo(
             f"nobody gets in, or the node stands still, without {pid!r}: sure=True if that is meant"
         )
