@@ -30,7 +30,7 @@ def test_a_thousand_releases(tmp_path: Path) -> None:
         lambda tree, _, make=make: make(tree)
         for make in (crowd_2, users_2, echoing_labels, handing_over_times)
     ]  # type: ignore[misc]
-    with Site(tmp_path, "code.check_limit=30") as site, Counted(site, tmp_path) as people:
+    with Site(tmp_path, "code.check_limit=30", "code.keep=100") as site, Counted(site, tmp_path) as people:
         people.during(lambda: site.ask("gather", count=CROWD))
         held, refused, migrated = 0, 0, 0
         while site.releases < RELEASES:
