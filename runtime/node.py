@@ -159,6 +159,7 @@ def _run(init: _Init) -> int:
         code: int = kernel.run(init.run)
         return code
     finally:
+        kernel.stop_watchdog()  # if `init` was killed, nobody else has: its signal would end the program instead
         log.stop()
 
 
