@@ -16,6 +16,7 @@ Whatever fails, the journal takes everything back, within the same callback.
 from __future__ import annotations
 
 import ast
+import builtins
 import linecache
 import sys
 from collections.abc import Mapping, Sequence
@@ -237,6 +238,7 @@ class Commit:
         moving = {
             name for step in module.steps if step.verdict is Verdict.EXECUTE for name in step.unit.names
         }
+        self._uncover(module, namespace)
         together = module.together | self._reached(module.new, units, namespace, moving)
         for step in module.steps:
             later = {name for name in step.unit.names if last.get(name, step.unit) is not step.unit}
@@ -257,6 +259,15 @@ class Commit:
                 take_by_star(self, module.new, name)
             undo_statement(self, unit, namespace)
         self._tidy(module, namespace)
+
+    def _uncover(self, module: ModulePlan, namespace: dict[str, Any]) -> None:
+        """A name that hid a built-in goes first: what is made with it is made with the built-in now."""
+        still = {name for step in module.steps for name in step.unit.names}
+        for unit in module.removed:
+            for name in unit.names:
+                if name in namespace and name not in still and hasattr(builtins, name):
+                    self.removed.setdefault(module.name, {})[name] = namespace.pop(name)
+                    self.mark(module.name, name)
 
     def _fill_package(self, version: ModuleVersion) -> None:
         """A folder that was imported without an `__init__` gets one: it fills the module that is there."""

@@ -31,6 +31,7 @@ _LARGEST = 10_000
 """Entries of a table that is remembered, or looked through for a definition that was removed."""
 _HARMLESS = frozenset({"dataclass", "final", "runtime_checkable", "total_ordering", "unique", "verify"})
 """Decorators that keep no reference to the class."""
+_ATOMS = (str, bytes, int, float, bool)
 _UNTOUCHED = (ModuleType, type, FunctionType, CellType, FrameType)
 _WEAK = frozenset({"weakref", "_weakrefset", "_weakref"})
 """Modules of tables that lose entries by themselves."""
@@ -48,6 +49,8 @@ def remember(commit: Commit) -> None:
         commit.journal.namespace(namespace)
         for value in list(namespace.values()):
             snapshot.keep([value])
+            if isinstance(value, type) and value.__module__ == name:
+                commit.journal.undo(_restore_class, value, dict(value.__dict__))
             for inner in _within(value, name):
                 snapshot.keep([inner])
             if not isinstance(value, _UNTOUCHED) and type(value).__module__ not in _WEAK:
@@ -120,6 +123,15 @@ class Twin:
 
 
 # Internals
+
+
+def _restore_class(cls: type, kept: dict[str, Any]) -> None:
+    """Take back what somebody has put on a class from outside: `Handler.codec = ...`"""
+    for name in cls.__dict__.keys() - kept.keys():
+        type.__delattr__(cls, name)
+    for name, value in kept.items():
+        if cls.__dict__.get(name, MISSING) is not value:
+            type.__setattr__(cls, name, value)
 
 
 def _within(value: Any, module: str) -> Iterator[Any]:
@@ -197,8 +209,8 @@ def _in_dict(holder: dict[Any, Any], new: Any, old: Any) -> None:
 
 def _is_same(a: Any, b: Any) -> bool:
     if type(a) is tuple and type(b) is tuple:
-        return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
-    return a is b
+        return len(a) == len(b) and all(_is_same(x, y) for x, y in zip(a, b, strict=True))
+    return a is b or (type(a) is type(b) and isinstance(a, _ATOMS) and a == b)
 
 
 def class_of(namespace: dict[Any, Any]) -> type | None:

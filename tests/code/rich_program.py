@@ -240,8 +240,8 @@ class Server(GenServer):
     def handle_cast(self, request):
         self.count += 1
     def code_change(self, old, extra):
-        self.items[1]["deep"].append({n})
-        self.items.append(old)
+        self.items[1]["deep"][:] = [{n}]
+        self.items[0] = old
         self.count += 100
         self.fresh = {n}
 class Noticed:
