@@ -28,6 +28,7 @@ from runtime import kernel
 from .blocks import dependent_part, is_quiet
 from .classes import change_class, follow_class
 from .errors import Refused, said
+from .failure import forget_imports, line_in, refusal_of
 from .functions import FORWARD, swap, update_docs
 from .heap import Heap
 from .importer import Importer, show_source
@@ -123,10 +124,16 @@ class Commit:
                 self._run(migration, extra)
         except BaseException as error:
             self.journal.roll_back()
-            self._forget_imports(loaded)
+            forget_imports(self.importer.roots, loaded)
             if isinstance(error, (Refused, KeyboardInterrupt)):
                 raise
-            raise self._refusal(error) from error  # also of a SystemExit: what is loaded does not end the node
+            # Also of a SystemExit: what is loaded does not end the node.
+            versions = [
+                *(m.new for m in self.plan.modules.values()),
+                *self.plan.added.values(),
+                *before.values(),
+            ]
+            raise refusal_of(error, versions, self.limit) from error
         finally:
             self.importer.stage({})
             self.heap.functions.clear()
@@ -137,6 +144,7 @@ class Commit:
 
     def _run(self, migration: Migration | None, extra: Any) -> None:
         plan = self.plan
+        self._check_base()
         self.heap.look_again()
         if migration is not None and plan.direction == "down":
             self.migrated = migration.migrate(self.journal, "down", extra)
@@ -175,6 +183,16 @@ class Commit:
                 self._check(name)
         if migration is not None and plan.direction == "up":
             self.migrated = migration.migrate(self.journal, "up", extra)
+
+    def _check_base(self) -> None:
+        """The plan was made for what ran then. Somebody may have imported one of its modules since, in its old form."""
+        running = self.importer.modules
+        for name, module in self.plan.modules.items():
+            if running.get(name) is not module.old:
+                raise _stale(name, module.new)
+        for name, version in self.plan.added.items():
+            if name in running and running[name].source != version.source:
+                raise _stale(name, version)
 
     # ------------------------------------------------------------------------------------------------- notes
 
@@ -491,48 +509,8 @@ class Commit:
         except Exception as error:
             raise Refused(
                 f"its self-check failed: {said(error)}", kind="selfcheck", module=name,
-                path=self.plan.modules[name].new.relative, line=_line_in(error, self.plan.modules[name].new.path),
+                path=self.plan.modules[name].new.relative, line=line_in(error, self.plan.modules[name].new.path),
             ) from error  # fmt: skip
-
-    # ------------------------------------------------------------------------------------------------- failure
-
-    def _forget_imports(self, loaded: set[str]) -> None:
-        """Modules that the failed release has imported are not there."""
-        for name in set(sys.modules) - loaded:
-            path = getattr(sys.modules[name], "__file__", None)
-            if path and self.importer.roots.owns(path):
-                module = sys.modules.pop(name)
-                parent, _, leaf = name.rpartition(".")
-                namespace = namespace_of(parent)
-                if namespace is not None and namespace.get(leaf) is module:
-                    del namespace[leaf]
-
-    def _refusal(self, error: BaseException) -> Refused:
-        error = _at_bottom(error)
-        version: ModuleVersion | None = None
-        line: int | None = None
-        for candidate in [*(m.new for m in self.plan.modules.values()), *self.plan.added.values()]:
-            line = _line_in(error, candidate.path)
-            if line is not None:
-                version = candidate
-                break
-        blocking = isinstance(error, kernel.BLOCKED)
-        kind = "blocking" if blocking else "import" if isinstance(error, ImportError) else "error"
-        reason = said(error)
-        hint = ""
-        if blocking:
-            reason = f"its top level tries to wait ({reason})"
-            hint = "a module must not block while it is loaded: do that in a process, when it starts"
-        elif isinstance(error, kernel.TookTooLong):
-            kind, reason = "blocking", f"it had not finished after {self.limit:g} s, and nothing else runs meanwhile ({error})"
-            hint = "do long work in a process, when it starts"
-        excerpt = ""
-        if version is not None and line is not None and line <= len(version.lines):
-            excerpt = "    " + version.lines[line - 1].decode("utf-8", "replace").strip()
-        return Refused(
-            reason, kind=kind, module=version.name if version else None, path=version.relative if version else None,
-            line=line, hint=hint, excerpt=excerpt,
-        )  # fmt: skip
 
 
 # Internals
@@ -567,21 +545,8 @@ def _named(module: str, qualname: str) -> Any:
     return found
 
 
-def _at_bottom(error: BaseException) -> BaseException:
-    """Return what a wait or the time limit has raised, if an exception was made of it: `__set_name__` does."""
-    at: BaseException | None = error
-    while at is not None:
-        if isinstance(at, (kernel.TookTooLong, kernel.BLOCKED)):
-            return at
-        at = at.__cause__
-    return error
-
-
-def _line_in(error: BaseException, path: str) -> int | None:
-    """Return the deepest line of a file that the exception passed through."""
-    line, trace = None, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == path:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+def _stale(name: str, version: ModuleVersion) -> Refused:
+    return Refused(
+        "was loaded or changed while the release was being prepared", kind="base", module=name, path=version.relative,
+        hint="push it again",
+    )  # fmt: skip

@@ -99,6 +99,9 @@ class Engine:
         gc.disable()  # syntax trees are many objects, none of them garbage yet
         try:
             return make_plan(self.importer, sources, direction, _give_way)
+        except Refused:
+            self._forget_syntax()
+            raise
         finally:
             if was_on:
                 gc.enable()
@@ -128,6 +131,9 @@ class Engine:
                 seconds["quiesce"] = perf_counter() - began
                 gc.collect()
                 commit = self._attempt(plan, held, extra, selfchecks, until, seconds, at_rest=True)
+        except Refused:
+            self._forget_syntax()
+            raise
         finally:
             kernel.hooks.call(kernel.hooks.on_release, False)
             if held is not None:
@@ -193,6 +199,12 @@ class Engine:
                 gc.enable()
         seconds["step"] = taken
         return commit
+
+    def _forget_syntax(self) -> None:
+        """A refused plan has made the trees of what runs, and nobody needs them now."""
+        for version in self.modules.values():
+            if version.has_syntax:
+                version.forget_syntax()
 
     def _users_of(self, module: str) -> set[str]:
         """Return the managed modules that may have to do with a module's classes: those that import it, however far."""

@@ -131,6 +131,10 @@ class ModuleVersion:
         """Whether its imports are known, so that asking for them costs nothing."""
         return "imports" in self.__dict__
 
+    @property
+    def has_syntax(self) -> bool:
+        return not self.__dict__.keys().isdisjoint(_SYNTAX)
+
     def forget_syntax(self) -> None:
         """Drop the syntax tree; it is made again when needed."""
         _ = self._imports, self.names, self.imports, self.bindings, self.vsn, self.keep, self.reset

@@ -47,7 +47,7 @@ def program(tmp_path, monkeypatch):
             engine.push({f"{names[-1]}.py": text})
         return refused.value
 
-    load.push = push
+    load.push, load.engine = push, engine
     yield load
     engine.uninstall()
     for name in names:
@@ -112,3 +112,27 @@ def test_an_error_without_words_is_a_refusal_too(program):
     assert "Bad" in str(refusal) and refusal.line == 3
     refusal = program.push(f"{speechless}def __selfcheck__(): raise Bad\n")
     assert refusal.kind == "selfcheck" and "Bad" in str(refusal)
+
+
+def test_a_module_that_was_loaded_meanwhile_is_not_left_in_its_old_form(program, tmp_path):
+    program("def f(): return 1\n")
+    (tmp_path / "limits_late.py").write_text("X = 1\n")
+    plan = program.engine.plan({"limits_late.py": "X = 2\n"})
+    late = __import__("limits_late")
+    with pytest.raises(Refused, match="push it again") as refused:
+        program.engine.apply(plan)
+    assert refused.value.kind == "base" and late.X == 1
+    program.engine.push({"limits_late.py": "X = 2\n"})
+    del sys.modules["limits_late"]
+    assert late.X == 2
+
+
+def test_the_line_of_an_unchanged_module_is_told_when_that_cannot_follow(program, tmp_path):
+    program("N = 1\n")
+    base = next(iter(program.engine.modules))
+    (tmp_path / "limits_user.py").write_text(f"from {base} import N\nPART = 10 / N\nTEXT = str(10 // N)\n")
+    user = __import__("limits_user")
+    refusal = program.push("N = 0\n")
+    assert (refusal.module, refusal.line) == ("limits_user", 2) and "PART = 10 / N" in str(refusal)
+    assert user.PART == 10 and user.N == 1
+    del sys.modules["limits_user"]
