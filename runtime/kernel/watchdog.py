@@ -34,7 +34,16 @@ from greenlet import getcurrent
 from . import hooks, scheduler
 from .scheduler import Killed, Process, Worker
 
-__all__ = ["Hog", "HogReport", "TookTooLong", "guard", "limited", "start_watchdog", "stop_watchdog", "unguard"]
+__all__ = [
+    "Hog",
+    "HogReport",
+    "TookTooLong",
+    "guard",
+    "limited",
+    "start_watchdog",
+    "stop_watchdog",
+    "unguard",
+]
 
 TICK = 0.05
 
