@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
-    if find_spec(f"{__name__}.{name}") is not None:  # a room of the house: the import system loads it by itself
+    if (
+        find_spec(f"{__name__}.{name}") is not None
+    ):  # a room of the house: the import system loads it by itself
         hint = "; the node's name is runtime.kernel.node()" if name == "node" else ""
         raise AttributeError(f"{__name__}.{name} is a module, to be imported by its name{hint}")
     for room in _rooms():

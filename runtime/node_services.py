@@ -209,9 +209,7 @@ def _start_observers(config: Config, data_dir: str) -> Process | None:
     specs = [
         ChildSpec("alarms", (alarms.start_link, ())),
         ChildSpec("sysmon", (sysmon.Sysmon.start_link, (_limits(config), data_dir), {"name": sysmon.NAME})),
-        ChildSpec(
-            "alarm_sender", (AlarmSender.start_link, (_ways(config),), {"name": alarm_sender.NAME})
-        ),
+        ChildSpec("alarm_sender", (AlarmSender.start_link, (_ways(config),), {"name": alarm_sender.NAME})),
     ]
     specs += [
         ChildSpec("log", (LogGate.start_link, (handler,), {"name": "log"}))

@@ -89,7 +89,9 @@ def forward(commit: Commit, old: FunctionType, target: Any) -> None:
         _forwarders[target] = [*still, *map(weakref.ref, moving)]
     except TypeError:  # neither hashable nor weakly referable: it will be found by name alone
         return
-    commit.journal.undo(_forwarders.__setitem__, target, known)  # more than is true does no harm: see `_leads`
+    commit.journal.undo(
+        _forwarders.__setitem__, target, known
+    )  # more than is true does no harm: see `_leads`
 
 
 def origin(wrapper: Any, namespace: dict[str, Any]) -> FunctionType | None:
