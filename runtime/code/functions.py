@@ -131,7 +131,7 @@ def redecorated(commit: Commit, old: FunctionType, new: FunctionType, namespace:
     inside, newer = _inside(old, namespace), _inside(new, namespace)
     if inside is None or newer is None:
         return False
-    patched = patch(commit, inside, newer)
+    patched = patch(commit, inside, newer) or redecorated(commit, inside, newer, namespace)
     patch_wrapper(commit, old, new)
     if not patched:
         forward(commit, inside, newer)

@@ -36,7 +36,7 @@ class Place:
         self.base = base
         self.package = f"served{next(_numbers)}"
         (base / self.package).mkdir()
-        self.engine = Engine(Roots(base, [self.package]), quiesce=0.2)
+        self.engine = Engine(Roots(base, [self.package]), quiesce=2.0)
         self.log = ReleaseLog.open(base / "log")
         self.releaser = Releaser(self.engine, self.log)
 
