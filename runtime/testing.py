@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .kernel import (
-    Process, blocking, check_invariants, clock, is_alive, process_info, processes, registered, self_, unlink, yield_,
+    Process, check_invariants, clock, is_alive, pause, process_info, processes, registered, self_, unlink, yield_,
 )  # fmt: skip
 from .kernel import exit as exit_signal
 from .kernel import scheduler as _scheduler
@@ -83,7 +83,7 @@ def until(condition: Callable[[], Any], timeout: float = 10.0) -> Any:
     while not (value := condition()):
         if time.monotonic() > end:
             raise AssertionError(f"still not true after {timeout} s: {condition}")
-        blocking(time.sleep, 0.002)  # in a thread: the loop runs on, and virtual time stands still
+        pause(0.002)  # the loop runs on, and virtual time stands still
     return value
 
 
