@@ -23,6 +23,7 @@ What of a process is its state: see runtime.code.subjects.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from pathlib import PurePath
 from time import monotonic
 from types import FrameType, TracebackType
 from typing import Any, Final, TypeVar
@@ -118,7 +119,7 @@ class Quiesced:
             self._wait()
 
     def migrate(self, journal: Any, direction: Direction = "up", extra: Any = None) -> int:
-        """Bring all states into their new form; return how many objects were asked. Call it in the step.
+        """Bring all states into their new form; return of how many processes a code_change ran. Call it in the step.
 
         Upwards it is called when the new code is in place, downwards before the old code is: the newer code knows both
         forms. `code_change(old_version, extra)` of each changed module is run on each object, bases first (downwards:
@@ -137,16 +138,18 @@ class Quiesced:
             for process in self._processes:
                 if not _has_begun(process):
                     continue
+                has_run = False
                 for subject in of(behaviour(process)):
-                    count += 1
                     snapshot.take(subject)
                     result = None
                     for called in calls(subject, direction):
+                        has_run = True
                         module = called.module
                         result = called.callback(subject, called.version, extra)
                     if isinstance(subject, GenStateMachine):
                         undo.append(subject.code_changed(process, result, in_place=direction == "up"))
                         self._machines.append((subject, process))
+                count += has_run
         except BaseException as error:
             _undo(undo)
             if isinstance(error, Exception | kernel.ProcessExit | kernel.TookTooLong):
@@ -255,7 +258,7 @@ class Quiesced:
             text = "an unknown place"
             if frame is not None:
                 where = where or frame
-                text = f"{frame.f_globals.get('__name__')}.{frame.f_code.co_qualname}:{frame.f_lineno}"
+                text = f"{_module(frame)}.{frame.f_code.co_qualname} ({_path(frame)}:{frame.f_lineno})"
             since = self._moving.get(process) or now
             lines.append(f"    {process!r} in {text}, for at least {now - since:.1f} s")
         if len(busy) > _SHOWN:
@@ -264,8 +267,8 @@ class Quiesced:
         return Refused(
             f"{count} whose state changes did not come to rest within {self._limit:g} s",
             kind="busy",
-            module=where.f_globals.get("__name__") if where is not None else None,
-            path=where.f_code.co_filename if where is not None else None,
+            module=_module(where) if where is not None else None,
+            path=_path(where) if where is not None else None,
             line=where.f_lineno if where is not None else None,
             excerpt="\n".join(lines),
             hint="A callback that waits long keeps its process from changing: try again, or give it more time.",
@@ -285,7 +288,7 @@ class Quiesced:
             f"code_change({told!r}) of {process!r} {'tried to wait or call' if is_blocked else 'raised'}: {said(error)}",
             kind="code_change",
             module=module,
-            path=frame.f_code.co_filename if frame is not None and frame.f_code is not _MIGRATE else None,
+            path=_path(frame) if frame is not None and frame.f_code is not _MIGRATE else None,
             line=line if frame is not None and frame.f_code is not _MIGRATE else None,
             hint="It runs between two turns of the scheduler, as no process: it may only bring the state into form."
             if is_blocked
@@ -320,6 +323,22 @@ def _own_frame(process: Process, changed: Versions) -> FrameType | None:
             return frame
         frame = frame.f_back
     return innermost
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__"))
+
+
+def _path(frame: FrameType) -> str:
+    """Return a frame's file as its module is imported, relative to where imports start: how all refusals name files."""
+    path = PurePath(frame.f_code.co_filename)
+    parts = path.parts
+    names = _module(frame).split(".")
+    for tail in (parts[-len(names) :], parts[-len(names) - 1 :]):
+        inner = tail[:-1] if path.stem == "__init__" else (*tail[:-1], path.stem)
+        if list(inner) == names:
+            return PurePath(*tail).as_posix()
+    return str(path)  # the main program, or made up by something
 
 
 def _undo(undo: list[Callable[[], Any]]) -> None:

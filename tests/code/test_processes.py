@@ -98,7 +98,7 @@ def later(fn, *args):
 def test_each_state_is_brought_into_form_once_with_the_version_it_comes_from():
     pids = [Migrating.start(n) for n in range(3)]
     other = Server.start()
-    assert release() == 4
+    assert release() == 3, "what has no code_change is not counted"
     for pid in pids:
         assert call(pid, "x") == [("changed", "1", None), "x"]
     assert call(other, "x") == ["x"], "no code_change: the state stays"
@@ -194,7 +194,7 @@ def test_one_that_fails_leaves_all_as_they_were_and_the_same_objects():
         release(extra=fail_late)
     assert refused.value.kind == "code_change"
     assert refused.value.module == HERE
-    assert refused.value.path == __file__
+    assert refused.value.path == HERE.replace(".", "/") + ".py", "not the whole path: as in all refusals"
     assert [contents(server) for server in servers] == before
     assert all(server.__dict__ is d for server, d in zip(servers, fields, strict=True))
     assert [[id(value) for value in d.values()] for d in fields] == inner
@@ -356,8 +356,9 @@ def test_a_callback_that_does_not_end_refuses_the_release_with_its_place():
         release(limit=0.05)
     line = Server.handle_call.__code__.co_firstlineno + 2
     assert refused.value.kind == "busy"
-    assert (refused.value.path, refused.value.line, refused.value.module) == (__file__, line, HERE)
-    assert f"{pid!r} in {HERE}.Server.handle_call:{line}, for at least 0." in str(refused.value)
+    path = HERE.replace(".", "/") + ".py"
+    assert (refused.value.path, refused.value.line, refused.value.module) == (path, line, HERE)
+    assert f"{pid!r} in {HERE}.Server.handle_call ({path}:{line}), for at least 0." in str(refused.value)
     cast(pid, "after")
     server.go.set()
     gevent.sleep(0)
