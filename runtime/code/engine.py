@@ -36,6 +36,8 @@ __all__ = ["Engine", "Report"]
 
 _RETRY = 0.002
 """Seconds between two looks at whether the step can be taken."""
+_HOLD = 0.5
+"""Seconds that new jobs of the thread pool are kept waiting for those that have begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +194,9 @@ class Engine:
                 commit.run(held, extra)
                 return perf_counter() - start
 
-            while (taken := kernel.step(run) if held is None else held.step(run)) is None:
-                self._wait_for_threads(until)
+            with kernel.hold_threads(_HOLD):
+                while (taken := kernel.step(run) if held is None else held.step(run)) is None:
+                    self._wait_for_threads(until)
         finally:
             if was_on:
                 gc.enable()
@@ -221,7 +224,8 @@ class Engine:
         if monotonic() > until:
             count = kernel.busy_threads()
             raise Refused(
-                f"{count} job{'s' * (count != 1)} of the thread pool did not finish within {self.quiesce:g} s", kind="busy",
+                f"{count} job{'s' * (count != 1)} of the thread pool did not finish within {self.quiesce:g} s"
+                f" ({'; '.join(kernel.thread_work())})", kind="busy",
                 hint="push again when they have, or allow more time with code.quiesce",
             )  # fmt: skip
         kernel.pause(_RETRY)

@@ -91,10 +91,10 @@ from .spawn import (
     spawn_opt,
     unalias,
 )
-from .step import BLOCKED, busy_threads, pause, step, thread_jobs
+from .step import BLOCKED, pause, step
 from .taps import tap, untap
 from .terms import BadTerm, RemoteCrash, decode_term, encode_term
-from .threads import blocking, in_hub, post
+from .threads import blocking, busy_threads, hold_threads, in_hub, post, thread_jobs, thread_work
 from .timers import Timeout, Timer, cancel_timer, read_timer, send_after, sleep, start_timer
 from .watchdog import Hog, HogReport, TookTooLong, limited, start_watchdog, stop_watchdog
 from .watermarks import set_default_watermarks, set_watermarks, sweep, top_senders
@@ -106,12 +106,12 @@ __all__ = [
     "MutableMessage", "Name", "NameTaken", "NotAProcess", "Pid", "Process", "ProcessExit", "Ref", "RemoteCrash",
     "RemotePid", "Request", "Response", "Shutdown", "Timeout", "Timer", "TookTooLong", "Watcher", "alias", "at_rest", "become", "mailboxes", "blocking",
     "busy_threads", "call", "cancel_timer", "cast", "check_invariants", "check_messages", "check_response", "clock",
-    "decode_term", "demonitor", "disconnect", "encode_term", "erase", "exit", "fail", "get", "guard", "hooks", "in_hub", "interrupt", "is_alive",
+    "decode_term", "demonitor", "disconnect", "encode_term", "erase", "exit", "fail", "get", "guard", "hooks", "hold_threads", "in_hub", "interrupt", "is_alive",
     "is_failure", "limited", "link", "loop", "make_ref", "monitor", "node", "node_creation", "pause", "pid_from_wire", "post",
     "process_count", "process_frame", "process_info", "processes", "put", "read_timer", "receive", "receive_every", "receive_mark", "receive_match",
     "receive_response", "register", "registered", "reply", "request", "run", "same_reason", "self_", "send",
     "send_after", "set_default_watermarks", "set_label", "set_node", "set_watermarks", "sleep", "spawn",
     "spawn_callback", "spawn_link", "spawn_monitor", "spawn_opt", "stacks", "start_timer", "start_watchdog", "step",
-    "stop_watchdog", "sweep", "tap", "thread_jobs", "top_senders", "trap_exit", "unalias", "unguard", "unlink", "unregister", "untap", "unwatch", "wait_response", "watch",
+    "stop_watchdog", "sweep", "tap", "thread_jobs", "thread_work", "top_senders", "trap_exit", "unalias", "unguard", "unlink", "unregister", "untap", "unwatch", "wait_response", "watch",
     "whereis", "yield_",
 ]  # fmt: skip

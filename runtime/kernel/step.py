@@ -16,9 +16,9 @@ from gevent.event import AsyncResult
 from gevent.exceptions import BlockingSwitchOutError
 from greenlet import getcurrent
 
-from .scheduler import DEADQ, NotAProcess, hub, run_callback
+from .scheduler import DEADQ, NotAProcess, run_callback
 
-__all__ = ["BLOCKED", "busy_threads", "pause", "step", "thread_jobs"]
+__all__ = ["BLOCKED", "pause", "step"]
 
 BLOCKED: Final = (BlockingSwitchOutError, NotAProcess)
 """What a step raises that tries to wait: by gevent's means, or by the kernel's (call, receive, sleep, blocking)."""
@@ -41,19 +41,6 @@ def step(fn: Callable[[], T]) -> T:
         return job.result.get()  # type: ignore[no-any-return]  # gevent has no types
     finally:
         job.fn = None
-
-
-def busy_threads() -> int:
-    """Return how many jobs of the thread pool (`blocking`, name look-ups, files) have a thread, or are next. O(1)."""
-    pool = hub._threadpool
-    return 0 if pool is None else len(pool)
-
-
-def thread_jobs() -> int:
-    """Return how many jobs there are for the thread pool, with those that wait to be let in. O(1)."""
-    pool = hub._threadpool
-    # gevent's pool lets in as many as it has threads; the callers of the others wait at its semaphore.
-    return 0 if pool is None else len(pool) + pool._available_worker_threads_greenlet_sem.linkcount()
 
 
 def pause(seconds: float) -> None:

@@ -236,3 +236,45 @@ def test_processes_after_a_number_are_the_newer_ones():
     assert list(kernel.processes(after=first.number)) == [second]
     assert list(kernel.processes(after=second.number)) == []
     end(first, second)
+
+
+def test_held_threads_begin_nothing_until_let_go():
+    """A node in which some job always has a thread comes to a moment without one all the same."""
+    busy, ended = True, []
+
+    def chain(name):
+        while busy:
+            kernel.blocking(threading.Event().wait, 0.005)
+        ended.append(name)
+
+    chains = [kernel.spawn(chain, name) for name in "abc"]
+    until(lambda: kernel.busy_threads() == 3)
+    with kernel.hold_threads(30.0):
+        until(lambda: kernel.busy_threads() == 0)
+        assert kernel.process_info(chains[0]) is not None and ended == []
+    until(lambda: kernel.busy_threads() == 3)
+    busy = False
+    until(lambda: len(ended) == 3)
+
+
+def test_threads_are_not_held_for_longer_than_is_said():
+    go = threading.Event()
+    kernel.spawn(kernel.blocking, go.wait)
+    settle()
+    with kernel.hold_threads(0.05):
+        answer = kernel.blocking(lambda: 7)  # waits until the hold is over, although the first job goes on
+    assert answer == 7 and kernel.busy_threads() == 1
+    go.set()
+    until(lambda: kernel.busy_threads() == 0)
+
+
+def test_a_job_at_work_is_named():
+    go = threading.Event()
+
+    def late_job():
+        go.wait()
+
+    kernel.spawn(kernel.blocking, late_job)
+    until(lambda: any("late_job, at " in line and "threading.py:" in line for line in kernel.thread_work()))
+    go.set()
+    until(lambda: kernel.thread_work() == [])
