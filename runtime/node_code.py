@@ -98,9 +98,8 @@ class NodeCode:
         self._open(data_dir, config.integer("code.keep"))
         assert self.log is not None
         checker = Checker(self.engine.roots, limit=config.number("code.check_limit"))
-        entries = [str(name).partition(":")[0] for name in config.items_of("node.applications")]
         self.releaser = Releaser(
-            self.engine, self.log, from_log=self.mode == "push", entries=entries, checker=checker
+            self.engine, self.log, from_log=self.mode == "push", entries=_entries(config), checker=checker
         )
         self.take(config)
 
@@ -176,7 +175,8 @@ class NodeCode:
         ]
         if self.mode == "watch":
             wanted = config.into(watch.WatchConfig, "code")
-            arguments = self.engine.roots, wanted, self.engine.running, _push, _complain, self._replaced
+            roots, entries = self.engine.roots, _entries(config)
+            arguments = roots, wanted, self.engine.running, _push, _complain, self._replaced, entries
             specs.append(ChildSpec("watch", (watch.Watcher.start_link, arguments, {"name": watch.NAME})))
         return Supervisor.start_link_with(
             SupFlags(strategy="rest_for_one", intensity=5, period=60.0), specs, name="code"
@@ -184,6 +184,11 @@ class NodeCode:
 
 
 # Internals
+
+
+def _entries(config: Config) -> list[str]:
+    """Return the modules of the applications that the node starts."""
+    return [str(name).partition(":")[0] for name in config.items_of("node.applications")]
 
 
 def _limits(config: Config) -> Limits:

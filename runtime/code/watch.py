@@ -23,7 +23,7 @@ Keys: code.quiet, code.max_wait, code.hold, code.poll.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from runtime import kernel
 from runtime.code.errors import Refused
 from runtime.code.hints import HINTED, Hints, NoEvents
 from runtime.code.look import Look, Tree
+from runtime.code.outside import not_live, not_live_text
 from runtime.code.roots import Roots
 from runtime.kernel import Process, clock
 from runtime.otp.gen_server import GenServer
@@ -69,13 +70,14 @@ class Watcher(GenServer):
 
     `running()` returns {path: sha256} of what runs, `push(batch)` makes a release of {path: text or None} and blocks until
     it is live, or raises Refused (and has said so); `complain(text)` tells of files that cannot be read; `replaced()`
-    returns {path: sha256 or None} of what a push or a rollback put something else in the place of.
+    returns {path: sha256 or None} of what a push or a rollback put something else in the place of. `applications`: the
+    modules that the node starts; which of their modules are not watched is said once.
     """
 
     def init(
         self, roots: Roots, config: WatchConfig, running: Callable[[], Mapping[str, str]],
         push: Callable[[Mapping[str, str | None]], Any], complain: Callable[[str], None],
-        replaced: Callable[[], Mapping[str, str | None]] = dict,
+        replaced: Callable[[], Mapping[str, str | None]] = dict, applications: Sequence[str] = (),
     ) -> NoReply:  # fmt: skip
         self.roots = roots
         self.config = config
@@ -83,6 +85,7 @@ class Watcher(GenServer):
         self.push = push
         self.complain = complain
         self.replaced = replaced
+        self.applications = applications
         self.held: frozenset[str] = frozenset()
         """Files that were last said to be left alone."""
         self.tree = Tree(roots)
@@ -118,6 +121,9 @@ class Watcher(GenServer):
                 kernel.cancel_timer(self.timer)
 
     def handle_continue(self, value: Any) -> None:
+        outside = kernel.blocking(not_live, self.roots, self.applications)
+        if outside:
+            _log.warning("%s", not_live_text(outside, self.roots))
         self._attach()
         self.first = clock.now()  # what was edited while the node started
         self._step()

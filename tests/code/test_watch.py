@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -41,6 +42,36 @@ def test_what_was_edited_while_the_node_started_is_pushed(node):
     node.write("apps/a.py", "X = 3\n")
     with watching(node):
         node.live("apps/a.py", "X = 3\n")
+
+
+def test_modules_of_applications_that_are_not_watched_are_told_once(node, tmp_path, monkeypatch):
+    """The base's other modules, and an application installed elsewhere; not its modules in the roots, nor the runtime's."""
+    node.write("beside/__init__.py", "")
+    node.write("beside/supervision.py", "X = 1\n")
+    node.write(".venv/lib/site-packages/installed_here.py", "X = 1\n")
+    other = tmp_path.parent / f"{tmp_path.name}_other"
+    (other / "outer").mkdir(parents=True)
+    (other / "outer" / "start.py").write_text("X = 1\n")
+    for path in (tmp_path, tmp_path / ".venv/lib/site-packages", other):
+        monkeypatch.syspath_prepend(path)
+    names = ["beside", "beside.supervision", "installed_here", "outer", "outer.start"]
+    for name in names:
+        importlib.import_module(name)
+    try:
+        with lines_of("evergreen.code") as lines:
+            for _ in range(2):
+                with watching(node, applications=["outer.start", "apps.a", "runtime.node"]) as watcher:
+                    rest(watcher)
+        assert lines == 2 * [
+            (
+                "WARNING",
+                "not live: beside, beside.supervision, outer.start: outside of code.roots (apps), so a change there takes "
+                "a restart; add the folder to code.roots to have it live",
+            )
+        ]
+    finally:
+        for name in names:
+            del sys.modules[name]
 
 
 def test_save_by_rename_of_a_temporary_file(node):

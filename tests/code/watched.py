@@ -63,10 +63,10 @@ class Node:
 
 
 @contextmanager
-def watching(node, config=QUICK):
+def watching(node, config=QUICK, applications=()):
     watcher = Watcher.start_link(
         node.roots, config, node.running, node.push, node.complaints.append, lambda: node.replaced,
-        name="code_watch",
+        applications, name="code_watch",
     )  # fmt: skip
     try:
         ready(watcher)
