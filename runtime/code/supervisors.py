@@ -43,10 +43,15 @@ class Refreshed:
     """Why it keeps its flags and specs; None: it has the new ones."""
 
     def __str__(self) -> str:
-        notes = [f"new, not started: {', '.join(map(repr, self.new))}"] if self.new else []
+        notes = [f"new, not started: {', '.join(map(repr, self.new))} ({self._how()})"] if self.new else []
         notes += [f"no longer named, still there: {', '.join(map(repr, self.gone))}"] if self.gone else []
         notes += [self.error] if self.error else []
         return f"{self.supervisor} {self.pid!r}: {'; '.join(notes) or 'flags and specs are those of the new code'}"
+
+    def _how(self) -> str:
+        """The command that starts the new children: to be pasted, so by the number, which no other process ever has."""
+        calls = "; ".join(f"supervisor.restart_child(pid({self.pid.number}), {id!r})" for id in self.new)
+        return f'to start: tools/shell -c "from runtime.otp import supervisor; {calls}"'
 
 
 # ----------------------------------------------------------------------------------------------------------- API

@@ -71,11 +71,14 @@ def test_specs_are_replaced_children_run_on_new_ones_are_not_started_gone_ones_s
         ("b",),
         None,
     )
-    assert str(one).endswith(": new, not started: 'c'; no longer named, still there: 'b'")
+    how = f"from runtime.otp import supervisor; supervisor.restart_child(pid({one.pid.number}), 'c')"
+    assert str(one).endswith(
+        f": new, not started: 'c' (to start: tools/shell -c \"{how}\"); no longer named, still there: 'b'"
+    )
     assert ids(pid) == {**before, "c": None}
     assert supervisor.get_childspec(pid, "a").restart == "transient"
     assert pid.behaviour.children.flags.intensity == 7
-    supervisor.restart_child(pid, "c")
+    exec(how, {"pid": {one.pid.number: one.pid}.get})  # as the shell's `pid`
     assert ids(pid)["c"] is not None
     stop(pid)
 
