@@ -15,10 +15,12 @@ from apps.chat.application import listener_config
 from apps.chat.domain.credentials import derive_keys, new_device_key
 from apps.chat.native import frames as f
 from apps.chat.native.door import NativeSettings
-from runtime import certificates
+from apps.chat.native.session import Session
+from runtime import certificates, kernel
 from runtime.kernel import TIMEOUT, alias, receive_match, send, unalias
 from runtime.net import ClientTLS, Length4, Listener, Protocol, connect, listener
 from tests.chat.world import World, end, world
+from tests.observe.observing import lines_of
 
 ANNA, BOB = "+33612000001", "+33612000002"
 
@@ -202,3 +204,20 @@ def test_an_orderly_stop_says_when_to_come_back(serve: Any) -> None:
         assert bye.code == "restarting"
         assert 2.0 <= bye.retry_after <= 4.0
         assert bob.hear() is None
+
+
+def test_a_message_that_no_session_knows_is_logged_and_the_connection_goes_on(serve: Any) -> None:
+    with serve() as served, lines_of("chat.native") as lines:
+        anna = served.client()
+        anna.login(ANNA, served.person(ANNA))
+        (session,) = [
+            pid for pid in kernel.processes() if isinstance(getattr(pid.behaviour, "protocol", None), Session)
+        ]
+        send(session, ("from another time", "x" * 1000))
+        anna.say(f.Ping(5))
+        assert anna.hear(f.Pong).ref == 5
+        anna.close()
+        ((level, text),) = [line for line in lines if "does not know" in line[1]]
+        assert level == "WARNING"
+        assert text.startswith(f"{session!r} got a message that it does not know: ('from another time', 'xxx")
+        assert len(text) < 300

@@ -5,6 +5,7 @@ Here are time, pauses and the wire; what the frames mean is in the dialogue. Fra
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from apps.chat.native import frames as f
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
+_log = logging.getLogger("chat.native")
 _TICK: Final = 2.5  # seconds between looks at what is unanswered
 
 
@@ -53,8 +55,11 @@ class Session(Protocol):
         dialogue = self.dialogue
         assert dialogue is not None
         now = clock.now()
-        if not dialogue.told(message, now) and message.__class__ is Timeout:
-            if message.ref is self.shaped:
+        if not dialogue.told(message, now):
+            if message.__class__ is not Timeout:
+                # As a server without a handle_info: somebody sends to the wrong process, or in a form of another release.
+                _log.warning("%r got a message that it does not know: %.200r", self_(), message)
+            elif message.ref is self.shaped:
                 self.shaped = None
                 if not self.is_swamped:
                     conn.resume()
