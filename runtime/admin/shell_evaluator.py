@@ -44,7 +44,7 @@ _KEY: Final = "$shell"
 # Types
 
 
-class Interrupted(BaseException):
+class Interrupted(kernel.Ended):
     """Raised in what a shell evaluates. Not an Exception: what catches those lets it pass."""
 
 

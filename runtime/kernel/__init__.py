@@ -51,6 +51,7 @@ from .interrupt import guard, interrupt, unguard
 from .loop import loop
 from .messages import MutableMessage, check_messages
 from .names import Name, NameTaken, register, registered, unregister, whereis
+from .limits import Ended, TookTooLong, limited
 from .reasons import (
     CALLING_SELF,
     KILL,
@@ -96,13 +97,13 @@ from .taps import tap, untap
 from .terms import BadTerm, RemoteCrash, decode_term, encode_term
 from .threads import blocking, busy_threads, hold_threads, in_hub, post, thread_jobs, thread_work
 from .timers import Timeout, Timer, cancel_timer, read_timer, send_after, sleep, start_timer
-from .watchdog import Hog, HogReport, TookTooLong, limited, start_watchdog, stop_watchdog
+from .watchdog import Hog, HogReport, start_watchdog, stop_watchdog
 from .watermarks import set_default_watermarks, set_watermarks, sweep, top_senders
 
 __all__ = [
     "BLOCKED", "CALLING_SELF", "INTERPRETER_EXITS", "KILL", "KILLED", "NOCONNECTION", "NOPROC", "NORMAL",
     "SHUTDOWN", "TIMEOUT", "TIMEOUT_REASON", "Alias", "BadName", "BadTerm", "Behaviour", "Call", "CallError",
-    "CallTimeout", "Cast", "Crash", "Deadlock", "Down", "Exit", "Gate", "Hog", "HogReport", "Killed", "Mark",
+    "CallTimeout", "Cast", "Crash", "Deadlock", "Down", "Ended", "Exit", "Gate", "Hog", "HogReport", "Killed", "Mark",
     "MutableMessage", "Name", "NameTaken", "NotAProcess", "Pid", "Process", "ProcessExit", "Ref", "RemoteCrash",
     "RemotePid", "Request", "Response", "Shutdown", "Timeout", "Timer", "TookTooLong", "Watcher", "alias", "at_rest", "become", "mailboxes", "blocking",
     "busy_threads", "call", "cancel_timer", "cast", "check_invariants", "check_messages", "check_response", "clock",

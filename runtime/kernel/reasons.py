@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
 
+from . import hooks
+from .limits import Ended, limited
+
 __all__ = [
     "CALLING_SELF", "KILL", "KILLED", "NOCONNECTION", "NOPROC", "NORMAL", "SHUTDOWN", "TIMEOUT_REASON",
     "Crash", "Shutdown", "is_failure", "same_reason",
@@ -30,6 +33,8 @@ TIMEOUT_REASON: Final = "timeout"
 CALLING_SELF: Final = "calling_self"
 
 _MAX_FRAMES = 40
+_LONGEST = 0.5
+"""Seconds that an exception may take to say what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,11 @@ class Crash:
     that a supervisor repairs in microseconds should not pay for a page of text that nobody may look at.
     """
 
-    __slots__ = ("exception", "places", "reported")
+    __slots__ = ("_failed", "exception", "places", "reported")
 
     def __init__(self, exception: BaseException) -> None:
         self.exception = exception
+        self._failed = ""
         self.reported = False
         """A report has shown the trace; those that follow on the same failure need not."""
         self.places = _places(exception.__traceback__)
@@ -65,10 +71,22 @@ class Crash:
 
     @property
     def message(self) -> str:
+        """The exception as text; what its own `__str__` does, short of holding the interpreter, harms nobody."""
+        if self._failed:
+            return self._failed
         try:
-            return str(self.exception)
-        except Exception as problem:  # noqa: BLE001 - a user's __str__ may raise anything; a report must still come out
-            return f"<message not available: {type(problem).__name__}>"
+            with limited(_LONGEST) as limit:
+                return str(self.exception)
+        except hooks.own_end:
+            raise
+        except (KeyboardInterrupt, Ended) as end:
+            if not (limit.is_over and isinstance(end, Ended)):
+                raise
+            problem = "it took too long"
+        except BaseException as error:  # noqa: BLE001 - a user's __str__ may raise anything; a report must still come out
+            problem = type(error).__name__
+        self._failed = f"<message not available: {problem}>"
+        return self._failed
 
     @property
     def trace(self) -> str:

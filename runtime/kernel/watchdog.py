@@ -7,7 +7,8 @@ done: not in its own frames, and not in what they call in passing (a tuple's con
 tick tries again.
 C code that holds the interpreter lock is seen only when it returns. Under a debugger the kill is off.
 
-A step of the loop (`step`) is nobody's turn: it has a limit only if it sets one itself, with `limited`.
+A step of the loop (`step`) is nobody's turn: it has a limit only if it sets one itself, with `limits.limited`; so may what
+is run in the middle of what must not be left.
 
 A process may also have a *guard*: a function that is asked at each tick for as long as the process holds the node, and
 may end that earlier (a shell, whose user has pressed Ctrl-C).
@@ -21,8 +22,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -31,15 +31,13 @@ from typing import Any
 
 from greenlet import getcurrent
 
-from . import hooks, scheduler
+from . import hooks, limits, scheduler
 from .scheduler import Killed, Process, Worker
 
 __all__ = [
     "Hog",
     "HogReport",
-    "TookTooLong",
     "guard",
-    "limited",
     "start_watchdog",
     "stop_watchdog",
     "unguard",
@@ -50,10 +48,6 @@ TICK = 0.05
 
 class Hog(Exception):
     """Raised inside a callback that held the whole node for longer than `hog_kill` seconds."""
-
-
-class TookTooLong(BaseException):
-    """Raised in code that runs `limited`, past its limit. No Exception, so that what catches all of these does not catch it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,29 +104,10 @@ def unguard() -> None:
     _guards.pop(scheduler.self_(), None)
 
 
-@contextmanager
-def limited(seconds: float) -> Iterator[None]:
-    """Raise TookTooLong in what runs inside, if that takes longer; again and again, where it is swallowed.
-
-    Only in frames outside of the runtime, only in the main thread, and only where the watchdog runs: without it there is
-    no limit. Not to be nested.
-    """
-    global _deadline
-    _deadline = monotonic() + seconds
-    try:
-        yield
-    finally:
-        _deadline = None
-
-
-_deadline: float | None = None
-"""When what runs `limited` must be over."""
 _watch: _Watch | None = None
 _guards: dict[Process, Callable[[float], BaseException | None]] = {}
 _KERNEL = str(Path(__file__).parent) + "/"
 _RUNTIME = str(Path(__file__).parents[1]) + "/"
-_AGAIN = 1.0
-"""Seconds until code that has swallowed TookTooLong is raised the next one; and for those that clean up after the first."""
 
 
 def _tick(_signum: int, frame: FrameType | None) -> None:
@@ -141,8 +116,7 @@ def _tick(_signum: int, frame: FrameType | None) -> None:
         return
     if hooks.on_tick:
         hooks.call(hooks.on_tick, frame)
-    if _deadline is not None:
-        _end_what_is_limited(_deadline, frame)
+    if limits.now is not None and limits.now.check(frame, _RUNTIME):
         return
     g = getcurrent()
     p = g.proc if isinstance(g, Worker) else None
@@ -172,14 +146,6 @@ def _tick(_signum: int, frame: FrameType | None) -> None:
         raise Hog(f"held the node for {held:.1f} s without giving way")
 
 
-def _end_what_is_limited(deadline: float, frame: FrameType | None) -> None:
-    global _deadline
-    now = monotonic()
-    if now >= deadline and frame is not None and not frame.f_code.co_filename.startswith(_RUNTIME):
-        _deadline = now + _AGAIN
-        raise TookTooLong(f"{frame.f_code.co_qualname} in {frame.f_code.co_filename}:{frame.f_lineno}")
-
-
 def _is_safe(frame: FrameType) -> bool:
     """Tell whether an exception may be raised here: the kernel's nearest frame is one that expects user code to raise."""
     if _in_kernel(frame):
@@ -192,6 +158,16 @@ def _is_safe(frame: FrameType) -> bool:
 
 _EXPECTANT = frozenset({"_batch", "_drain", "_search", "call", "main", "on_message"})
 """Where the kernel calls user code: a message's turn, a predicate's, a hook's (`hooks.call`), and `run`'s function."""
+
+
+def _is_guarded() -> bool:
+    if not _guards:
+        return False
+    g = getcurrent()
+    return isinstance(g, Worker) and g.proc in _guards
+
+
+limits.is_guarded = _is_guarded
 
 
 def _in_kernel(frame: FrameType) -> bool:

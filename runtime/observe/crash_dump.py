@@ -33,6 +33,7 @@ from runtime.observe.snapshot_types import (
     AlarmRow, ApplicationRow, ProcessDetail, ProcessRow, ReleaseRow, TreeNode, plain,
 )  # fmt: skip
 from runtime.observe.texts import pid_text
+from runtime.otp.reports import PASSED_ON
 
 __all__ = ["Dump", "NoDump", "collect", "write"]
 
@@ -183,7 +184,7 @@ def collect(reason: str = "") -> dict[str, Any]:
     for name, look in _PARTS.items():
         try:
             facts[name] = plain(look())
-        except kernel.INTERPRETER_EXITS:
+        except PASSED_ON:
             raise
         except BaseException as error:  # noqa: BLE001 - a dump is made when things are broken: take what there is
             facts["missing"].append(f"{name}: {type(error).__name__}: {error}")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime import kernel
 from runtime.kernel import Call, Cast, Crash, Pid, Process
 from runtime.otp.gen_server import GenServer
-from runtime.otp.reports import format_term
+from runtime.otp.reports import PASSED_ON, format_term
 from runtime.otp.server_state import fields, shown_status
 from runtime.otp.state_machine import GenStateMachine
 from runtime.otp.supervision import SupervisorServer
@@ -32,9 +31,9 @@ def brief(value: Any, depth: int = 3, chars: int = 300) -> str:
         if isinstance(value, Cast):
             return f"cast {format_term(value.request, depth, chars - 5)}"
         if isinstance(value, Crash):
-            return _cut(f"{type(value.exception).__name__}: {value.exception}", chars)
+            return _cut(f"{type(value.exception).__name__}: {value.message}", chars)
         return format_term(value, depth, chars)
-    except kernel.INTERPRETER_EXITS:
+    except PASSED_ON:
         raise
     except BaseException as error:  # noqa: BLE001 - somebody's repr may raise anything
         return f"<{type(value).__name__}: its repr raised {type(error).__name__}>"
@@ -65,7 +64,7 @@ def state_text(p: Process) -> str:
         else:
             return ""
         return format_term(shown, 6, _STATE_CHARS)
-    except kernel.INTERPRETER_EXITS:
+    except PASSED_ON:
         raise
     except BaseException as error:  # noqa: BLE001 - fields are the user's, and so may be what reads them
         return f"<it cannot be shown: {type(error).__name__}>"
@@ -78,7 +77,7 @@ def heads(p: Process, count: int, chars: int = 300) -> tuple[str, ...]:
     if waiting and isinstance(behaviour, (GenServer, GenStateMachine)):
         try:
             waiting = tuple(shown_status(behaviour, messages=waiting).get("messages") or ())  # type: ignore[arg-type]
-        except kernel.INTERPRETER_EXITS:
+        except PASSED_ON:
             raise
         except BaseException as error:  # noqa: BLE001 - the user's
             waiting = (f"<they cannot be shown: {type(error).__name__}>",)

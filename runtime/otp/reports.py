@@ -19,13 +19,16 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields, is_dataclass
+from time import monotonic
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
-from runtime.kernel import Crash
+from runtime.kernel import INTERPRETER_EXITS, Crash, Ended, Process, Ref, limited
 
 __all__ = [
     "CHARS_LIMIT",
     "DEPTH",
+    "PASSED_ON",
     "Brief",
     "CrashReport",
     "Neighbour",
@@ -38,6 +41,8 @@ __all__ = [
     "render",
 ]
 
+PASSED_ON: tuple[type[BaseException], ...] = (*INTERPRETER_EXITS, Ended)
+"""What is not a value's own failure although it is raised while that is asked: it ends whoever asks."""
 DEPTH = 6
 """How deep a report looks into a value."""
 WIDTH = 25
@@ -45,6 +50,10 @@ WIDTH = 25
 CHARS_LIMIT = 16_384
 """Characters of one report's text."""
 _FIELD_LIMIT = 4_096
+_LONGEST = 0.5
+"""Seconds that one value may take to become a text."""
+_PAUSE = 60.0
+"""Seconds for which values of a class whose repr took longer are not asked again."""
 _MUCH_MEMORY = 1_000_000
 """Bytes of a process from which on a text mentions them."""
 _EMPTY: frozenset[type] = frozenset({str, tuple})
@@ -212,9 +221,12 @@ def format_term(value: Any, depth: int = DEPTH, chars_limit: int = CHARS_LIMIT) 
     """Return a `repr` that looks no deeper than `depth` and is no longer than `chars_limit`.
 
     The work is bounded too: containers are not walked past what is shown. Objects that are no containers are asked for
-    their own repr, which may raise here without harm.
+    their own repr, which may raise here without harm; one that computes for too long is ended, where the watchdog runs.
     """
-    return _cut(_term(value, depth, [chars_limit]), chars_limit)
+    if type(value) in _QUICK:
+        return _cut(_term(value, depth, _Budget(chars_limit)), chars_limit)
+    with limited(_LONGEST) as limit:
+        return _cut(_term(value, depth, _Budget(chars_limit, limit)), chars_limit)
 
 
 # ----------------------------------------------------------------------------------------------------- internals
@@ -243,29 +255,66 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: max(limit - 3, 0)] + "..."
 
 
-def _term(value: Any, depth: int, budget: list[int]) -> str:
+def _term(value: Any, depth: int, budget: _Budget) -> str:
     """`budget` holds the characters left for the whole value; when it is spent, the rest is `...`."""
-    kind = value.__class__
-    if budget[0] <= 0:
+    kind = type(value)
+    if budget.left <= 0:
         return "..."
     if kind is str or kind is bytes:
-        text = repr(value if len(value) <= budget[0] else value[: budget[0]])
+        text = repr(value if len(value) <= budget.left else value[: budget.left])
     else:
-        try:
-            if isinstance(value, (Mapping, tuple, list, AbstractSet, deque)) or is_dataclass(value):
-                if depth > 0:
-                    return _container(value, depth - 1, budget)
-                text = "..."
-            else:
-                text = repr(value)
-        except Exception as problem:  # noqa: BLE001 - a user's __repr__ may raise anything
-            text = f"<{kind.__qualname__}: repr raised {type(problem).__name__}>"
-    text = _cut(text, max(budget[0], 3))
-    budget[0] -= len(text)
+        text = _too_long(kind) if _is_slow(kind, budget) else _asked(value, depth, budget)
+    text = _cut(text, max(budget.left, 3))
+    budget.left -= len(text)
     return text
 
 
-def _container(value: Any, depth: int, budget: list[int]) -> str:
+class _Budget:
+    """What a text may still take: characters, and time (by `limit`, None: a value that takes none)."""
+
+    __slots__ = ("left", "limit")
+
+    def __init__(self, left: int, limit: limited | None = None) -> None:
+        self.left = left
+        self.limit = limit
+
+
+_QUICK = frozenset({int, float, bool, str, bytes, type(None), Process, Ref})
+_BUILT_IN = frozenset({dict, list, tuple, set, frozenset, deque})
+_slow: WeakKeyDictionary[type, float] = WeakKeyDictionary()
+"""Classes whose repr took too long, and until when it is not called again: a report of a hundred such must not take a minute."""
+
+
+def _is_slow(kind: type, budget: _Budget) -> bool:
+    if budget.limit is not None and budget.limit.is_over and kind not in _BUILT_IN and kind not in _QUICK:
+        return True  # the time is over: only what needs no asking is still shown
+    return bool(_slow) and _slow.get(kind, 0.0) > monotonic()
+
+
+def _too_long(kind: type) -> str:
+    return f"<{kind.__qualname__}: its repr takes too long>"
+
+
+def _asked(value: Any, depth: int, budget: _Budget) -> str:
+    """The text of a value that may be anything: whatever its class does, a text, or what ends this from outside."""
+    kind = type(value)
+    try:
+        if isinstance(value, (Mapping, tuple, list, AbstractSet, deque)) or is_dataclass(value):
+            return _container(value, depth - 1, budget) if depth > 0 else "..."
+        return repr(value)
+    except INTERPRETER_EXITS:
+        raise
+    except Ended:
+        if budget.limit is None or not budget.limit.is_over:
+            raise  # it is the caller who is to end
+        if kind not in _BUILT_IN:
+            _slow[kind] = monotonic() + _PAUSE
+        return _too_long(kind)
+    except BaseException as problem:  # noqa: BLE001 - a user's __repr__ may raise anything
+        return f"<{kind.__qualname__}: repr raised {type(problem).__name__}>"
+
+
+def _container(value: Any, depth: int, budget: _Budget) -> str:
     kind = value.__class__
     if is_dataclass(value) and not isinstance(value, type):
         shown = _items(
@@ -291,12 +340,12 @@ def _container(value: Any, depth: int, budget: list[int]) -> str:
     return f"{kind.__qualname__}([{shown}])" if value else f"{kind.__qualname__}()"
 
 
-def _items(pairs: Iterable[tuple[str, Any]], depth: int, budget: list[int], total: int = 0) -> str:
+def _items(pairs: Iterable[tuple[str, Any]], depth: int, budget: _Budget, total: int = 0) -> str:
     shown: list[str] = []
     for key, item in pairs:
-        if len(shown) >= WIDTH or budget[0] <= 0:
+        if len(shown) >= WIDTH or budget.left <= 0:
             shown.append(f"... {total - len(shown)} more" if total else "...")
             break
-        budget[0] -= len(key) + 2
+        budget.left -= len(key) + 2
         shown.append(key + _term(item, depth, budget))
     return ", ".join(shown)

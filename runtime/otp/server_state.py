@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime import kernel
-from runtime.kernel import INTERPRETER_EXITS, Call, Cast, Process
+from runtime.kernel import Call, Cast, Process
 
 from . import proc_lib
-from .reports import CrashReport, ServerReport, UnhandledMessage, emit, is_wanted
+from .reports import PASSED_ON, CrashReport, ServerReport, UnhandledMessage, emit, is_wanted
 
 if TYPE_CHECKING:
     from .gen_server import GenServer
@@ -59,7 +59,7 @@ def shown_status(server: GenServer, **status: Any) -> Mapping[str, Any]:
     try:
         shown = server.format_status(dict(status))
         return {key: shown.get(key) for key in status}
-    except INTERPRETER_EXITS:
+    except PASSED_ON:
         raise
     except BaseException as error:  # noqa: BLE001 - a hook that fails, or exits, must neither leak nor hide the failure
         text = f"{describe(server)}.format_status crashed: {type(error).__qualname__}"
