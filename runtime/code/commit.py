@@ -98,8 +98,8 @@ class Commit:
         self.changes: list[Change] = []
         self.kept: dict[tuple[str, str], Kept] = {}
         self.warnings: list[str] = []
-        self.retired: list[tuple[CodeType, str, str]] = []
-        """Code that is old now: (code, module, version's sha)."""
+        self.retired: list[tuple[CodeType | type, str, str]] = []
+        """Code that is old now, and classes that were removed: (code, module, version's sha)."""
         self.migrated = 0
         self.limit = _LONGEST
         """Seconds after which code that runs in the step is ended, and the release refused."""

@@ -19,6 +19,7 @@ from types import CellType, FrameType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .journal import MISSING
+from .removed import retire_removed
 from .snapshot import Snapshot
 from .spread import namespace_of
 
@@ -78,6 +79,7 @@ def exchange(commit: Commit) -> None:
 
 def unregister(commit: Commit, gone: Any) -> None:
     """A definition was removed: the tables of modules and their classes that it was put into do not have it."""
+    retire_removed(commit, gone)
     for name in commit.importer.modules:
         for value in list((namespace_of(name) or {}).values()):
             _remove(commit, value, gone)

@@ -19,6 +19,7 @@ from .merge import merge_class
 from .functions import forward, origin, patch, redecorated, wraps_own
 from .journal import MISSING
 from .registries import become, may_leak, remember, suspect
+from .removed import retire_removed
 from .spread import propagate
 from .units import Unit
 from .version import ModuleVersion
@@ -91,8 +92,12 @@ def annotate(commit: Commit, version: ModuleVersion, unit: Unit, namespace: dict
 
 
 def undo_statement(commit: Commit, unit: Unit, namespace: dict[str, Any]) -> None:
-    """A statement is gone from the source: take back an item that it put into a table, which binds no name."""
+    """A statement is gone from the source: take back an item that it put into a table, which binds no name. The code of
+    a function that has left is old.
+    """
     node = unit.node
+    if unit.is_function:
+        retire_removed(commit, commit.removed.get(namespace["__name__"], {}).get(unit.name))
     if not (
         isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Subscript)
     ):

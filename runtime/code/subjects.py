@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from runtime.otp import EventManager
 
-__all__ = ["Called", "Direction", "Subjects", "Versions"]
+__all__ = ["Called", "Direction", "Subjects", "Versions", "states_of"]
 
 Direction = Literal["up", "down"]
 Versions = Mapping[str, tuple[Any, Any]]
@@ -30,6 +30,11 @@ class Called(NamedTuple):
     callback: Callable[[Any, Any, Any], Any]
     version: Any
     """Its first argument."""
+
+
+def states_of(behaviour: Any) -> Iterable[Any]:
+    """Return the objects that a process keeps its state in, given its behaviour."""
+    return behaviour.code_subjects() or () if hasattr(type(behaviour), "code_subjects") else (behaviour,)
 
 
 class Subjects:
@@ -53,8 +58,7 @@ class Subjects:
             known = self._kinds[kind] = None if asks else self._is_concerned(kind)
         if known is not None:
             return (behaviour,) if known else ()
-        subjects = behaviour.code_subjects() if hasattr(kind, "code_subjects") else (behaviour,)
-        return [s for s in subjects or () if self._is_concerned(type(s)) or self._named(s)]
+        return [s for s in states_of(behaviour) if self._is_concerned(type(s)) or self._named(s)]
 
     def may_come(self, behaviour: Any) -> bool:
         """Tell whether a behaviour that this release does not concern now may have something that it does, soon."""

@@ -35,7 +35,8 @@ class Tree:
 
     def _sources(self, texts):
         return {
-            f"{self.package}/{name}.py": text.replace("PACKAGE", self.package) for name, text in texts.items()
+            f"{self.package}/{name}.py": text and text.replace("PACKAGE", self.package)
+            for name, text in texts.items()
         }
 
     def load(self, **texts):
@@ -444,3 +445,64 @@ def test_calls_waiting_during_a_release_are_answered_or_told_of_the_end(tree):
     assert answers == ["killed", 1, ("two", 2)]
     assert done[0].migrated == 1
     end(busy)
+
+
+SERVER = """
+from runtime.otp import GenServer
+
+class NAME(GenServer):
+    def handle_call(self, request, sender):
+        return WORD
+WORD = "old"
+"""
+
+
+def test_processes_of_a_class_that_is_renamed_are_told_and_listed(tree):
+    """They go on in the removed class, which no later edit reaches: nobody should have to find that out by himself."""
+    module = tree.load(m=SERVER.replace("NAME", "Old"))
+    pids = [module.Old.start() for _ in range(3)]
+    derived = type("Derived", (module.Old,), {"__module__": "elsewhere"}).start()
+    assert tree.engine.retired.lingering() == []
+    report = tree.push(m=SERVER.replace("NAME", "New").replace("old", "new"))
+    name = f"{tree.package}.m"
+    assert report.warnings == [
+        f"4 processes run removed class {name}.Old until they end: runtime.code.lingering() tells which"
+    ]
+    other = tree["m"].New.start()
+    found = tree.engine.retired.lingering(name)
+    assert sorted(one.who.number for one in found) == sorted(pid.number for pid in [*pids, derived])
+    assert {(one.function, one.module, one.line, one.is_class) for one in found} == {("Old", name, 5, True)}
+    assert str(found[0]).startswith(f"{found[0].who!r} is a process of {name}.Old:5 of ")
+    assert not tree.engine.retired.soft_purge(name)
+    assert tree.engine.retired.lingering("another") == []
+    assert call(pids[0], "x") == "new", "its globals are those of the module"
+    end(derived)
+    assert tree.engine.retired.purge(name) == 3
+    assert [kernel.is_alive(pid) for pid in (*pids, other)] == [False, False, False, True]
+    assert tree.engine.retired.lingering() == []
+    end(other)
+
+
+def test_processes_of_a_deleted_module_are_told_and_listed(tree):
+    module = tree.load(m=SERVER.replace("NAME", "Old"))
+    pid = module.Old.start()
+    report = tree.push(m=None)
+    assert report.warnings == [
+        f"1 process runs removed class {tree.package}.m.Old until it ends: runtime.code.lingering() tells which"
+    ]
+    assert [one.who for one in tree.engine.retired.lingering()] == [pid]
+    end(pid)
+
+
+def test_a_process_in_a_function_that_was_removed_lingers(tree):
+    module = tree.load(m="def loop(go):\n    go.wait()\n    return 1\n")
+    go = gevent.event.Event()
+    pid = kernel.spawn(module.loop, go)
+    settle()
+    tree.push(m="X = 1\n")
+    (one,) = tree.engine.retired.lingering()
+    assert (one.who, one.function, one.line, one.is_class) == (pid, "loop", 2, False)
+    go.set()
+    gevent.sleep(0)
+    settle()
+    assert tree.engine.retired.lingering() == []

@@ -62,13 +62,11 @@ def test_modules_of_applications_that_are_not_watched_are_told_once(node, tmp_pa
             for _ in range(2):
                 with watching(node, applications=["outer.start", "apps.a", "runtime.node"]) as watcher:
                     rest(watcher)
-        assert lines == 2 * [
-            (
-                "WARNING",
-                "not live: beside, beside.supervision, outer.start: outside of code.roots (apps), so a change there takes "
-                "a restart; add the folder to code.roots to have it live",
-            )
-        ]
+        said = (
+            "not live: beside, beside.supervision, outer.start: outside of code.roots (apps), so a change there takes a "
+            "restart; add the folder to code.roots to have it live"
+        )
+        assert lines == 2 * [("WARNING", said)]
     finally:
         for name in names:
             del sys.modules[name]
