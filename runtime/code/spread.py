@@ -7,8 +7,9 @@ them there is made again.
 
 from __future__ import annotations
 
+import ast
 import sys
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["propagate", "spread", "take_by_star"]
 
 _ATOMS = (int, str, float, bytes, tuple, frozenset, bool, type(None))
+_FOLLOWED = (*_ATOMS, FunctionType, type, ModuleType)
+"""What a module's `__getattr__` may give, for it to be given again to who imported it."""
 _DEEPEST = 16
 """Times a name may be passed on from module to module."""
 
@@ -47,6 +50,7 @@ def propagate(commit: Commit, module: str, name: str, old: Any, new: Any, depth:
 
 def spread(commit: Commit, module: str) -> None:
     """Mark the names that importers have for what changed in `module`; give star importers what it has more or less of."""
+    _ask_again(commit, module)
     changed = commit.changed.get(module, set())
     replaced = commit.replaced.get(module, set())
     for user, original, local in commit.importers.get(module, ()):
@@ -89,6 +93,42 @@ def namespace_of(module: str) -> dict[str, Any] | None:
     """Return the namespace of a module that is loaded."""
     found = sys.modules.get(module)
     return found.__dict__ if isinstance(found, ModuleType) else None
+
+
+def _ask_again(commit: Commit, module: str) -> None:
+    """Names that were imported from `module`, and that only its `__getattr__` has, or had, are asked for again.
+
+    What it makes anew for whoever asks stays as it is: only plain values, functions, classes and modules follow.
+    """
+    source = namespace_of(module)
+    if source is None or module not in commit.plan.modules:
+        return
+    before = commit.journal.namespace(source)
+    if "__getattr__" not in source and "__getattr__" not in before:
+        return
+    for user, original, local in commit.importers.get(module, ()):
+        namespace = namespace_of(user)
+        if original == "*" or (original in source and original in before) or namespace is None:
+            continue
+        if local not in namespace or not _is_only_import(commit.version(user), local):
+            continue
+        try:
+            new = getattr(sys.modules[module], original)
+        except AttributeError:
+            continue  # a cold start says it better
+        old = namespace[local]
+        if not _is_same(old, new) and isinstance(new, _FOLLOWED):
+            commit.journal.namespace(namespace)
+            namespace[local] = new
+            commit.mark(user, local)
+            commit.note(user, "follow", local)
+            propagate(commit, user, local, old, new)
+
+
+def _is_only_import(version: ModuleVersion, name: str) -> bool:
+    """Tell whether no statement but one import binds a name."""
+    units = [unit for unit in version.units if name in unit.names]
+    return len(units) == 1 and isinstance(units[0].node, ast.ImportFrom)
 
 
 def _is_same(a: Any, b: Any) -> bool:

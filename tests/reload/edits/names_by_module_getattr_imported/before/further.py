@@ -1,0 +1,5 @@
+from user import limit
+
+
+def report():
+    return limit
