@@ -5,7 +5,7 @@ without id and arguments as long as the rest of their specs is alike, so a milli
 no more. (Keyed by the spec itself, the shared plan would hold the last child's arguments.)
 
 A child whose start fails again moves from `by_pid` to `restarting`, under the pid it last had: that is how it can
-still be terminated, and why it still counts for max_children.
+still be terminated, and why it still counts for max_children. So does one that is in `hold` until a reprieve is over.
 
 Source: OTP supervisor simple_one_for_one; Elixir DynamicSupervisor.
 """
@@ -19,6 +19,7 @@ from runtime.kernel.clock import now
 from runtime.otp.child_process import NotStarted, is_clean_stop, start_process, stop_process, stop_processes
 from runtime.otp.child_spec import BadChildSpec, ChildSpec, SupFlags, check_specs, to_spec
 from runtime.otp.reports import format_term
+from runtime.otp.reprieve import Hold, Reprieve
 from runtime.otp.restart_intensity import RestartIntensity
 from runtime.otp.supervision import RESTARTING, ChildInfo, Counts, TryAgain
 from runtime.otp.supervisor_errors import MaxChildren, NotFound, NotSupported, StartChildError
@@ -54,6 +55,7 @@ class DynamicChildren:
         self.name = name
         self.flags = flags
         self.intensity = RestartIntensity(flags.intensity, flags.period)
+        self.hold = Hold(me, name)
         self.max_children = max_children
         self.extra_arguments = extra_arguments
         self.by_pid: dict[Pid, Plan] = {}
@@ -88,7 +90,9 @@ class DynamicChildren:
         plan = self.by_pid.pop(pid, None)
         if plan is not None:
             self._stopped(pid, plan.spec, stop_process(pid, plan.spec.shutdown))
-        elif self.restarting.pop(pid, None) is None and self._is_stranger(pid):
+            return
+        self.hold.drop(pid)
+        if self.restarting.pop(pid, None) is None and self._is_stranger(pid):
             raise NotFound(pid)
 
     def restart_child(self, key: Any) -> Any:
@@ -132,13 +136,30 @@ class DynamicChildren:
         if failed or spec.restart == "permanent":
             report_failure(self.name, "child_terminated", reason, pid, spec)
             if plan.args is not None:  # else it was started as a temporary one, and its arguments are gone
-                return self._restart(pid, plan)
+                return self._restart(pid, plan, reason)
         return True
 
-    def try_again(self, pid: Pid) -> bool:
+    def try_again(self, attempt: TryAgain) -> bool:
         """The next attempt at a child whose start failed. False: the supervisor must end."""
-        plan = self.restarting.pop(pid, None)
-        return plan is None or self._restart(pid, plan)  # None: it was terminated meanwhile
+        plan = self.restarting.pop(attempt.key, None)
+        if plan is None:
+            return True  # it was terminated meanwhile
+        if not attempt.is_free:
+            return self._restart(attempt.key, plan, attempt.reason)
+        self._start_again(attempt.key, plan)
+        return True
+
+    def reprieved(self, reprieve: Reprieve) -> bool:
+        """A reprieve is over: start what waited for it. False: nothing was mended, and the supervisor must end."""
+        pids: tuple[Any, ...] = self.hold.over(reprieve)
+        if pids and not reprieve.is_mended:
+            report_failure(self.name, "shutdown", MAX_RESTARTS, pids[0], self.restarting[pids[0]].spec)
+            return False
+        if pids:
+            self.intensity.forgive()
+        for pid in pids:  # one by one, so that others are answered in between
+            send(self.me, TryAgain(pid, is_free=True))
+        return True
 
     def stop_all(self) -> None:
         """Stop all children at once. Only for a supervisor that ends: see stop_processes."""
@@ -183,24 +204,30 @@ class DynamicChildren:
     def _is_stranger(self, pid: Pid) -> bool:
         return True
 
-    def _restart(self, pid: Pid, plan: Plan) -> bool:
-        """Start again what was `pid`. False: the budget is spent."""
+    def _restart(self, pid: Pid, plan: Plan, reason: Any) -> bool:
+        """Start again what was `pid`, and ended, or did not start, with `reason`. False: the budget is spent."""
+        if self.intensity.spend(now()):
+            self._start_again(pid, plan)
+            return True
+        if self.hold.take(pid, plan.spec, reason):
+            self.restarting[pid] = plan
+            return True
+        report_failure(self.name, "shutdown", MAX_RESTARTS, pid, plan.spec)
+        return False
+
+    def _start_again(self, pid: Pid, plan: Plan) -> None:
         spec = plan.spec
-        if not self.intensity.spend(now()):
-            report_failure(self.name, "shutdown", MAX_RESTARTS, pid, spec)
-            return False
         function, _, kwargs = spec.start
         try:
             new, _ = start_process((function, plan.args, kwargs))
         except NotStarted as error:
             report_failure(self.name, "start_error", error.reason, pid, spec)
             self.restarting[pid] = plan
-            send(self.me, TryAgain(pid))
-            return True
+            send(self.me, TryAgain(pid, error.reason))
+            return
         if new is not None:
             self.by_pid[new] = plan
             report_progress(self.name, new, spec)
-        return True
 
     def _stopped(self, pid: Pid, spec: ChildSpec, reason: Any) -> None:
         if not is_clean_stop(spec, reason):
@@ -209,6 +236,7 @@ class DynamicChildren:
     def _check(self) -> None:
         """Check the invariants: for tests."""
         assert not self.by_pid.keys() & self.restarting.keys()
+        assert self.hold.keys.keys() <= self.restarting.keys()
         for plan in self.by_pid.values():
             assert (plan.args is None) == (plan.spec.restart == "temporary"), plan
 

@@ -36,6 +36,10 @@ class RestartIntensity:
         times.append(now)  # a full deque lets its oldest go by itself
         return True
 
+    def forgive(self) -> None:
+        """Forget the restarts so far: what caused them has been mended."""
+        self._times.clear()
+
     def change(self, intensity: int, period: float) -> None:
         """Take new limits and keep what is already counted (code_change)."""
         self.intensity = intensity

@@ -7,7 +7,8 @@ states, told by `Child.pid`:
 
     pid         it runs
     RESTARTING  its start failed and is tried again: a message to ourselves is on its way, so that the supervisor
-                answers others between two attempts; each attempt costs one restart of the budget
+                answers others between two attempts; each attempt costs one restart of the budget. Or the budget is
+                spent and the child is in `hold`, until a reprieve is over
     None        it does not run, and will not by itself
 
 An EXIT from a pid that is not in `by_pid` is nobody's business and is ignored: that is how the EXITs of children that
@@ -26,6 +27,7 @@ from runtime.kernel.clock import now
 from runtime.otp.child_process import NotStarted, is_clean_stop, start_process, stop_process
 from runtime.otp.child_spec import ChildSpec, SupFlags, check_significant, check_specs, to_spec
 from runtime.otp.outcome import StartError
+from runtime.otp.reprieve import Hold, Reprieve
 from runtime.otp.restart_intensity import RestartIntensity
 from runtime.otp.supervision import RESTARTING, ChildInfo, Counts, TryAgain
 from runtime.otp.supervisor_errors import (
@@ -69,6 +71,7 @@ class StaticChildren:
         self.name = name
         self.flags = flags
         self.intensity = RestartIntensity(flags.intensity, flags.period)
+        self.hold = Hold(me, name)
         self.by_id: dict[Hashable, Child] = {}
         self.by_pid: dict[Pid, Child] = {}
 
@@ -164,17 +167,35 @@ class StaticChildren:
         if failed or restart == "permanent":
             report_failure(self.name, "child_terminated", reason, pid, child.spec)
             if restart != "temporary":
-                return self._restart(child)
+                return self._restart(child, reason)
         if restart == "temporary":
             del self.by_id[child.spec.id]
         return not self._ends_with(child)
 
-    def try_again(self, id_: Hashable) -> bool:
+    def try_again(self, attempt: TryAgain) -> bool:
         """The next attempt at a child whose start failed. False: the supervisor must end."""
-        child = self.by_id.get(id_)
+        child = self.by_id.get(attempt.key)
         if child is None or child.pid is not RESTARTING:
             return True  # terminated, or restarted along with its siblings, since the attempt was planned
-        return self._restart(child)
+        if not attempt.is_free:
+            return self._restart(child, attempt.reason)
+        self._start_again(child)
+        return True
+
+    def reprieved(self, reprieve: Reprieve) -> bool:
+        """A reprieve is over: start what waited for it. False: nothing was mended, and the supervisor must end."""
+        ids = self.hold.over(reprieve)
+        if ids and not reprieve.is_mended:
+            children = [self.by_id[id_] for id_ in ids]
+            for child in children:
+                child.pid = None
+            self._report("shutdown", MAX_RESTARTS, children[0])
+            return False
+        if ids:
+            self.intensity.forgive()
+        for id_ in [id_ for id_ in self.by_id if id_ in ids]:
+            send(self.me, TryAgain(id_, is_free=True))  # the first one's group takes the others along
+        return True
 
     def stop_all(self) -> None:
         """Stop all children, the last started first, one by one."""
@@ -231,6 +252,7 @@ class StaticChildren:
     def _stop(self, child: Child) -> None:
         """Stop a child, if it runs; drop it if it is temporary."""
         pid, child.pid = child.pid, None
+        self.hold.drop(child.spec.id)
         if pid is not None and pid is not RESTARTING:
             del self.by_pid[pid]
             reason = stop_process(pid, child.spec.shutdown)
@@ -239,21 +261,34 @@ class StaticChildren:
         if child.spec.restart == "temporary":
             del self.by_id[child.spec.id]
 
-    def _restart(self, child: Child) -> bool:
-        """Restart a child that has ended, and by the strategy its siblings. False: the budget is spent."""
-        if not self.intensity.spend(now()):
+    def _restart(self, child: Child, reason: Any) -> bool:
+        """Restart a child that has ended, and by the strategy its siblings. False: the budget is spent.
+
+        `reason`: why it ended, or did not start.
+        """
+        # In a group, one restart would start the sibling that is held as well, or be repeated with that one's.
+        is_held = bool(self.hold.keys) and self.flags.strategy != "one_for_one"
+        if is_held or not self.intensity.spend(now()):
+            if self.hold.take(child.spec.id, child.spec, reason):
+                child.pid = RESTARTING
+                return True
             self._report("shutdown", MAX_RESTARTS, child)
             child.pid = None
             return False
+        self._start_again(child)
+        return True
+
+    def _start_again(self, child: Child) -> None:
+        self.hold.drop(child.spec.id)
         if self.flags.strategy != "one_for_one":
-            return self._restart_group(child)
+            self._restart_group(child)
+            return
         try:
             self._start(child)
         except NotStarted as error:
             self._failed(child, error.reason)
-        return True
 
-    def _restart_group(self, child: Child) -> bool:
+    def _restart_group(self, child: Child) -> None:
         """Stop a child's group in reverse order and start it in order, as far as that goes."""
         group = list(self.by_id.values())
         if self.flags.strategy == "rest_for_one":
@@ -271,12 +306,11 @@ class StaticChildren:
                 # one_for_all begins with stopping all, under rest_for_one goes on from here.
                 self._failed(one, error.reason)
                 break
-        return True
 
     def _failed(self, child: Child, reason: Any) -> None:
         self._report("start_error", reason, child)
         child.pid = RESTARTING
-        send(self.me, TryAgain(child.spec.id))
+        send(self.me, TryAgain(child.spec.id, reason))
 
     def _ends_with(self, child: Child) -> bool:
         """Tell whether the own exit of a child that is not restarted ends the supervisor."""
@@ -298,3 +332,5 @@ class StaticChildren:
             assert child.spec.id == id_, (id_, child)
             assert child.pid is None or child.pid is RESTARTING or self.by_pid.get(child.pid) is child, child
             assert child.spec.restart != "temporary" or child.pid is not None, child
+        for id_ in self.hold.keys:
+            assert self.by_id[id_].pid is RESTARTING, self.by_id[id_]

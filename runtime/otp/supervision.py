@@ -17,6 +17,7 @@ from runtime.kernel import SHUTDOWN, Call, Exit, Pid, Process, fail
 from runtime.otp.child_spec import SpecError
 from runtime.otp.gen_server import GenServer
 from runtime.otp.outcome import NoReply, Stop
+from runtime.otp.reprieve import Reprieve
 from runtime.otp.supervisor_errors import SupervisorError
 
 __all__ = [
@@ -57,12 +58,17 @@ class Counts(NamedTuple):
 
 
 class TryAgain:
-    """A supervisor's message to itself: try once more to start this child (an id, or the pid it had)."""
+    """A supervisor's message to itself: try once more to start this child (an id, or the pid it had).
 
-    __slots__ = ("key",)
+    `reason`: why the last attempt failed. `is_free`: this one costs no restart of the budget.
+    """
 
-    def __init__(self, key: Any) -> None:
+    __slots__ = ("is_free", "key", "reason")
+
+    def __init__(self, key: Any, reason: Any = None, *, is_free: bool = False) -> None:
         self.key = key
+        self.reason = reason
+        self.is_free = is_free
 
 
 class Ask:
@@ -84,8 +90,11 @@ class Children(Protocol):
     def exited(self, pid: Pid, reason: Any, /) -> bool:
         """A linked process ended. False: the supervisor must end, with reason shutdown."""
 
-    def try_again(self, key: Any, /) -> bool:
+    def try_again(self, attempt: TryAgain, /) -> bool:
         """The next attempt at a child whose start failed. False: the supervisor must end."""
+
+    def reprieved(self, reprieve: Reprieve, /) -> bool:
+        """A reprieve is over: start what waited for it. False: nothing was mended, and the supervisor must end."""
 
     def stop_all(self) -> None:
         """Stop all children; the supervisor ends."""
@@ -126,7 +135,10 @@ class SupervisorServer(GenServer):
             if self.children.exited(message.sender, message.reason):
                 return None
         elif kind is TryAgain:
-            if self.children.try_again(message.key):
+            if self.children.try_again(message):
+                return None
+        elif kind is Reprieve:
+            if self.children.reprieved(message):
                 return None
         else:
             _log.error("supervisor %r: unexpected message %.500r", kernel.self_(), message)
