@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from runtime.admin.tables import Column, Record, Table, Text, field
 from runtime.kernel import Pid, Ref
+from runtime.observe.slices import Breather, sliced
 
 __all__ = ["MAX_ROWS", "plain", "pretty", "view"]
 
@@ -102,7 +103,7 @@ def _table(rows: Iterable[Any], columns: Iterable[Column], title: str, note: str
     columns = list(columns)
     rows = list(rows)
     shown = rows[:MAX_ROWS]
-    values = [[field(row, column.name) for column in columns] for row in shown]
+    values = [[field(row, column.name) for column in columns] for row in sliced(shown)]
     rights = []
     for at, column in enumerate(columns):
         numbers = [row[at] for row in values if row[at] is not None]
@@ -118,7 +119,8 @@ def _table(rows: Iterable[Any], columns: Iterable[Column], title: str, note: str
             for column, right in zip(columns, rights, strict=True)
         ],
         "rows": [
-            [_cell(value, column) for value, column in zip(row, columns, strict=True)] for row in values
+            [_cell(value, column) for value, column in zip(row, columns, strict=True)]
+            for row in sliced(values)
         ],
         "note": note,
     }
@@ -229,10 +231,12 @@ class _Plain:
 
     def __init__(self, nodes: int) -> None:
         self.left = nodes
+        self.breather = Breather()
 
     def of(self, value: Any, depth: int) -> Any:
         kind = type(value)
         self.left -= 1
+        self.breather.take()
         if kind in (bool, type(None), float, int):
             return value
         if isinstance(value, str):
@@ -242,14 +246,18 @@ class _Plain:
         if isinstance(value, Mapping):
             return {
                 key if isinstance(key, str) else _repr(key): self.of(inner, depth + 1)
-                for key, inner in islice(value.items(), max(0, self.left))
+                for key, inner in self._first(value.items())
             }
         names = _fields(value)
         if names:
             return {name: self.of(getattr(value, name, None), depth + 1) for name in names}
         if isinstance(value, list | tuple | set | frozenset | deque):
-            return [self.of(item, depth + 1) for item in islice(value, max(0, self.left))]
+            return [self.of(item, depth + 1) for item in self._first(value)]
         return _repr(value)
+
+    def _first(self, items: Iterable[Any]) -> list[Any]:
+        """A copy: what is shown may change while others have their turns."""
+        return list(islice(items, max(0, self.left)))
 
 
 def _string(value: Any) -> Any:

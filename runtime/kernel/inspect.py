@@ -91,12 +91,12 @@ def stacks(everywhere: bool = True) -> Iterator[tuple[Any, FrameType]]:
     me = getcurrent()
     yield getattr(me, "proc", None) or me, sys._getframe(1)
     kernels = [*scheduler.workers, *scheduler.graveyard]
-    known = {id(me), *map(id, kernels)}
     for g in kernels:
         if g.gr_frame is not None and g.proc is not None:
             yield g.proc, g.gr_frame
     if not everywhere:
         return
+    known = {id(me), *map(id, kernels)}
     for g in [o for o in gc.get_objects() if isinstance(o, greenlet) and id(o) not in known]:
         if g.gr_frame is not None:
             yield g, g.gr_frame

@@ -12,11 +12,11 @@ processes. States and messages as format_status shows them: what it hides is hid
 
 from __future__ import annotations
 
+import linecache
 import os
 import sys
 import threading
 import time
-import traceback
 import zlib
 from collections.abc import Mapping
 from itertools import islice
@@ -28,7 +28,7 @@ import msgpack
 from runtime import kernel
 from runtime.observe import failures, metrics, snapshot
 from runtime.observe.dump_types import detail_of, made, tree_of
-from runtime.observe.slices import Breather
+from runtime.observe.slices import Breather, sliced
 from runtime.observe.snapshot_types import (
     AlarmRow, ApplicationRow, ProcessDetail, ProcessRow, ReleaseRow, TreeNode, plain,
 )  # fmt: skip
@@ -165,7 +165,7 @@ def write(path: str | Path, *, reason: str = "", keep: int = 0) -> Path:
     The file is there whole or not at all. `keep`: of the dumps in its folder only so many, the newest, stay; 0: all.
     Raises OSError.
     """
-    data = collect(reason)
+    data = _packed(collect(reason))
     place = Path(path)
     try:
         kernel.self_()
@@ -194,10 +194,34 @@ def collect(reason: str = "") -> dict[str, Any]:
 # Internals
 
 
-def _put(place: Path, facts: dict[str, Any], keep: int) -> OSError | None:
+def _packed(facts: dict[str, Any]) -> bytes:
+    """As msgpack's packb, with breath: that would hold the interpreter for a tenth of a second, in whatever thread."""
+    packer = msgpack.Packer(default=str)
+    parts: list[bytes] = []
+    breather = Breather()
+
+    def pack(value: Any) -> None:
+        if type(value) is list:
+            parts.append(packer.pack_array_header(len(value)))
+            for one in value:
+                pack(one)
+        elif type(value) is dict and (value is facts or "children" in value):
+            parts.append(packer.pack_map_header(len(value)))
+            for key, one in value.items():
+                parts.append(packer.pack(key))
+                pack(one)
+        else:
+            parts.append(packer.pack(value))
+            breather.take()
+
+    pack(facts)
+    return b"".join(parts)
+
+
+def _put(place: Path, packed: bytes, keep: int) -> OSError | None:
     """In a thread, which would print what is raised."""
     try:
-        data = zlib.compress(msgpack.packb(facts, default=str), 1)
+        data = zlib.compress(packed, 1)
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = place.with_name(f"{place.name}.{os.getpid()}.new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -230,21 +254,34 @@ def _details() -> list[ProcessDetail]:
     numbers = dict.fromkeys(
         row.number for sort in ("mailbox", "stack", "name") for row in snapshot.processes(_DETAILS, sort)
     )
-    return [one for number in numbers if (one := snapshot.process(number)) is not None]
+    return [one for number in sliced(numbers, 1) if (one := snapshot.process(number)) is not None]
 
 
 def _stacks() -> list[dict[str, Any]]:
     names = {thread.ident: thread.name for thread in threading.enumerate()}
+    threads = [(f"thread {names.get(i, i)}", _places(frame)) for i, frame in sys._current_frames().items()]
+    found = threads
     breather = Breather()
-    found = [
-        {"who": f"thread {names.get(ident, ident)}", "lines": traceback.format_stack(frame, _FRAMES)}
-        for ident, frame in sys._current_frames().items()
-    ]
-    for who, frame in islice(kernel.stacks(), _STACKS):
+    # Bare greenlets are searched for among all objects, in one piece: at the end of a node that harms nobody any more.
+    for who, frame in sliced(islice(kernel.stacks(not breather.is_useful), _STACKS), breather=breather):
         name = pid_text(who) if isinstance(who, kernel.Pid) else f"greenlet {type(who).__name__}"
-        found.append({"who": name, "lines": traceback.format_stack(frame, _FRAMES)})
-        breather.take()
-    return found
+        found.append((name, _places(frame)))
+    return [{"who": who, "lines": [_line(*place, breather) for place in places]} for who, places in found]
+
+
+def _places(frame: Any) -> list[tuple[str, int, str]]:
+    """Where a stack is, the innermost last; without the texts of the lines, which are in files."""
+    found = []
+    while frame is not None and len(found) < _FRAMES:
+        found.append((frame.f_code.co_filename, frame.f_lineno or 0, frame.f_code.co_name))
+        frame = frame.f_back
+    return found[::-1]
+
+
+def _line(file: str, number: int, function: str, breather: Breather) -> str:
+    breather.take()
+    source = linecache.getline(file, number).strip()
+    return f'  File "{file}", line {number}, in {function}\n' + (f"    {source}\n" if source else "")
 
 
 def _failures() -> list[dict[str, Any]]:

@@ -36,6 +36,11 @@ class Breather:
             self._may = False
         self._until = monotonic() + SLICE
 
+    @property
+    def is_useful(self) -> bool:
+        """Others can be given a turn: the caller is a process."""
+        return self._may
+
     def take(self) -> None:
         """Let others run if it is their turn."""
         if self._may and monotonic() > self._until:

@@ -121,10 +121,13 @@ def _children(server: Any, most: int) -> Iterator[tuple[str, Any, str, str, str]
             id_ = spec.id if isinstance(spec.id, str) else brief(spec.id, 2, 100)
             yield id_, child.pid, spec.type, spec.restart, status
     elif isinstance(engine, DynamicChildren):
-        for pid, plan in list(islice(engine.by_pid.items(), most)):
-            yield pid_text(pid), pid, plan.spec.type, plan.spec.restart, "running"
-        for pid, plan in list(islice(engine.restarting.items(), most)):
-            yield pid_text(pid), None, plan.spec.type, plan.spec.restart, "restarting"
+        # Only the keys are copied: pairs of a hundred thousand would take 20 ms in one piece. Who has gone since is left out.
+        for table, status in ((engine.by_pid, "running"), (engine.restarting, "restarting")):
+            for pid in list(islice(table, most)):
+                plan = table.get(pid)
+                if plan is not None:
+                    at = pid if status == "running" else None
+                    yield pid_text(pid), at, plan.spec.type, plan.spec.restart, status
 
 
 def _count(engine: Any) -> int:

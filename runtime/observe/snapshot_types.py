@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+from runtime.observe.slices import Breather
+
 __all__ = ["AlarmRow", "ApplicationRow", "ProcessDetail", "ProcessRow", "ReleaseRow", "TreeNode", "plain"]
 
 # Types
@@ -136,11 +138,20 @@ class ReleaseRow:
 
 
 def plain(value: Any) -> Any:
-    """Return `value` with dataclasses as dicts and tuples as lists, all the way down."""
+    """Return `value` with dataclasses as dicts and tuples as lists, all the way down. Gives way while it works."""
+    return _plain(value, Breather())
+
+
+# Internals
+
+
+def _plain(value: Any, breather: Breather) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+        breather.take()
+        return {one.name: _plain(getattr(value, one.name), breather) for one in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
+        breather.take()
+        return {str(key): _plain(one, breather) for key, one in list(value.items())}
     if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
+        return [_plain(one, breather) for one in (value if isinstance(value, tuple) else list(value))]
     return value
