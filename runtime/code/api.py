@@ -1,7 +1,9 @@
 """Live code from inside: what a program, the shell or the control socket may ask of the code server.
 
 All of it is for processes of a node with live code; elsewhere each call raises CallError (noproc). The words are Erlang's
-where they mean what Erlang's do.
+where they mean what Erlang's do; where an answer is another than Erlang's, the function says so. What has no word there:
+Erlang loads a module at a time (code:load_file/1), and installs a release by a relup written by hand
+(release_handler:install_release/1); here a push is both, and finds out by itself how.
 """
 
 from __future__ import annotations
@@ -11,12 +13,13 @@ from typing import Any
 
 from runtime import kernel
 from runtime.code.errors import Refused
+from runtime.code.jobs import Answer, CodeEvent, Job, Status
 from runtime.code.lingering import Lingering
 from runtime.code.plan import Plan
 from runtime.code.probation import Limits
 from runtime.code.release_log import Release
 from runtime.code.releaser import Done, Progress, Releaser
-from runtime.code.server import NAME, Answer, CodeEvent, Job, Status
+from runtime.code.server import NAME
 
 __all__ = [
     "CodeEvent", "Lingering", "Refused", "Release", "Status", "configure", "confirm", "current", "diff", "is_loaded",
@@ -33,9 +36,11 @@ def push(
 
     {path relative to the base directory: text; None: deleted}. `base`: the id of the release that it was made for, refused
     when another runs. `extra` is handed to every `code_change`. `progress(stage, **facts)` is called from the worker.
-    Blocks until it is live: a push waits for its turn, for its check, and up to `code.quiesce` for busy processes.
+    Blocks until it is live: a push waits for its turn, for its check, and up to `code.quiesce` for busy processes. A process
+    whose own state the release changes cannot wait for it in a callback: that is refused.
 
-    Raises Refused: nothing has changed, and the text says what, where, why and what to do.
+    Raises Refused: nothing has changed, and the text says what, where, why and what to do. Source:
+    release_handler:install_release/2, which restarts the node when it fails.
     """
     sources = dict(sources)
 
@@ -54,7 +59,9 @@ def rollback(
 ) -> Release:  # fmt: skip
     """Go back to an earlier release (id, number; None: the newest before that was not taken back), states included.
 
-    Blocks as `push`. Raises Refused. The release that was left is marked rolled_back.
+    Blocks as `push`. Raises Refused, also for a release that there is not. The release that was left is marked
+    rolled_back; what runs then is a release of its own, of kind "rollback". Source: release_handler:install_release/1 of an
+    older one, by its appup's downward instructions; here `code_change` is told ("down", version).
     """
     return _asked(  # type: ignore[no-any-return]
         Job(
@@ -88,7 +95,10 @@ def current() -> Release:
 
 
 def releases() -> list[Release]:
-    """Return all releases that are kept, oldest first, refused ones among them."""
+    """Return all releases that are kept, oldest first, refused ones among them (`result` says what became of each).
+
+    Source: release_handler:which_releases/0, newest first.
+    """
     return releaser().log.releases()
 
 
@@ -104,7 +114,11 @@ def diff(a: str | int | Release, b: str | int | Release | None = None) -> dict[s
 
 
 def which(module: str) -> str | None:
-    """Return the path of a managed module's source, loaded or not; None when there is none. Source: code:which/1."""
+    """Return the path of a managed module's source, loaded or not; None when there is none.
+
+    Source: code:which/1, which says non_existing then, and knows all modules; for what is not managed ask the module itself
+    (`__file__`).
+    """
     here = releaser()
     loaded = here.engine.modules.get(module)
     if loaded is not None:
@@ -117,27 +131,33 @@ def which(module: str) -> str | None:
 
 
 def is_loaded(module: str) -> bool:
-    """Tell whether a managed module is loaded. Source: code:is_loaded/1."""
+    """Tell whether a managed module is loaded. Source: code:is_loaded/1, which answers {file, Path}: see `which`."""
     return module in releaser().engine.modules
 
 
 def lingering(module: str | None = None) -> list[Lingering]:
     """Return who still runs old code, of one module or of all, longest first: pid, function, line, version, since when.
 
-    Never blocks; some 30 ns for each object there is, when there is old code at all.
+    That is who has a frame in code that was replaced or removed, and a process whose server's class was removed. Never
+    blocks; some 30 ns for each object there is, when there is old code at all. Source: erlang:check_process_code/2, asked of
+    all; that finds funs too, which here run the new code.
     """
     return releaser().engine.retired.lingering(module)
 
 
 def soft_purge(module: str) -> bool:
-    """Tell whether nobody runs old code of a module; ends nobody. Source: code:soft_purge/1."""
+    """Tell whether nobody runs old code of a module; ends nobody. True for a module that was never changed.
+
+    Source: code:soft_purge/1. There is nothing to remove: old code goes with its last user.
+    """
     return releaser().engine.retired.soft_purge(module)
 
 
 def purge(module: str, grace: float = 0.0) -> int:
     """Kill the processes that still run old code of a module after `grace` seconds; return how many. Blocks for `grace`.
 
-    Their supervisors start them again, in new code. Source: code:purge/1, which gives no grace.
+    Their supervisors start them again, in new code. The caller is never killed, nor are threads. Source: code:purge/1, which
+    gives no grace, and tells only whether somebody was killed.
     """
     return releaser().engine.retired.purge(module, grace)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from runtime import code, kernel
+from runtime.code.jobs import CodeEvent
 from runtime.code.release_log import ReleaseLog
-from runtime.code.server import NAME, CodeEvent
+from runtime.code.server import NAME
 from runtime.kernel import (
     KILL,
     CallError,
@@ -306,6 +307,49 @@ def test_who_lingers_in_old_code_and_purging(place):
         assert code.purge(name) == 1
         assert not is_alive(pid)
         assert code.lingering() == []
+
+
+def test_what_can_be_asked_about_modules(place):
+    """code_SUITE is_loaded, which, purge, soft_purge: of a module that is there, not loaded, changed, unknown."""
+    place.write(resting="Y = 1\n")
+    place.load(m="X = 1\n")
+    with serving(place):
+        loaded, resting = f"{place.package}.m", f"{place.package}.resting"
+        assert code.which(loaded) == str(place.base / place.path("m"))
+        code.push(place.sources(resting="Y = 2\n"))
+        assert (code.which(resting), code.is_loaded(resting)) == (
+            str(place.base / place.path("resting")),
+            False,
+        )
+        assert (code.which("os"), code.is_loaded("os")) == (None, False), "not managed"
+        for name in (loaded, resting, "nobody"):
+            assert (code.soft_purge(name), code.purge(name), code.lingering(name)) == (True, 0, [])
+        assert [one.number for one in code.releases()] == [1, 2], "oldest first"
+        with pytest.raises(code.Refused, match="no release"):
+            code.rollback("ffff")
+        with pytest.raises(LookupError):
+            code.diff("ffff")
+        for which in (1, code.releases()[1], code.releases()[0].id):
+            assert code.rollback(which).kind == "rollback"
+            assert code.current() == code.releases()[-1]
+
+
+def test_outside_of_a_node_there_is_no_code_server():
+    for ask in (
+        lambda: code.push({}),
+        code.rollback,
+        code.releases,
+        code.lingering,
+        lambda: code.which("m"),
+        lambda: code.is_loaded("m"),
+        lambda: code.soft_purge("m"),
+        lambda: code.purge("m"),
+        code.status,
+        code.confirm,
+    ):
+        with pytest.raises(CallError) as refused:
+            ask()
+        assert refused.value.reason == kernel.NOPROC
 
 
 def test_what_rests_is_not_checked_by_running_it(place):
@@ -621,11 +665,6 @@ def test_releases_outlive_the_program(place, tmp_path):
     assert [one.result for one in again.releases()] == ["live", "live"]
     assert again.boot_sources() == {place.path("m"): "X = 2\n"}
     place.log = again
-
-
-def test_outside_of_a_node_there_is_no_code_server():
-    with pytest.raises(CallError):
-        code.status()
 
 
 def test_importing_the_runtime_does_not_load_the_engine():
