@@ -1,7 +1,8 @@
 """The chat's own metrics, for `runtime.observe.metrics`: its counters, and what can be seen of sessions and queues now.
 
 Names, units and labels are listed in docs/metrics.md and stay; a test compares. A scrape looks at each connection and each
-user process once, some 200 ns each, in slices that let others run; the rest is reading integers.
+user process once, some 200 ns each, in slices that let others run; the rest is reading integers. What waits in the store is
+counted aside (`waiting`), by a process of low priority, for at most a hundredth of the time.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from apps.chat import waiting
 from apps.chat.domain.counters import BUCKETS, Counters, counters
 from apps.chat.native.dialogue import READY
+from apps.chat.waiting import Waiting
+from runtime.kernel import Process, clock, spawn_opt
 from runtime.observe import metrics
 from runtime.observe.probes import connection_owners
 from runtime.observe.slices import sliced
+from runtime.store.contract import StoreError
 
 if TYPE_CHECKING:
     from apps.chat.domain.homes import Homes
@@ -24,10 +29,17 @@ if TYPE_CHECKING:
 __all__ = ["ChatMetrics"]
 
 _NAME = "chat"
+_PAUSE = 15.0
+"""Seconds between two counts of what waits in the store, at least."""
 
 
 class ChatMetrics:
     """The metrics of one running chat; the counters go on from one to the next."""
+
+    # Of the class, for instances that were made before there were such fields.
+    _waiting: Waiting | None = None
+    _counting: Process | None = None
+    _due = 0.0
 
     def __init__(self, homes: Homes, listener: str) -> None:
         self._homes = homes
@@ -50,9 +62,30 @@ class ChatMetrics:
         yield _gauge(
             "waiting_entries", "Messages and receipts that wait for the devices of these users", waiting
         )
+        self._count_again()
+        if self._waiting is not None:
+            yield _gauge(
+                "stored_entries", "Messages and receipts that wait in the store, of all users, when last counted", self._waiting.entries,
+            )  # fmt: skip
+            yield _gauge(
+                "stored_queues", "Users for whom something waits, when last counted", self._waiting.users
+            )
         yield from _counted(counters)
 
     # internals
+
+    def _count_again(self) -> None:
+        """Begin to count, if the last time is long enough ago."""
+        if clock.now() >= self._due and (self._counting is None or not self._counting.alive):
+            self._counting = spawn_opt(self._count, priority="low", label="counts what waits in the store")
+
+    def _count(self) -> None:
+        try:
+            self._waiting = found = waiting.count(self._homes.shards)
+        except StoreError:  # it has alarms of its own
+            self._waiting = None
+            return
+        self._due = clock.now() + max(_PAUSE, 100 * found.seconds)
 
     def _devices(self) -> int:
         ready = 0

@@ -271,7 +271,7 @@ def _stacks() -> list[dict[str, Any]]:
 
 def _places(frame: Any) -> list[tuple[str, int, str]]:
     """Where a stack is, the innermost last; without the texts of the lines, which are in files."""
-    found = []
+    found: list[tuple[str, int, str]] = []
     while frame is not None and len(found) < _FRAMES:
         found.append((frame.f_code.co_filename, frame.f_lineno or 0, frame.f_code.co_name))
         frame = frame.f_back

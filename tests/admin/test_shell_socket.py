@@ -586,6 +586,16 @@ def test_the_way_in_is_not_suspended_by_mistake(shell):
         assert "sure=True" in shell.text(f"suspend('{name}')")
 
 
+def test_what_takes_no_system_messages_is_said_to(shell):
+    assert "a process" in shell.text("suspend('init', timeout=0.05, sure=True)")
+    for code in ("suspend(plain, 0.05)", "resume(plain, 0.05)", "replace_state(plain, str, 0.05)"):
+        shell.do("plain = spawn(receive_match, lambda m: False)")
+        text = shell.text(code)
+        assert "takes no system messages" in text, code
+        assert "Traceback" not in text
+        shell.do("kill(plain)")
+
+
 def test_restarting_a_child_of_a_supervisor(shell):
     before = shell.value("whereis('chat_registrar').number")
     assert "in its place runs" in shell.text("restart('chat_registrar')")
@@ -866,6 +876,7 @@ def test_the_chats_commands(tmp_path):
             assert [(row["from"], row["kind"], row["size"]) for row in rows] == [
                 (anna, "text", len("secret words"))
             ]
+            assert shell.value("waiting()")["users"] == shell.value("waiting()")["entries"] == 1
             assert "secret words" not in str(shell.do(f"queue('{ben}')")) + str(shell.do(f"user('{ben}')"))
             assert [row["user"] for row in shell.value("sessions()")] == [anna]
             assert shell.value("sessions(filter='nobody')") == []

@@ -192,6 +192,7 @@ def test_every_metric_of_the_chat_is_documented_and_every_documented_one_is_ther
     known = {name: (kind, labels) for name, kind, labels in rows}
     with Node(tmp_path / "var") as node:
         talk(node, tmp_path, 1)
+        scrape_until(node, lambda now: "chat_stored_entries" in now)
         answer = Web(node.ready["http_port"], node.directory).ask("/metrics")
     seen = set()
     for family in text_string_to_metric_families(answer.body.decode()):

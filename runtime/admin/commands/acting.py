@@ -8,7 +8,7 @@ from typing import Any
 from runtime import kernel
 from runtime.admin.commands import here
 from runtime.admin.commands.here import CannotDo
-from runtime.kernel import KILL, Process
+from runtime.kernel import KILL, TIMEOUT_REASON, CallError, Process
 from runtime.observe import snapshot
 from runtime.otp import dynamic_supervisor, supervisor, sys
 from runtime.otp.dynamic_children import DynamicChildren
@@ -20,6 +20,8 @@ _VITAL = ("init", "node_services", "admin", "observers", "store", "janitor", "ap
 """Without these there is no node: whoever ends one ends all, or the way in."""
 _WAY_IN = ("init", "node_services", "application_controller", "admin", "admin_listeners", "shells")
 """While one of these is suspended, nothing is started, or nobody gets in."""
+
+_SYSTEM = ("server", "supervisor", "state machine")
 
 # API
 
@@ -35,12 +37,13 @@ def suspend(who: Any, timeout: float = 5.0, *, sure: bool = False) -> None:
         raise CannotDo(
             f"nobody gets in, or the node stands still, without {pid!r}: sure=True if that is meant"
         )
-    sys.suspend(pid, timeout)
+    _ask(pid, sys.suspend, pid, timeout)
 
 
 def resume(who: Any, timeout: float = 5.0) -> None:
     """Let a suspended server go on."""
-    sys.resume(here.process(who), timeout)
+    pid = here.process(who)
+    _ask(pid, sys.resume, pid, timeout)
 
 
 def replace_state(who: Any, change: Callable[[Any], Any], timeout: float = 5.0) -> Any:
@@ -49,7 +52,8 @@ def replace_state(who: Any, change: Callable[[Any], Any], timeout: float = 5.0) 
     `change` runs in that server; a GenServer's state is a dict of its fields.
     replace_state("counter", lambda state: {**state, "count": 0}). If it fails, nothing has changed.
     """
-    return sys.replace_state(here.process(who), change, timeout)
+    pid = here.process(who)
+    return _ask(pid, sys.replace_state, pid, change, timeout)
 
 
 def kill(who: Any, reason: Any = KILL, *, sure: bool = False) -> str:
@@ -100,6 +104,22 @@ def restart(who: Any) -> str:
 
 
 # Internals
+
+
+def _ask(pid: Process, operation: Callable[..., Any], *args: Any) -> Any:
+    """Ask in a system message; what takes none is said to."""
+    try:
+        return operation(*args)
+    except CallError as error:
+        row = snapshot.row(pid)
+        if row is None:
+            raise CannotDo(f"{pid!r} has ended") from None
+        if error.reason != TIMEOUT_REASON:
+            raise
+        raise CannotDo(
+            f"{pid!r} does not answer: it is a {row.type}, in {row.current}"
+            + ("" if row.type in _SYSTEM else ", and takes no system messages")
+        ) from None
 
 
 def _supervisor_of(pid: Process) -> Process | None:
