@@ -60,12 +60,15 @@ def push(*paths: str, note: str = "") -> Record:
     is said, and nothing has changed. From another machine's tree: tools/push.
     """
     from runtime.admin.push_command import Difference
-    from runtime.code.tree import read_tree
+    from runtime.code.tree import TreeError, read_tree
 
     _need_code()
     releaser = code.releaser()
     roots = releaser.engine.roots
-    tree = kernel.blocking(read_tree, roots)
+    try:
+        tree = kernel.blocking(read_tree, roots)
+    except (TreeError, OSError) as error:
+        raise CannotDo(str(error)) from None
     found = Difference(dict(code.current().files), tree, list(paths) or None)
     if not found.new:
         raise CannotDo("nothing differs: the node runs what the tree has")
