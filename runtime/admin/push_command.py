@@ -8,7 +8,8 @@
 Theory of operation: the node says what runs (hashes by path); the tree says what is wanted; the bundle holds the difference
 and names both ends of it. Which node: --socket PATH, --node HOST:PORT (mutual TLS), else the data directory of etc/node.toml.
 Which key: --key FILE, EVERGREEN_KEY, else the node's development key, if it may be read here.
-Exit codes: 0 done (with probation: found good); 1 refused, rolled back or no node; 2 usage.
+Exit codes: 0 done (with probation: found good; nothing was different); 1 refused, rolled back, or no node; 2 usage; 130 left
+with Ctrl-C: what the node has begun goes on there.
 """
 
 from __future__ import annotations
@@ -156,7 +157,11 @@ def _push(client: Client, options: argparse.Namespace, report: Report) -> int:
     key = _key(options, status["key"])
     data = difference.bundle(running["id"], options.author, options.note, key)
     if options.write:
-        Path(options.write).write_bytes(data)
+        _write(Path(options.write), data)
+        report.data(
+            "written",
+            {"file": options.write, "bytes": len(data), "base": running["id"], "release": difference.release},
+        )
         report.line(
             "written", f"{options.write}: {len(data)} bytes, from {running['id']} to {difference.release}"
         )
@@ -168,7 +173,10 @@ def _check_base(client: Client, base: str, running: Mapping[str, Any]) -> None:
     wanted = client.ask("show", {"release": base}, timeout=_ANSWER)
     if wanted["id"] != running["id"]:
         found = client.ask("diff", {"old": base, "new": f"#{running['number']}"}, timeout=_ANSWER)
-        text = f"the node runs release {running['id']} (#{running['number']}), and not {wanted['id']}"
+        text = (
+            f"the node runs release {running['id']} (#{running['number']}), and not {wanted['id']}\n"
+            "look at what differs, and push again, without --base or with this one"
+        )
         raise OperationFailed("base", text, {"diff": found["files"]})
 
 
@@ -252,10 +260,19 @@ def _read(path: Path) -> bytes:
         raise Unfit(f"{path} cannot be read ({error.strerror})") from None
 
 
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise Unfit(f"{path} cannot be written ({error.strerror}): nothing was sent either") from None
+
+
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tools/push",
         description="Make the working tree live on a running node; look at its releases; go back.",
+        epilog="R is a release's id, the beginning of one, or #NUMBER. Exit codes: 0 done (a probation was passed); 1 refused, "
+        "rolled back, or no node; 2 wrong usage; 130 left with Ctrl-C.",
     )
     add = parser.add_argument
     add("paths", nargs="*", metavar="PATH", help="push only what differs in these files and folders")

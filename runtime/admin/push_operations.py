@@ -42,6 +42,17 @@ _HEARTBEAT = 10.0
 _SHARES = ("lag", "busy")
 """What is watched and always moves a little."""
 _SHOWN = 20
+_ANEW = "make it anew: tools/push makes one of the tree and sends it, with --write FILE it keeps it"
+_NEXT: Mapping[str, str] = {
+    "format": _ANEW,
+    "hash": _ANEW,
+    "signature": _ANEW,
+    "size": "name some of the files, so as to push fewer at once",
+    "role": "sign with a key that may (--key FILE), or give this one the role in the node's list (code.allowed_keys)",
+    "requires": "run tools/push with what the node runs; a node gets another Python or runtime by a restart",
+    "base": "look at what differs, and do it again on what runs",
+}
+"""What to do about a bundle that is refused, where its sentence does not say."""
 
 # Types
 
@@ -133,7 +144,7 @@ class PushOperations:
         wanted = request.arg("old", (str, int), None)
         old = _before(self._code.log, new) if wanted is None else self._find(wanted)
         if old is None:
-            raise Denied("unknown", f"there is no release before {new}")
+            raise Denied("unknown", f"there is no release before {new}: name both, --diff A B")
         return {"old": as_map(old), "new": as_map(new), "files": _aside(self._code.log.diff, old, new)}
 
     def texts(self, request: Request) -> dict[str, str | None]:
@@ -254,16 +265,16 @@ class PushOperations:
         try:
             made_for = self._code.log.find(base)
         except UnknownRelease:
-            return Denied("base", f"{text}, which this node does not know", {"running": as_map(running)})
+            more = {"running": as_map(running)}
+            return Denied("base", f"{text}, which this node does not know\n{_NEXT['base']}", more)
         differing = _changes(made_for.files, running.files)
         try:
             texts = _aside(self._code.log.diff, made_for, running)
         except BlobDamaged:
             texts = {}
         more = {"running": as_map(running), "changed": differing, "diff": dict(list(texts.items())[:_SHOWN])}
-        return Denied(
-            "base", f"{text}; they differ in {len(differing)} file{'s' * (len(differing) != 1)}", more
-        )
+        number = f"{len(differing)} file{'s' * (len(differing) != 1)}"
+        return Denied("base", f"{text}; they differ in {number}\n{_NEXT['base']}", more)
 
     def _authority(self, request: Request, wish: str, release: str) -> str:
         """Return by whose word it is done. Raises Denied."""
@@ -315,7 +326,8 @@ def _answering(handler: Handler) -> Handler:
             more = {"module": refused.module, "line": refused.line, "reason": refused.reason}
             raise Denied(refused.kind, str(refused), more) from None
         except BadBundle as bad:
-            raise Denied(bad.kind, str(bad)) from None
+            hint = _NEXT.get(bad.kind)
+            raise Denied(bad.kind, f"{bad}\n{hint}" if hint else str(bad)) from None
         except KeyProblem as problem:
             raise Denied("key", f"the node's own list of keys is wrong: {problem}") from None
         except UnknownRelease as error:

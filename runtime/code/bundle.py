@@ -241,7 +241,10 @@ def _decoded(data: bytes, limits: Limits) -> Any:
             data, raw=False, strict_map_key=True, max_map_len=limits.files + 64, max_array_len=limits.files + 64
         )  # fmt: skip
     except Exception as error:  # noqa: BLE001 - whatever a stranger's bytes make msgpack raise, they are no bundle
-        raise BadBundle("format", f"this is no bundle ({type(error).__name__})") from None
+        what = (
+            "nothing" if not data else f"{len(data)} bytes that cannot be read as one: {type(error).__name__}"
+        )
+        raise BadBundle("format", f"this is no bundle, or only a part of one ({what})") from None
 
 
 def _map(value: Any, names: Collection[str], what: str) -> dict[str, Any]:

@@ -137,7 +137,10 @@ def load_private(path: Path) -> PrivateKey:
             status = os.fstat(file.fileno())  # of the open file: nobody can exchange it in between
             data = file.read(64 * 1024)
     except OSError as error:
-        raise KeyProblem(f"{path} cannot be read ({error.strerror})") from None
+        raise KeyProblem(
+            f"{path} cannot be read ({error.strerror}): name your key's file with --key FILE, or make a pair with "
+            "tools/push --new-key NAME"
+        ) from None
     if status.st_mode & 0o077:
         raise KeyProblem(
             f"{path} may be read by others (mode {status.st_mode & 0o777:03o}): it is no secret then. Make a new key, or, "
@@ -148,7 +151,9 @@ def load_private(path: Path) -> PrivateKey:
     try:
         secret = serialization.load_pem_private_key(data, None)
     except (ValueError, TypeError):
-        raise KeyProblem(f"{path} holds no private key (PEM, without a passphrase)") from None
+        raise KeyProblem(
+            f"{path} holds no private key (PEM, without a passphrase): it is NAME.key of the pair"
+        ) from None
     if not isinstance(secret, Ed25519PrivateKey):
         raise KeyProblem(f"{path} is not an Ed25519 key: make one with tools/push --new-key NAME")
     name = path.name.removesuffix(".key")

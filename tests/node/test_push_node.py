@@ -478,6 +478,7 @@ def test_a_push_on_another_base_is_refused_with_the_difference(tree):
     error = send(tree, data)["error"]
     assert error["kind"] == "base"
     assert first["id"] in error["text"]
+    assert error["text"].endswith("\nlook at what differs, and do it again on what runs")
     assert error["changed"] == {"live/helper.py": "changed"}
     assert "-    return 1" in error["diff"]["live/helper.py"]
     said = tree.push("--bundle", "sent", code=1)
@@ -485,6 +486,7 @@ def test_a_push_on_another_base_is_refused_with_the_difference(tree):
     assert tree.probe() == (2, {"count": 0})
     said = tree.push("--base", first["id"], code=1)
     assert "+    return 2" in said
+    assert "push again, without --base or with this one" in said
     tree.push("--base", tree.running()["id"])
     assert tree.probe() == (2, {"total": 0})
 
@@ -506,7 +508,10 @@ def test_tampered_bundles_are_refused(tree):
     ):
         assert send(tree, msgpack.packb(sent))["error"]["kind"] == kind
     for sent in (b"", data[:-1], b"x" * 1000):
-        assert send(tree, sent)["error"]["kind"] == "format"
+        error = send(tree, sent)["error"]
+        assert error["kind"] == "format"
+        assert error["text"].startswith("this is no bundle, or only a part of one (")
+        assert "make it anew: tools/push" in error["text"], "and what to do"
     assert tree.probe()[0] == 1
     assert tree.running() == before
     assert [one["result"] for one in tree.ask("releases")] == ["live"]
@@ -665,10 +670,33 @@ def test_a_socket_that_cannot_be_made_is_a_sentence_at_the_start(tmp_path):
     assert (tree.data / "admin.sock").read_text() == "a letter"
 
 
+def test_files_that_cannot_be_read_or_written_are_sentences(tree):
+    better(tree)
+    said = tree.push("--write", "nowhere/bundle", code=1)
+    assert "nowhere/bundle cannot be written (No such file or directory): nothing was sent either" in said
+    error = tree.json("--write", "nowhere/bundle", code=1)["error"]
+    assert (error["kind"], "cannot be written" in error["text"]) == ("Unfit", True)
+    written = tree.json("--write", "bundle")["written"]
+    assert written["base"] == tree.running()["id"]
+    assert written["bytes"] == (tree.path / "bundle").stat().st_size
+    assert "cannot be read" in tree.push("--bundle", "nothing", code=1)
+    said = tree.push("--key", "nothing", code=1)
+    assert (
+        "cannot be read (No such file or directory): name your key's file with --key FILE, or make a pair"
+        in said
+    )
+    (tree.path / "junk").write_text("junk")
+    (tree.path / "junk").chmod(0o600)
+    assert "holds no private key" in tree.push("--key", "junk", code=1)
+    assert tree.probe()[0] == 1
+
+
 def test_no_node_and_unknown_releases_are_sentences(tree):
     assert "there is no release 'zzz'" in tree.push("--show", "zzz", code=1)
     assert "there is no release" in tree.push("--rollback", "zzz", code=1)
     assert tree.json("--diff", "#1", "#9", code=1)["error"]["kind"] == "unknown"
+    assert "there is no release before" in (said := tree.push("--diff", "#1", code=1))
+    assert said.endswith("name both, --diff A B\n")
     tree.stop()
     assert "no node runs there" in tree.push("--list", code=1)
     with pytest.raises(NotConnected):
