@@ -22,7 +22,7 @@ from runtime.admin import http_live
 from runtime.admin.commands.here import running
 from runtime.admin.control import Audit
 from runtime.admin.http_acts import act
-from runtime.admin.http_guard import HEADERS, Guard
+from runtime.admin.http_guard import HEADERS, Guard, said
 from runtime.admin.http_live import encode
 from runtime.admin.http_looks import ASKED, LOOKS, NotThere, look
 from runtime.admin.http_pages import Page
@@ -57,19 +57,21 @@ class Application:
         refusal = self.guard.check(environ)
         if refusal is not None:
             # What was sent with it is not read: the connection ends.
-            return _answer(start, refusal.status, refusal.text, more=[("Connection", "close")])
+            return _refuse(start, refusal.status, refusal.text, more=[("Connection", "close")])
         path = environ["PATH_INFO"]
         is_open = path in self.pages or path in ("/healthz", "/readyz")
-        if not is_open and not self.guard.has_token(environ):
+        if self.guard.has_token(environ):
+            environ["evergreen.seat"].is_welcome = True
+        elif not is_open:
             more = [("WWW-Authenticate", "Bearer")]
-            return _answer(
+            return _refuse(
                 start, "401 Unauthorized", "this needs the token of data_dir/admin.token", more=more
             )
         wanted = "POST" if path.startswith("/api/act/") else "GET"
         method = environ["REQUEST_METHOD"]
         if method != wanted and not (method == "HEAD" and is_open):
             more = [("Allow", wanted)]
-            return _answer(start, "405 Method Not Allowed", f"{wanted} is spoken here", more=more)
+            return _refuse(start, "405 Method Not Allowed", f"{wanted} is spoken here", more=more)
         return self._route(environ, start, path)
 
     # internals
@@ -89,18 +91,18 @@ class Application:
                 return self._live(name, environ, start)
             if kind == "act":
                 return self._act(name, environ, start)
-        return _answer(start, "404 Not Found", "there is no such page")
+        return _refuse(start, "404 Not Found", "there is no such page")
 
     def _look(self, name: str, environ: Environ, start: Start) -> Iterable[bytes]:
         try:
             found = look(name, _query(environ), {})
         except NotThere as error:
-            return _json(start, "404 Not Found", {"text": str(error)})
+            return _refuse(start, "404 Not Found", str(error))
         return _json(start, "200 OK", found)
 
     def _live(self, name: str, environ: Environ, start: Start) -> Iterable[bytes]:
         if self.streams >= _STREAMS:
-            return _answer(start, "503 Service Unavailable", f"{_STREAMS} views are open already: close one")
+            return _refuse(start, "503 Service Unavailable", f"{_STREAMS} views are open already: close one")
         headers = [*HEADERS, ("Content-Type", "text/event-stream"), ("Cache-Control", "no-store"), ("Connection", "close")]  # fmt: skip
         start("200 OK", headers)
         return self._events(name, _query(environ), environ["evergreen.wait"])
@@ -113,11 +115,13 @@ class Application:
             self.streams -= 1
 
     def _act(self, name: str, environ: Environ, start: Start) -> Iterable[bytes]:
-        data = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        data = environ["evergreen.body"](int(environ["CONTENT_LENGTH"]))
         try:
             args = msgspec.json.decode(data, type=dict[str, Any])
         except msgspec.DecodeError as error:
-            return _json(start, "400 Bad Request", {"kind": "format", "text": str(error)})
+            return _refuse(start, "400 Bad Request", f"the arguments cannot be read: {error}", "format")
+        except RecursionError:
+            return _refuse(start, "400 Bad Request", "the arguments lie too deep in each other", "format")
         who = Who(f"dashboard ({environ.get('REMOTE_ADDR', '?')})", is_local=True)
         try:
             found = act(self.operations, self.audit, name, args, who)
@@ -160,6 +164,14 @@ def _health(path: str, environ: Environ, start: Start) -> Iterable[bytes]:
 
 def _json(start: Start, status: str, value: Any) -> Iterable[bytes]:
     return _answer(start, status, encode(value), _JSON)
+
+
+def _refuse(
+    start: Start, status: str, text: str, kind: str = "", *, more: list[tuple[str, str]] | None = None
+) -> Iterable[bytes]:
+    """Say no, always in the same form."""
+    kind = kind or status.partition(" ")[2].lower()
+    return _answer(start, status, said(kind, text), _JSON, more=more)
 
 
 def _answer(

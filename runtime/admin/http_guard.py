@@ -14,26 +14,30 @@ can act with it. The page takes it from the link's `#token=…`, which is not se
 from __future__ import annotations
 
 import hmac
+import json
 import os
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-__all__ = ["HEADERS", "MAX_BODY", "TOKEN", "Guard", "Refusal", "load_token"]
+__all__ = ["HEADERS", "MAX_BODY", "TOKEN", "Guard", "Refusal", "load_token", "said"]
 
 TOKEN: Final = "admin.token"  # noqa: S105 - the name of the file
 MAX_BODY: Final = 65_536
 """Bytes of a request's body: names and numbers, no more."""
 _HERE: Final = ("127.0.0.1", "localhost", "[::1]")
 _MAX_PATH: Final = 200
+_FIT: Final = re.compile(r"[\w-]{20,200}", re.ASCII)
+"""A token that a header and a link can carry, and nobody guesses; anything else in the file is replaced."""
 
 HEADERS: Final = (
     (
         "Content-Security-Policy",
         (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
         ),
     ),
     ("X-Content-Type-Options", "nosniff"),
@@ -119,14 +123,19 @@ class Guard:
 # API
 
 
+def said(kind: str, text: str) -> bytes:
+    """Return the body of an answer that says no: `kind` for programs, `text` a sentence."""
+    return json.dumps({"kind": kind, "text": text}).encode() + b"\n"
+
+
 def load_token(data_dir: Path) -> str:
     """Return the token of this data directory, made at the first start. Blocks on the disk; raises OSError."""
     path = data_dir / TOKEN
     try:
-        found = path.read_text().strip()
+        found = path.read_text(errors="replace").strip()
     except FileNotFoundError:
         found = ""
-    if len(found) < 20:
+    if not _FIT.fullmatch(found):
         found = secrets.token_urlsafe(24)
         aside = path.with_suffix(".new")
         aside.unlink(missing_ok=True)

@@ -2,8 +2,9 @@
 
 Theory of operation: `dashboard`, a server, owns the listening socket. The hub accepts; what pywsgi does with a connection
 runs in a process linked to the server, so whatever it looks at is looked at in slices, `sleep` and `receive` work as
-everywhere, and the end of the server is the end of all its connections. There are few: whoever watches a node. More than
-`_MOST` are closed as they come.
+everywhere, and the end of the server is the end of all its connections. There are few: whoever watches a node. At `_MOST`
+of them, the oldest that has not shown the token goes when another comes, so that whoever may open connections, but not look
+in, keeps nobody out who may; if all have shown it, the one that comes is closed.
 
 Rejected: runtime.net's listener, whose protocols are made of frames, with an HTTP of our own on top: here speed is nothing,
 and a parser that many have tried is worth more.
@@ -21,7 +22,9 @@ from gevent import Timeout, pywsgi, socket
 
 from runtime import kernel
 from runtime.admin.http_app import Application
-from runtime.kernel import Exit, Process, trap_exit
+from runtime.admin.http_guard import HEADERS, said
+from runtime.admin.http_head import BadHead, read_head
+from runtime.kernel import KILL, Exit, Process, clock, trap_exit
 from runtime.net.connections import ListenError
 from runtime.otp.gen_server import GenServer
 from runtime.otp.outcome import Fail
@@ -34,7 +37,9 @@ _MOST: Final = 64
 _QUIET: Final = 30.0
 """A connection is closed when its peer says or takes nothing for so long, between requests too."""
 _HEAD: Final = 10.0
-"""A request's lines, from the first to the last, and its body, are here within that."""
+"""A request's first line, its other lines, its body: each is here within that, once it has begun."""
+_TELL_EVERY: Final = 60.0
+"""Whoever floods the port with connections must not flood the log."""
 
 # Types
 
@@ -48,14 +53,25 @@ class Place:
         self.application = application
 
 
+class Seat:
+    """A connection's: whether its last request had the token."""
+
+    __slots__ = ("is_welcome",)
+
+    def __init__(self) -> None:
+        self.is_welcome = False
+
+
 class HttpServer(GenServer):
-    """Owns the port. Invariant: `open` are the processes of connections, all linked to this one."""
+    """Owns the port. Invariant: `open` are the processes of connections, all linked to this one, the oldest first."""
 
     def init(self, place: Place) -> Fail | None:
         trap_exit(True)
         kernel.set_label("dashboard")
         self.pid = kernel.self_()
-        self.open: set[Process] = set()
+        self.open: dict[Process, Seat] = {}
+        self.turned_away = 0
+        self.told = -_TELL_EVERY
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -73,7 +89,7 @@ class HttpServer(GenServer):
 
     def handle_info(self, message: Any) -> None:
         if message.__class__ is Exit:
-            self.open.discard(message.sender)
+            self.open.pop(message.sender, None)
 
     def terminate(self, reason: Any) -> None:
         self.server.close()
@@ -89,27 +105,55 @@ class HttpServer(GenServer):
     def _spawn(self, run: Callable[..., None], handle: Any, close: Any, args: tuple[Any, Any]) -> None:
         """In the hub: a connection has come."""
         client, address = args
-        if len(self.open) >= _MOST:
-            _log.warning("more than %d connections to the dashboard: refused", _MOST)
+        if len(self.open) >= _MOST and not self._make_room():
             client.close()
             return
         client.settimeout(_QUIET)
+        # An answer's head and body are two writes: the second must not wait until the peer acknowledges the first.
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         label = f"dashboard {address[0]}:{address[1]}"
-        pid = kernel.spawn_opt(_connection, self.pid, run, handle, close, args, label=label)
-        self.open.add(pid)
+        seat = Seat()
+        pid = kernel.spawn_opt(_connection, self.pid, seat, run, handle, close, args, label=label)
+        self.open[pid] = seat
+
+    def _make_room(self) -> bool:
+        """In the hub: end a connection that has not shown the token. False if there is none."""
+        oldest = next((pid for pid, seat in self.open.items() if not seat.is_welcome), None)
+        self.turned_away += 1
+        now = clock.now()
+        if now - self.told >= _TELL_EVERY:
+            self.told = now
+            _log.warning(
+                "more than %d connections to the dashboard: %d turned away so far", _MOST, self.turned_away
+            )
+        if oldest is None:
+            return False
+        del self.open[oldest]
+        kernel.exit(oldest, KILL)
+        return True
 
 
 # Internals
 
 
-def _connection(server: Process, run: Callable[..., None], handle: Any, close: Any, args: Any) -> None:
+def _connection(
+    server: Process, seat: Seat, run: Callable[..., None], handle: Any, close: Any, args: Any
+) -> None:
     """The life of a connection's process."""
     try:
         kernel.link(server)
     except BaseException:
         args[0].close()
         raise
-    run(handle, close, args)
+    _seats[kernel.self_()] = seat
+    try:
+        run(handle, close, args)
+    finally:
+        del _seats[kernel.self_()]
+
+
+_seats: dict[Process, Seat] = {}
+"""Whose is which: pywsgi hands nothing through from the accepted connection to its handler."""
 
 
 class _Server(pywsgi.WSGIServer):  # type: ignore[misc]  # gevent has no types
@@ -117,14 +161,35 @@ class _Server(pywsgi.WSGIServer):  # type: ignore[misc]  # gevent has no types
 
 
 class _Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
-    """pywsgi's, with limits of time, and without prints: what a peer does wrong is worth a line for debugging."""
+    """pywsgi's, strict, with limits of time, and without prints: what a peer does wrong is worth a line for debugging."""
+
+    def read_requestline(self) -> Any:
+        if not self.rfile.peek(1):  # between two requests it may be quiet for long
+            return ""
+        with Timeout(_HEAD, TimeoutError("the request's first line does not end")):
+            return super().read_requestline()
 
     def read_request(self, raw_requestline: str) -> Any:
+        if len(raw_requestline.split(" ")) != 3:
+            raise BadHead("a request begins with a method, a path and HTTP/1.1")
         with Timeout(_HEAD, TimeoutError("the request's head does not end")):
             return super().read_request(raw_requestline)
 
+    def MessageClass(self, file: Any, _: int) -> Any:  # noqa: N802 - pywsgi's name for what reads the head
+        message = pywsgi.OldMessage()
+        for name, value in read_head(file):
+            message[name] = value
+        return message
+
     def get_environ(self) -> dict[str, Any]:
-        return {**super().get_environ(), "evergreen.wait": self._wait}
+        seat = _seats[kernel.self_()]
+        seat.is_welcome = False
+        more = {"evergreen.wait": self._wait, "evergreen.body": self._body, "evergreen.seat": seat}
+        return {**super().get_environ(), **more}
+
+    def _body(self, size: int) -> bytes:
+        with Timeout(_HEAD, TimeoutError("the request's body does not end")):
+            return self.wsgi_input.read(size)  # type: ignore[no-any-return]
 
     def _wait(self, seconds: float) -> bool:
         """Wait, for a stream's next news; False when the peer has closed meanwhile, or wants something else."""
@@ -159,11 +224,21 @@ class _Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
             self.environ.get("PATH_INFO"),
             exc_info=(kind, error, trace),
         )
-        self._send_error_response_if_possible(500)
+        if not self.headers_sent:
+            data = said("failed", "the node failed to answer: its log says why")
+            self.start_response("500 Internal Server Error", [*HEADERS, *_plainly(data)])
+            self.write(data)
+
+    def handle_one_request(self) -> Any:
+        found = super().handle_one_request()
+        if isinstance(found, tuple) and found[0] == "414":
+            return _refusal("414 URI Too Long", "the address is too long")
+        return found
 
     def _handle_client_error(self, error: Exception) -> Any:
         _log.debug("bad request from %s: %s", self.client_address, error)
-        return ("400", pywsgi._BAD_REQUEST_RESPONSE)
+        text = str(error) if isinstance(error, (BadHead, TimeoutError)) else "this is no request of HTTP/1.1"
+        return _refusal("408 Request Timeout" if isinstance(error, TimeoutError) else "400 Bad Request", text)
 
 
 class _TimeIsUp(Exception):
@@ -173,6 +248,20 @@ class _TimeIsUp(Exception):
 class _Unread:
     def _discard(self) -> None:
         """Leave it."""
+
+
+def _refusal(status: str, text: str) -> tuple[str, bytes]:
+    """What pywsgi sends for a request that it could not read."""
+    data = said("format", text)
+    lines = [f"{name}: {value}" for name, value in (*HEADERS, *_plainly(data))]
+    return status[:3], "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode() + data
+
+
+def _plainly(data: bytes) -> list[tuple[str, str]]:
+    return [
+        ("Content-Type", "application/json; charset=utf-8"), ("Content-Length", str(len(data))),
+        ("Cache-Control", "no-store"), ("Connection", "close"),
+    ]  # fmt: skip
 
 
 def _refused(place: Place, error: OSError) -> ListenError:

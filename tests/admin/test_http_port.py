@@ -323,7 +323,8 @@ def test_acts_do_what_the_shell_does_and_are_logged(node: Node, web: Web) -> Non
     assert web.act("restart", who="dashboard_history")[0] == 200
     assert web.look("process", "pid=dashboard_history")["row"]["number"] != before
     for words in ("suspend janitor: ok", "resume janitor: ok", "restart dashboard_history: ok"):
-        assert f"dashboard (127.0.0.1): {words}" in node.log_file.read_text()
+        line = f"dashboard (127.0.0.1): {words}"
+        node.wait(lambda line=line: line in node.log_file.read_text(), 10.0)
         assert words in str(web.look("logs"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 import re
 
 import pytest
@@ -147,6 +148,176 @@ def test_more_connections_than_there_is_room_for_are_closed(world, monkeypatch):
     with world.link() as link:
         link.sendall(request())
         assert answer(link)[0] == 200
+
+
+@served
+def test_who_has_no_token_keeps_nobody_out_who_has(world, monkeypatch):
+    """All places taken by connections that say nothing, or ask for what everybody may see: the oldest of them goes."""
+    monkeypatch.setattr(http_server, "_MOST", 3)
+    with world.link() as mine:
+        mine.sendall(request())
+        assert answer(mine)[0] == 200
+        silent = [world.link(), world.link()]
+        silent[1].sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert answer(silent[1])[0] == 200
+        with world.link() as further:
+            further.sendall(request())
+            assert answer(further)[0] == 200
+            assert rest(silent[0]) == b""
+            mine.sendall(request())
+            assert answer(mine)[0] == 200
+            assert len(world.connections()) == 3
+        for link in silent:
+            link.close()
+
+
+@served
+def test_a_flood_of_connections_is_one_line_in_the_log(world, monkeypatch, caplog):
+    monkeypatch.setattr(http_server, "_MOST", 2)
+    links = [world.link() for _ in range(30)]
+    for link in links[:-2]:
+        assert rest(link) == b""
+    assert caplog.text.count("connections to the dashboard") == 1
+    for link in links:
+        link.close()
+
+
+@served
+def test_a_second_answer_does_not_wait_for_the_peers_acknowledgement(world):
+    """Nagle's algorithm and delayed acknowledgements together are 40 ms for each request."""
+    with world.link() as link:
+        link.sendall(request())
+        assert answer(link)[0] == 200
+        (handle,) = {
+            one.fileno() for one in map(_socket_of, world.connections()) if one is not None
+        }  # fmt: skip
+        theirs = socket.socket(fileno=os.dup(handle))
+        try:
+            assert theirs.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        finally:
+            theirs.close()
+
+
+_CROOKED = {
+    "a line that is no header": b"junk\r\nOrigin: http://evil.example\r\n",
+    "a name with a space": b"Transfer-Encoding : chunked\r\n",
+    "a folded line": b"X: a\r\n b\r\n",
+    "an empty name": b": x\r\n",
+    "two lengths": b"Content-Length: 0\r\nContent-Length: 40\r\n",
+    "the same length twice": b"Content-Length: 0\r\nContent-Length: 0\r\n",
+    "two hosts": b"Host: localhost\r\n",
+    "two origins": b"Origin: http://localhost\r\nOrigin: http://evil.example\r\n",
+    "two tokens": b"Authorization: Bearer x\r\n",
+    "a control character": b"X: a\x00b\r\n",
+    "an escape": b"X: a\x1b[31m\r\n",
+    "a bare carriage return": b"X: a\rOrigin: http://evil.example\r\n",
+    "megabytes of lines": b"".join(b"X-%d: %s\r\n" % (n, b"a" * 60_000) for n in range(90)),
+    "many lines": b"".join(b"X-%d: y\r\n" % n for n in range(200)),
+}
+
+
+@pytest.mark.parametrize("lines", list(_CROOKED.values()), ids=list(_CROOKED))
+@served
+def test_a_head_that_can_be_understood_in_two_ways_is_refused(world, lines):
+    """RFC 9112 5.1, 5.2, 6.3: who reads it otherwise than the proxy before it lets somebody smuggle."""
+    with world.link() as link:
+        try:
+            link.sendall(request()[:-2] + lines + b"\r\n" + request("/api/look/store"))
+        except ConnectionError:  # it has heard enough
+            pass
+        found = rest(link)
+    assert found.count(b"HTTP/1.") <= 1
+    assert b"HTTP/1.1 2" not in found
+    assert is_alive(world.pid)
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET /healthz\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n",
+        b"GET /healthz  HTTP/1.1\r\n\r\n",
+    ],
+)
+@served
+def test_half_a_request_is_none(world, begun):
+    """HTTP/0.9, and a head after which the peer ends."""
+    with world.link() as link:
+        link.sendall(begun)
+        link.shutdown(socket.SHUT_WR)
+        found = rest(link)
+    assert found.startswith(b"HTTP/1.1 400 ")
+    assert b"Content-Security-Policy" in found
+
+
+@served
+def test_every_refusal_has_the_same_form(world):
+    """{"kind", "text"} as JSON, with the headers that every answer has."""
+    for data, status in (
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n", 414),
+        (request("/nothing"), 404),
+        (request("/api/look/nothing"), 404),
+        (request("/api/look/process?pid=nobody"), 404),
+        (request("/api/look/home", "PUT"), 405),
+        (request("/", "GET", b"", "Origin: http://evil.example"), 403),
+        (b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 401),
+        (request("/api/act/state", "POST", b"[]"), 400),
+        (request("/api/act/state", "POST", b'{"a":' + b"[" * 30_000 + b"]" * 30_000 + b"}"), 400),
+        (request("/api/act/confirm", "POST", b"{}"), 409),
+    ):
+        with world.link() as link:
+            link.sendall(data)
+            found, body = answer(link)
+            assert found == status, data[:80]
+            told = json.loads(body)
+            assert told["kind"]
+            assert told["text"]
+
+
+@served
+def test_a_first_line_that_comes_drop_by_drop_is_cut_off(world, monkeypatch):
+    monkeypatch.setattr(http_server, "_HEAD", 0.1)
+    with world.link() as link:
+        drops(link, b"GET /" + b"a" * 4_000)
+        assert not rest(link).startswith(b"HTTP/1.1 200")
+
+
+@served
+def test_a_body_that_comes_drop_by_drop_is_cut_off(world, monkeypatch):
+    monkeypatch.setattr(http_server, "_HEAD", 0.1)
+    with world.link() as link:
+        body = json.dumps({"n": "a" * 4_000}).encode()
+        whole = request("/api/act/state", "POST", body)
+        link.sendall(whole[: -len(body)])
+        drops(link, body)
+        rest(link)
+    assert world.audit == []
+
+
+def drops(link, data):
+    """Send byte by byte, more often than any limit between two of them, until the other side has had enough."""
+    for at in range(len(data)):
+        try:
+            link.sendall(data[at : at + 1])
+            socket.wait_read(link.fileno(), timeout=0.02, timeout_exc=LookupError())
+        except LookupError:  # nothing yet: one more
+            continue
+        except ConnectionError:
+            pass
+        return
+    raise AssertionError("it listened to the end")
+
+
+def _socket_of(process):
+    """The socket that a connection's process reads from: it is in its stack."""
+    frame = process.g.gr_frame
+    while frame is not None:
+        handler = frame.f_locals.get("self")
+        if isinstance(handler, http_server._Handler):
+            return handler.socket
+        frame = frame.f_back
+    return None
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: local", b"GET / HTTP/1.1\r\n"])
