@@ -1,30 +1,36 @@
 """Alarms go out: each one, and its end, to a webhook and to apprise URLs.
 
-The process `alarm_sender` subscribes to the alarms and keeps what is to be sent, the oldest first; one message is under way
-at a time, in a thread of its own: not one of the pool, whose being full may be what is to be told. What fails is tried again after growing pauses, `retries` times,
-then dropped and logged. More than a hundred that wait push out the oldest; the next one sent says how many.
+The process `alarm_sender` subscribes to the alarms and keeps for each URL what is to be sent there, the oldest first; one
+message is under way at a time, in a thread of its own: not one of the pool, whose being full may be what is to be told. What
+fails is tried again after growing pauses, `retries` times, then dropped and logged; until something gets there again, the
+alarm `alarm_sender` is up, which goes to the other URLs. More than a hundred that wait push out the oldest; the next one sent
+says how many. A URL that hangs holds up no other.
 
 A webhook gets a POST of one JSON object:
 
     {"node": "evergreen@localhost", "event": "raised" | "cleared", "id": "disk /data", "name": "disk", "level": "warning",
      "description": "97% of the disk are in use: /data", "time": 1767225600.5, "dropped": 0}
 
-and is done when it answers with 2xx. Keys: alarms.webhook, alarms.apprise, alarms.send_level, alarms.send_timeout,
+and is done when it answers with 2xx. A redirect is not followed: it would be a GET, without the alarm, to a place that
+nobody has configured. `http://user:password@host/` is sent with these as HTTP's basic authentication. URLs are secrets: no log line
+has more of one than its host. Keys: alarms.webhook, alarms.apprise, alarms.send_level, alarms.send_timeout,
 alarms.send_retries, alarms.send_pause.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from runtime import kernel
 from runtime.kernel import Process, Timeout
@@ -39,7 +45,7 @@ __all__ = ["NAME", "AlarmSender", "Ways", "configure"]
 NAME = "alarm_sender"
 _log = logging.getLogger("evergreen.alarms")
 _WAITING = 100
-_THREADS = 5
+_THREADS = 3
 _LONGEST = 300.0
 """Seconds: no pause between two attempts is longer."""
 _ORDER = {
@@ -48,6 +54,8 @@ _ORDER = {
     "error": logging.ERROR,
     "critical": logging.CRITICAL,
 }
+
+Facts = dict[str, Any]
 
 # Types
 
@@ -69,13 +77,7 @@ class Ways:
     @property
     def all(self) -> tuple[str, ...]:
         """Every URL that is sent to."""
-        return (*((self.webhook,) if self.webhook else ()), *self.apprise)
-
-
-class _Parcel(NamedTuple):
-    url: str
-    is_webhook: bool
-    facts: tuple[tuple[str, Any], ...]
+        return tuple(dict.fromkeys((*((self.webhook,) if self.webhook else ()), *self.apprise)))
 
 
 class _Sent(NamedTuple):
@@ -85,13 +87,14 @@ class _Sent(NamedTuple):
     error: str
 
 
-class AlarmSender(GenServer):
-    """The process `alarm_sender`."""
+class _Way:
+    """One URL: what is to be sent there, and how that goes."""
 
-    def init(self, ways: Ways) -> NoReply:
-        self.ways = ways
-        self.waiting: deque[_Parcel] = deque()
-        self.number = 0
+    def __init__(self, url: str, is_webhook: bool) -> None:
+        self.url = url
+        self.is_webhook = is_webhook
+        self.place = _place(url)
+        self.waiting: deque[Facts] = deque()
         self.under_way = 0
         """The number of the attempt that a thread makes; 0: none."""
         self.guard: Any = None
@@ -100,26 +103,47 @@ class AlarmSender(GenServer):
         self.dropped = self.carried = 0
         """Messages that were pushed out; and how many of them the attempt under way tells of."""
         self.pause: Any = None
+
+    @property
+    def alarm(self) -> tuple[str, str]:
+        """The id of the alarm that nothing gets there."""
+        return NAME, self.place
+
+    def close(self) -> None:
+        """No timer is left; what a thread has under way goes out or does not."""
+        for timer in (self.pause, self.guard):
+            if timer is not None:
+                kernel.cancel_timer(timer)
+        self.pause = self.guard = None
+
+
+class AlarmSender(GenServer):
+    """The process `alarm_sender`."""
+
+    def init(self, ways: Ways) -> NoReply:
+        self.number = 0
+        self.urls: dict[str, _Way] = {}
         self.told: dict[Any, tuple[str, str]] = {}
         """The alarms that were sent and have not ended, with their level and description."""
+        self.failing: set[Any] = set()
+        """Our own alarms that are up."""
+        self._configure(ways)
         return NoReply(continue_="subscribe")
 
     def handle_continue(self, _value: Any) -> None:
-        for alarm in alarms.subscribe():
+        up = alarms.subscribe()
+        self.failing = {one.id for one in up if isinstance(one.id, tuple) and one.id[0] == NAME}
+        for alarm in up:
             self._raised(alarm.id, alarm.description)
 
     def on_exit(self, _process: Process, _reason: Any) -> None:
-        """Whatever ends it: no timer is left; what a thread has under way goes out or does not. (Must not block.)"""
-        for timer in (getattr(self, "pause", None), getattr(self, "guard", None)):
-            if timer is not None:
-                kernel.cancel_timer(timer)
+        """Whatever ends it: no timer is left. (Must not block.)"""
+        for way in getattr(self, "urls", {}).values():
+            way.close()
 
     def handle_cast(self, request: Any) -> None:
         if isinstance(request, Ways):
-            self.ways = request
-            wanted = request.all
-            self.waiting = deque(one for one in self.waiting if one.url in wanted)
-            self._next()
+            self._configure(request)
 
     def handle_info(self, message: Any) -> None:
         kind = message.__class__
@@ -128,18 +152,38 @@ class AlarmSender(GenServer):
         elif kind is AlarmCleared:
             self._cleared(message.id)
         elif kind is _Sent:
-            if message.number == self.under_way:
-                self._sent(message.error)
-        elif kind is Timeout and message.ref is self.pause:
-            self.pause = None
-            self._next()
-        elif kind is Timeout and message.ref is self.guard:
-            self._sent("no answer")
+            for way in self.urls.values():
+                if message.number == way.under_way:
+                    self._sent(way, message.error)
+                    return
+        elif kind is Timeout:
+            for way in self.urls.values():
+                if message.ref is way.pause:
+                    way.pause = None
+                    self._next(way)
+                elif message.ref is way.guard:
+                    self._sent(way, "no answer")
 
     # internals
 
+    def _configure(self, ways: Ways) -> None:
+        self.ways = ways
+        for url in set(self.urls) - set(ways.all):
+            way = self.urls.pop(url)
+            way.close()
+            self._works(way)
+        for url in ways.all:
+            known = self.urls.get(url)
+            if known is None:
+                self.urls[url] = _Way(url, url == ways.webhook)
+            elif known.pause is not None:  # what was wrong may have been what is mended
+                kernel.cancel_timer(known.pause)
+                known.pause = None
+                self._next(known)
+
     def _raised(self, id_: Any, description: Any) -> None:
-        level = next((one.level for one in alarms.peek() if one.id == id_), logging.WARNING)
+        known = alarms.find(id_)
+        level = known.level if known is not None else logging.WARNING
         if level >= _ORDER[self.ways.send_level]:
             text = description if isinstance(description, str) else brief(description, 4, 2_000)
             self.told[id_] = logging.getLevelName(level).lower(), text
@@ -153,60 +197,67 @@ class AlarmSender(GenServer):
     def _post(self, event: str, id_: Any) -> None:
         level, text = self.told[id_]
         name = str(id_[0] if isinstance(id_, tuple) and id_ else id_)
-        facts = {
+        facts: Facts = {
             "node": kernel.node(), "event": event, "id": alarms.id_text(id_), "name": name, "level": level,
             "description": text, "time": time.time(),
         }  # fmt: skip
-        for url in self.ways.all:
-            self.waiting.append(_Parcel(url, url == self.ways.webhook, tuple(facts.items())))
-        while len(self.waiting) > _WAITING:
-            # Not the first: that may be under way.
-            del self.waiting[1]
-            self.dropped += 1
-        self._next()
+        for way in self.urls.values():
+            if id_ == way.alarm:
+                continue  # that nothing gets there would not get there
+            way.waiting.append(facts)
+            while len(way.waiting) > _WAITING:
+                # Not the first: that may be under way.
+                del way.waiting[1]
+                way.dropped += 1
+            self._next(way)
 
-    def _next(self) -> None:
-        if self.under_way or self.pause is not None or not self.waiting:
+    def _next(self, way: _Way) -> None:
+        if way.under_way or way.pause is not None or not way.waiting:
             return
-        self.threads = [one for one in self.threads if one.is_alive()]
-        if len(self.threads) >= _THREADS:  # they hang, beyond all limits of time
-            self._sent("earlier attempts still hang")
+        way.threads = [one for one in way.threads if one.is_alive()]
+        if len(way.threads) >= _THREADS:  # they hang, beyond all limits of time
+            self._sent(way, "earlier attempts still hang")
             return
-        parcel = self.waiting[0]
         self.number += 1
-        self.under_way = self.number
-        self.carried = self.dropped
-        facts = {**dict(parcel.facts), "dropped": self.carried}
-        work = _call_webhook if parcel.is_webhook else _call_apprise
-        args = (kernel.self_(), self.number, work, parcel.url, facts, self.ways.send_timeout)
+        way.under_way = self.number
+        way.carried = way.dropped
+        facts = {**way.waiting[0], "dropped": way.carried}
+        work = _call_webhook if way.is_webhook else _call_apprise
+        args = (kernel.self_(), self.number, work, way.url, facts, self.ways.send_timeout)
         thread = threading.Thread(target=_carry, args=args, name="alarm_sender", daemon=True)
         thread.start()
-        self.threads.append(thread)
+        way.threads.append(thread)
         # The time limit of a socket is for each of its operations: this one is for all of them.
-        self.guard = kernel.start_timer(3 * self.ways.send_timeout, kernel.self_(), "no answer")
+        way.guard = kernel.start_timer(3 * self.ways.send_timeout, kernel.self_(), "no answer")
 
-    def _sent(self, error: str) -> None:
+    def _sent(self, way: _Way, error: str) -> None:
         """An attempt is over."""
-        self.under_way = 0
-        if self.guard is not None:
-            kernel.cancel_timer(self.guard)
-            self.guard = None
-        if not self.waiting:
+        way.under_way = 0
+        if way.guard is not None:
+            kernel.cancel_timer(way.guard)
+            way.guard = None
+        if error and way.attempt < self.ways.send_retries:
+            pause = min(_LONGEST, self.ways.send_pause * 2**way.attempt)
+            way.attempt += 1
+            way.pause = kernel.start_timer(pause, kernel.self_(), "again")
             return
-        parcel = self.waiting[0]
-        if error and self.attempt < self.ways.send_retries:
-            pause = min(_LONGEST, self.ways.send_pause * 2**self.attempt)
-            self.attempt += 1
-            self.pause = kernel.start_timer(pause, kernel.self_(), "again")
-            return
+        way.attempt = 0
+        facts = way.waiting.popleft()
         if error:
-            place, id_ = _place(parcel.url), dict(parcel.facts)["id"]
-            _log.error("alarm %s could not be sent to %s: %s", id_, place, error)
+            _log.error("alarm %s could not be sent to %s: %s", facts["id"], way.place, error)
+            if kernel.whereis(alarms.NAME) is not None:
+                self.failing.add(way.alarm)
+                text = f"alarms do not get to {way.place}: {error}"
+                alarms.set_alarm(way.alarm, text, level=logging.ERROR, quiet=True)
         else:
-            self.dropped -= self.carried  # those are told
-        self.attempt = 0
-        self.waiting.popleft()
-        self._next()
+            way.dropped -= way.carried  # those are told
+            self._works(way)
+        self._next(way)
+
+    def _works(self, way: _Way) -> None:
+        if way.alarm in self.failing and kernel.whereis(alarms.NAME) is not None:
+            self.failing.discard(way.alarm)
+            alarms.clear_alarm(way.alarm, quiet=True)
 
 
 # API
@@ -229,16 +280,31 @@ def _carry(
     kernel.post(sender, _Sent(number, work(url, facts, timeout)))
 
 
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer like any other that is not 2xx."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
 def _call_webhook(url: str, facts: dict[str, Any], timeout: float) -> str:
     """In a thread; return what went wrong, empty if nothing did."""
     body = json.dumps(facts).encode()
     headers = {"Content-Type": "application/json", "User-Agent": "evergreen"}
-    request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310 - the scheme was checked
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
+        parts = urlsplit(url)
+        if parts.username is not None:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+            url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310 - the scheme was checked
+        with urllib.request.build_opener(_Stay).open(request, timeout=timeout) as answer:
             return "" if 200 <= answer.status < 300 else f"it answered {answer.status}"
+    except urllib.error.HTTPError as error:
+        error.close()
+        return f"it answered {error.code}"
     except Exception as error:  # noqa: BLE001 - URLs, names, TLS, HTTP: all of it is tried again, and said
-        return f"{type(error).__name__}: {error}"
+        return _said(error)
 
 
 def _call_apprise(url: str, facts: dict[str, Any], _timeout: float) -> str:
@@ -246,6 +312,8 @@ def _call_apprise(url: str, facts: dict[str, Any], _timeout: float) -> str:
     try:
         import apprise
 
+        # Its own log lines have whole URLs in them.
+        logging.getLogger("apprise").propagate = False
         there = apprise.Apprise()
         if not there.add(url):
             return "apprise does not know such a URL"
@@ -255,10 +323,25 @@ def _call_apprise(url: str, facts: dict[str, Any], _timeout: float) -> str:
             "" if there.notify(body=str(facts["description"]), title=title) else "apprise could not send it"
         )
     except Exception as error:  # noqa: BLE001 - a hundred services of other people
-        return f"{type(error).__name__}: {error}"
+        return _said(error)
+
+
+def _said(error: Exception) -> str:
+    """What went wrong, in words that cannot have the URL in them, as those of most exceptions do."""
+    reason = getattr(error, "reason", error)  # an URLError's is the OSError
+    reason = reason if isinstance(reason, Exception) else error
+    words = reason.strerror if isinstance(reason, OSError) else None
+    return f"{type(reason).__name__}: {words}" if words else type(reason).__name__
 
 
 def _place(url: str) -> str:
     """A URL without what may be secret in it."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}"
+    try:
+        parts = urlsplit(url)
+        return (
+            f"{parts.scheme}://{parts.hostname or ''}"
+            if parts.scheme in ("http", "https")
+            else f"{parts.scheme}://"
+        )
+    except ValueError:  # an address in brackets that is none
+        return "its URL"

@@ -41,6 +41,7 @@ __all__ = [
     "ClearAlarm",
     "SetAlarm",
     "clear_alarm",
+    "find",
     "get_alarms",
     "id_text",
     "peek",
@@ -189,6 +190,11 @@ def peek() -> list[Alarm]:
     While another handler keeps them than an AlarmHandler: none.
     """
     return list(reversed(_kept.alarms.values()))
+
+
+def find(id_: Any) -> Alarm | None:
+    """Return the alarm with that id if it is up, as `peek` does."""
+    return _kept.alarms.get(id_)
 
 
 def id_text(id_: Any) -> str:

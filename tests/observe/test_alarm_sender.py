@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import queue
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -27,6 +29,9 @@ class Web:
         self.got = queue.Queue()
         self.answers = [204]
         self.go_on = threading.Event()
+        self.headers = []
+        self.elsewhere = ""
+        self.is_endless = False
         web = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -37,7 +42,19 @@ class Web:
                     web.go_on.wait(20)
                     status = 204
                 web.got.put((status, self.headers["Content-Type"], body))
+                web.headers.append(self.headers)
                 self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", web.elsewhere)
+                self.end_headers()
+                if web.is_endless:
+                    with contextlib.suppress(OSError):
+                        while True:
+                            self.wfile.write(bytes(65536))
+
+            def do_GET(self):
+                web.got.put((0, "GET", b"{}"))
+                self.send_response(200)
                 self.end_headers()
 
             def log_message(self, *_):
@@ -61,6 +78,13 @@ class Web:
 
 @pytest.fixture
 def web():
+    made = Web()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def other():
     made = Web()
     yield made
     made.close()
@@ -124,7 +148,7 @@ def test_what_goes_on_failing_is_dropped_and_said_without_secrets(web):
             alarms.set_alarm("lamp", "dark", quiet=True)
             assert [web.next()[1]["id"] for _ in range(4)] == ["printer", "printer", "printer", "lamp"]
     assert [level for level, _ in lines] == ["ERROR"]
-    assert "alarm printer could not be sent to http://127.0.0.1: HTTPError" in lines[0][1]
+    assert "alarm printer could not be sent to http://127.0.0.1: it answered 500" in lines[0][1]
     assert "secret" not in lines[0][1]
 
 
@@ -196,3 +220,116 @@ def test_a_url_that_apprise_does_not_know_is_said():
             alarms.set_alarm("printer", "out of paper", quiet=True)
             until(lambda: lines)
     assert "apprise does not know such a URL" in lines[0][1]
+
+
+def test_a_redirect_is_not_followed_and_is_no_success(web, other):
+    """It would be a GET without the alarm, to a place of somebody else's choice."""
+    web.answers = [302, 204]
+    web.elsewhere = other.url
+    with sending(webhook=web.url):
+        alarms.set_alarm("printer", "out of paper", quiet=True)
+        assert [web.next()[0] for _ in range(2)] == [302, 204]
+    assert other.got.empty()
+
+
+def test_an_answer_without_end_is_not_read(web):
+    web.is_endless = True
+    with sending(webhook=web.url) as sender:
+        alarms.set_alarm("printer", "out of paper", quiet=True)
+        assert web.next()[0] == 204
+        until(lambda: not sender.behaviour.urls[web.url].waiting)
+
+
+def test_name_and_password_in_the_url_are_basic_authentication(web):
+    url = web.url.replace("//", "//anna:s%40cret@")
+    with lines_of("evergreen.alarms") as lines:
+        with sending(webhook=url, send_retries=0):
+            alarms.set_alarm("printer", "out of paper", quiet=True)
+            web.next()
+            assert web.headers[0]["Authorization"] == "Basic YW5uYTpzQGNyZXQ="
+            alarm_sender.configure(Ways(webhook="http://anna:s%40cret@127.0.0.1:x/token", send_retries=0))
+            alarms.set_alarm("lamp", "dark", quiet=True)
+            until(lambda: lines)
+    for secret in ("cret", "token", "anna"):
+        assert secret not in str(lines)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_way_that_hangs_holds_up_no_other(web, other):
+    web.answers = [0]
+    with sending(webhook=web.url, apprise=(f"json://127.0.0.1:{other.server.server_port}/",)):
+        for number in range(3):
+            alarms.set_alarm(("lamp", number), "dark", quiet=True)
+        assert [other.next()[1]["title"] for _ in range(3)] == [f"nonode: lamp {n}" for n in range(3)]
+        assert web.got.empty()
+
+
+def test_new_ways_lose_nothing_that_waits_elsewhere(web, other):
+    """What was under way to a URL that is gone is not taken for what waits for the new one."""
+    web.answers = [0, 204]
+    with sending(webhook=web.url):
+        alarms.set_alarm("lamp", "dark", quiet=True)
+        settle()
+        alarm_sender.configure(Ways(webhook=other.url, send_pause=0.01))
+        settle()
+        other.answers = [500, 204]
+        alarms.set_alarm("printer", "out of paper", quiet=True)
+        alarms.set_alarm("door", "open", quiet=True)
+        web.go_on.set()
+        web.next()
+        assert [other.next()[1]["id"] for _ in range(3)] == ["printer", "printer", "door"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_that_alarms_do_not_get_there_is_an_alarm_which_goes_the_other_ways(web, other):
+    web.answers = [500, 500, 500, 204]
+    with lines_of("evergreen.alarms"), sending(
+        webhook=web.url, apprise=(f"json://127.0.0.1:{other.server.server_port}/",), send_retries=2
+    ):  # fmt: skip
+        alarms.set_alarm("lamp", "dark", quiet=True)
+        assert other.next()[1]["title"] == "nonode: lamp"
+        told = other.next()[1]
+        assert told["title"] == "nonode: alarm_sender http://127.0.0.1"
+        assert "it answered 500" in told["message"]
+        assert ("alarm_sender", "http://127.0.0.1") in {one.id for one in alarms.peek()}
+        alarms.set_alarm("printer", "out of paper", quiet=True)
+        assert {other.next()[1]["title"] for _ in range(2)} == {
+            "nonode: printer", "nonode: alarm_sender http://127.0.0.1 is over",
+        }  # fmt: skip
+        assert [web.next()[1]["id"] for _ in range(4)] == ["lamp", "lamp", "lamp", "printer"]
+        settle()
+        assert web.got.empty()
+
+
+def test_its_alarm_is_over_also_when_it_was_started_anew_meanwhile(web):
+    with lines_of("evergreen.alarms"), sending() as first:
+        alarms.set_alarm(("alarm_sender", "http://127.0.0.1"), "from its last life", quiet=True)
+        stop(first)
+        second = AlarmSender.start_link(Ways(webhook=web.url), name=alarm_sender.NAME)
+        alarms.set_alarm("lamp", "dark", quiet=True)
+        assert web.next()[1]["id"] == "lamp"
+        until(lambda: [one.id for one in alarms.peek()] == ["lamp"])
+        stop(second)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_apprise_logs_of_urls_is_not_logged():
+    with lines_of("") as lines, sending(apprise=("slack://secret",), send_retries=0):
+        alarms.set_alarm("printer", "out of paper", quiet=True)
+        until(lambda: lines)
+    assert [text for _, text in lines] == [
+        "alarm printer could not be sent to slack://: apprise does not know such a URL"
+    ]
+
+
+def test_ten_thousand_alarms_at_once(web):
+    """Each costs the same however many are up."""
+    web.answers = [0, 204]
+    with sending(webhook=web.url) as sender:
+        before = time.thread_time()
+        for number in range(10_000):
+            alarms.set_alarm(("lamp", number), "dark", quiet=True)
+        settle()
+        assert len(sender.behaviour.told) == 10_000
+        assert time.thread_time() - before < 2.0  # 20 s when each looks through all the others
+        web.go_on.set()
