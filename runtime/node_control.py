@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from runtime import kernel
-from runtime.admin import commands, control, process_operations
+from runtime.admin import commands, control, keeper, process_operations
+from runtime.admin.keeper import Keeper
 from runtime.admin.live_code import LiveCode
 from runtime.admin.operations import Operations, Who
 from runtime.admin.push_operations import PushOperations, PushSettings
@@ -41,7 +42,8 @@ SHELL_LOG = "shell.log"
 def start_control(node: Any, services: Process, code: LiveCode | None) -> Operations:
     """Start the control socket as the last of the node's services; return its table, for others to add to.
 
-    It ends by itself if it cannot go on (its listeners crash again and again): the node does not end with it.
+    It ends by itself if it cannot go on (its listeners crash again and again): the node does not end with it, and `keeper`
+    starts it again.
     Raises StartError with a ListenError or CertificateError inside.
     """
     config = node.config
@@ -77,6 +79,8 @@ def start_control(node: Any, services: Process, code: LiveCode | None) -> Operat
         supervisor.start_child(services, spec)
     except StartChildError as error:
         raise StartError(error.reason) from None
+    looked_after = ChildSpec("admin_keeper", (Keeper.start_link, (services, spec), {"name": keeper.NAME}))
+    supervisor.start_child("observers", looked_after)
     if config.integer("admin.port"):
         node.announce("admin", *where, "control, by mutual TLS")
     if dashboard is not None:

@@ -5,7 +5,7 @@ Keys: admin.http_port, admin.http_names. The token is in data_dir/admin.token.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from runtime import kernel
 from runtime.admin import http_history, http_server
@@ -21,6 +21,9 @@ from runtime.otp.outcome import StartError
 
 __all__ = ["Dashboard"]
 
+_USUAL: Final = 7290
+"""If it is taken, another one will do, so that a second node on one machine starts without more ado."""
+
 # Types
 
 
@@ -35,7 +38,9 @@ class Dashboard:
         self._token, pages = found
         guard = Guard(self._token, node.config.items_of("admin.http_names"))
         port = node.config.integer("admin.http_port")
-        self._place = Place(port, Application(guard, pages, operations, audit))
+        # The shipped configuration names the usual port, too: only another one, or --set, says that just that one is meant.
+        may_move = port == _USUAL and node.config.origin("admin.http_port") != "command line"
+        self._place = Place(port, Application(guard, pages, operations, audit), may_move=may_move)
 
     def specs(self) -> list[ChildSpec]:
         """Return its processes, for a supervisor."""

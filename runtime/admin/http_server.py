@@ -24,12 +24,13 @@ from runtime import kernel
 from runtime.admin.http_app import Application
 from runtime.admin.http_guard import HEADERS, said
 from runtime.admin.http_head import BadHead, read_head
-from runtime.kernel import KILL, Exit, Process, clock, trap_exit
+from runtime.kernel import KILL, TIMEOUT, Exit, Process, clock, trap_exit
 from runtime.net.connections import ListenError
+from runtime.observe import alarms
 from runtime.otp.gen_server import GenServer
-from runtime.otp.outcome import Fail
+from runtime.otp.outcome import Fail, NoReply
 
-__all__ = ["NAME", "HttpServer", "Place"]
+__all__ = ["ALARM", "NAME", "HttpServer", "Place"]
 
 _log = logging.getLogger("evergreen.admin.http")
 NAME: Final = "dashboard"
@@ -38,6 +39,9 @@ _QUIET: Final = 30.0
 """A connection is closed when its peer says or takes nothing for so long, between requests too."""
 _HEAD: Final = 10.0
 """A request's first line, its other lines, its body: each is here within that, once it has begun."""
+_AGAIN: Final = 2.0
+_NEARBY: Final = 10
+ALARM: Final = "dashboard"
 _TELL_EVERY: Final = 60.0
 """Whoever floods the port with connections must not flood the log."""
 
@@ -45,12 +49,17 @@ _TELL_EVERY: Final = 60.0
 
 
 class Place:
-    """Where to listen. `port` 0 becomes the one that was found, so that a restart comes back to it."""
+    """Where to listen. `port` 0 becomes the one that was found, so that a restart comes back to it.
 
-    def __init__(self, port: int, application: Application) -> None:
+    `may_move`: if the port is taken at the start, another one will do: nobody has asked for just this one.
+    """
+
+    def __init__(self, port: int, application: Application, *, may_move: bool = False) -> None:
         self.host = "127.0.0.1"
         self.port = port
         self.application = application
+        self.may_move = may_move
+        self.was_open = False
 
 
 class Seat:
@@ -65,34 +74,41 @@ class Seat:
 class HttpServer(GenServer):
     """Owns the port. Invariant: `open` are the processes of connections, all linked to this one, the oldest first."""
 
-    def init(self, place: Place) -> Fail | None:
+    def init(self, place: Place) -> Fail | NoReply | None:
         trap_exit(True)
         kernel.set_label("dashboard")
         self.pid = kernel.self_()
+        self.place = place
         self.open: dict[Process, Seat] = {}
         self.turned_away = 0
         self.told = -_TELL_EVERY
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.server: _Server | None = None
         try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((place.host, place.port))
-            listener.listen(64)
+            self._listen(_bound(place))
         except OSError as error:
-            listener.close()
-            return Fail(_refused(place, error))
-        place.port = listener.getsockname()[1]
-        self.server = _Server(
-            listener, place.application, spawn=self._spawn, log=None, error_log=_log, handler_class=_Handler
-        )
-        self.server.start()
+            if not place.was_open:
+                return Fail(_refused(place, error))
+            return self._wait_for_port(error)
+        _tell(None)
         return None
 
-    def handle_info(self, message: Any) -> None:
+    def handle_info(self, message: Any) -> NoReply | None:
         if message.__class__ is Exit:
             self.open.pop(message.sender, None)
+        if self.server is not None:
+            return None
+        if message is TIMEOUT:
+            try:
+                self._listen(_bound(self.place))
+            except OSError as error:
+                return self._wait_for_port(error)
+            _tell(None)
+            return None
+        return NoReply(timeout=_AGAIN)
 
     def terminate(self, reason: Any) -> None:
-        self.server.close()
+        if self.server is not None:
+            self.server.close()
 
     def on_exit(self, process: Any, reason: Any) -> None:
         """Kernel: the server is dead, of whatever cause. The port must be free for the next one."""
@@ -101,6 +117,20 @@ class HttpServer(GenServer):
             server.close()
 
     # internals
+
+    def _listen(self, listener: Any) -> None:
+        self.place.port = listener.getsockname()[1]
+        self.place.was_open = True
+        application = self.place.application
+        self.server = _Server(
+            listener, application, spawn=self._spawn, log=None, error_log=_log, handler_class=_Handler
+        )
+        self.server.start()
+
+    def _wait_for_port(self, error: OSError) -> NoReply:
+        """It was ours, and another program was quicker than our restart: that must not take the control socket along."""
+        _tell(str(_refused(self.place, error)))
+        return NoReply(timeout=_AGAIN)
 
     def _spawn(self, run: Callable[..., None], handle: Any, close: Any, args: tuple[Any, Any]) -> None:
         """In the hub: a connection has come."""
@@ -262,6 +292,50 @@ def _plainly(data: bytes) -> list[tuple[str, str]]:
         ("Content-Type", "application/json; charset=utf-8"), ("Content-Length", str(len(data))),
         ("Cache-Control", "no-store"), ("Connection", "close"),
     ]  # fmt: skip
+
+
+def _tell(trouble: str | None) -> None:
+    """Set the alarm, or clear it. While nobody keeps alarms (they are being started again), the log has to do."""
+    if kernel.whereis(alarms.NAME) is None:
+        if trouble is not None:
+            _log.error("%s", trouble)
+    elif trouble is not None:
+        alarms.set_alarm(ALARM, trouble, level=logging.ERROR)
+    else:
+        alarms.clear_alarm(ALARM)
+
+
+def _bound(place: Place) -> Any:
+    """Return a socket that listens at the place, or beside it if it may move. Raises OSError."""
+    try:
+        return _bind(place.host, place.port)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE or not place.may_move or place.was_open:
+            raise
+    for port in (*range(place.port + 1, min(place.port + _NEARBY, 65_535)), 0):
+        try:
+            found = _bind(place.host, port)
+        except OSError:
+            continue
+        _log.warning(
+            "%s:%d, the dashboard's usual port, is taken by another program: it is at port %d this time "
+            "(admin.http_port chooses one; 0: any free one, -1: no dashboard)",
+            place.host, place.port, found.getsockname()[1],
+        )  # fmt: skip
+        return found
+    return _bind(place.host, 0)
+
+
+def _bind(host: str, port: int) -> Any:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(64)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _refused(place: Place, error: OSError) -> ListenError:

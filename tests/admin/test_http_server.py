@@ -17,9 +17,10 @@ from runtime.admin.http_guard import Guard
 from runtime.admin.http_pages import load_pages
 from runtime.admin.http_server import HttpServer, Place
 from runtime.admin.operations import Denied, Operations
-from runtime.kernel import KILL, exit, is_alive, process_info, processes, receive, self_, send
+from runtime.kernel import KILL, exit, is_alive, process_info, processes, receive, self_, send, unlink
 from runtime.kernel.scheduler import Stat
 from runtime.net.connections import ListenError
+from runtime.observe import alarms
 from runtime.otp.outcome import StartError
 from runtime.otp.proc_lib import stop
 from tests.net.helpers import until
@@ -425,6 +426,44 @@ def test_the_end_of_the_server_is_the_end_of_its_connections_and_frees_the_port(
     with world.link() as link:
         link.sendall(request())
         assert answer(link)[0] == 200
+
+
+@served
+def test_the_usual_port_that_is_taken_is_left_for_another_with_a_warning(world, caplog):
+    place = Place(world.place.port, world.place.application, may_move=True)
+    second = HttpServer.start(place)
+    try:
+        assert place.port != world.place.port
+        assert f"127.0.0.1:{world.place.port}, the dashboard's usual port, is taken" in caplog.text
+        assert f"at port {place.port} this time" in caplog.text
+        with socket.create_connection(("127.0.0.1", place.port), timeout=5.0) as link:
+            link.sendall(request())
+            assert answer(link)[0] == 200
+    finally:
+        stop(second, "shutdown", 5.0)
+
+
+@served
+def test_a_port_that_was_ours_is_waited_for(world, monkeypatch):
+    """While the server is started again another program takes its port: that must not end the control socket, too."""
+    monkeypatch.setattr(http_server, "_AGAIN", 0.05)
+    keeper = alarms.start_link()
+    place = world.place
+    stop(world.pid, "shutdown", 5.0)
+    with socket.socket() as thief:
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        thief.bind(("127.0.0.1", place.port))
+        thief.listen()
+        world.pid = HttpServer.start(place)
+        until(lambda: [one.id for one in alarms.peek()] == [http_server.ALARM])
+        assert "admin.http_port" in alarms.peek()[0].description
+    until(lambda: alarms.peek() == [])
+    with world.link() as link:
+        link.sendall(request())
+        assert answer(link)[0] == 200
+    stop(world.pid, "shutdown", 5.0)
+    unlink(keeper)
+    stop(keeper, "shutdown", 5.0)
 
 
 @served
