@@ -6,8 +6,9 @@ a release can be compared with what was before it. An incident knows which manag
 
     crash      a process ended by an exception: the files of its traceback
     restart    a supervisor saw a child end: the same, and the file of the child's start function
-    shutdown   a supervisor gave up (restart intensity): of the last child
-    hog        a callback held the node: the files on its stack
+    shutdown   a supervisor gave up, or would have (restart intensity): of the last child, and of the crashes in its reason,
+               its own and those that it met in a callee or below
+    hog        a callback held the node: the files on its stack; when it is killed for it later, that is the same one
     error      a log record of level error or above: the file that logged it, and those of its traceback
     alarm      an alarm rose: of the process that it names, if it names one; else it may be anybody's
 
@@ -33,9 +34,11 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from runtime import kernel
 from runtime.code.roots import Roots
-from runtime.kernel import Crash, Process, clock, hooks
+from runtime.kernel import CallError, Crash, Process, Shutdown, clock, hooks
+from runtime.otp.outcome import StartError
 from runtime.otp.reports import CrashReport
-from runtime.otp.supervisor_report import MAX_RESTARTS, SupervisorReport
+from runtime.otp.reprieve import GiveUp
+from runtime.otp.supervisor_report import MAX_RESTARTS, Offender, SupervisorReport
 
 __all__ = ["ANYWHERE", "NOTED", "Incident", "Ledger"]
 
@@ -49,6 +52,10 @@ _SAMPLE = 0.1
 _DEAD = 1_000
 _STACKS = 1_000
 _WORST = 20
+_SAME = 0.1
+"""Two reports about one callback agree so well on when it began. (seconds)"""
+_DEEP = 50
+"""Parts of an exit reason that are looked at."""
 _FILE = re.compile(r'File "([^"]+)"')
 _ENVIRONMENT = (
     "busy_connections", "certificate", "code_", "crash_loop", "descriptors", "disk", "long_schedule", "net", "store",
@@ -85,6 +92,8 @@ class Ledger:
         self._base = str(roots.base) + "/"
         self._told = False
         self._dead: OrderedDict[Any, frozenset[str]] = OrderedDict()
+        self._hogged: tuple[Any, float] = (None, 0.0)
+        """Who held the node last, and since when."""
         self._log = _Handler(self)
         self._timer: Any = None
 
@@ -160,6 +169,22 @@ class Ledger:
             found |= self._of_module(kind.__module__)
         return frozenset(found)
 
+    def giving_up(self, about: GiveUp) -> Incident:
+        """Return what it would be if this supervisor gave up; nothing is noted."""
+        files, said = set(self._of_module(Offender.of(None, about.spec).start[0].partition(":")[0])), ""
+        for crash in _crashes(about.reason):
+            own = self._managed(place[0] for place in crash.places)
+            files |= own
+            said = said or (f": {self._said(crash, own)}" if own else "")
+        return self._incident("shutdown", files, _out_of_restarts(about.supervisor, about.spec.id) + said)
+
+    def add(self, incident: Incident) -> None:
+        """Note an incident, and tell the process."""
+        self.incidents.append(incident)
+        if not self._told:
+            self._told = True
+            kernel.post(self.dest, NOTED)
+
     # hooks
 
     def _crash(self, process: Any, crash: Crash) -> None:
@@ -168,12 +193,15 @@ class Ledger:
             self._dead[process] = files
             if len(self._dead) > _DEAD:
                 self._dead.popitem(last=False)
-            where = next((p for p in reversed(crash.places) if p[0] in files), None)
-            place = f" in {where[2]} ({self._short(where[0])}:{where[1]})" if where else ""
-            self._note("crash", files, f"{crash.error}: {crash.message}"[:300] + place)
+            self._note("crash", files, self._said(crash, files))
 
     def _hog(self, report: Any) -> None:
         files = self._managed(_FILE.findall(report.stack))
+        since = clock.now() - report.seconds
+        who, before = self._hogged
+        self._hogged = report.pid, since
+        if report.killed and who is report.pid and abs(since - before) < _SAME:
+            return
         if files:
             self._note("hog", files, f"{report.function} held the node for {report.seconds:.2f} s")
 
@@ -217,16 +245,20 @@ class Ledger:
         if not files:
             return
         if report.context == "shutdown" and report.reason == MAX_RESTARTS:
-            text = f"{report.supervisor} gave up: {offender.id} ended too often"
-            self._note("shutdown", frozenset(files), text)
+            self._note("shutdown", files, _out_of_restarts(report.supervisor, offender.id))
         elif report.context in ("child_terminated", "start_error"):
             self._note("restart", frozenset(files), f"child {offender.id} of {report.supervisor} ended")
 
     def _note(self, kind: str, files: Iterable[str], text: str) -> None:
-        self.incidents.append(Incident(clock.now(), kind, frozenset(files), text.replace("\n", " ")))
-        if not self._told:
-            self._told = True
-            kernel.post(self.dest, NOTED)
+        self.add(self._incident(kind, files, text))
+
+    def _incident(self, kind: str, files: Iterable[str], text: str) -> Incident:
+        return Incident(clock.now(), kind, frozenset(files), text.replace("\n", " "))
+
+    def _said(self, crash: Crash, files: frozenset[str]) -> str:
+        where = next((place for place in reversed(crash.places) if place[0] in files), None)
+        place = f" in {where[2]} ({self._short(where[0])}:{where[1]})" if where else ""
+        return f"{crash.error}: {crash.message}"[:300] + place
 
     def _managed(self, paths: Iterable[str]) -> frozenset[str]:
         # By the text alone: this is called for every crash, and `owns` asks the disk.
@@ -262,6 +294,27 @@ def _latest(entries: deque[T], since: float) -> Iterator[T]:
         if entry[0] < since:
             return
         yield entry
+
+
+def _out_of_restarts(supervisor: Any, child: Any) -> str:
+    return f"{supervisor}, whose child {child} ended too often"
+
+
+def _crashes(reason: Any) -> Iterator[Crash]:
+    """The crashes in an exit reason: a supervisor that did not start has its child's, a failed call its callee's."""
+    todo, seen = [reason], 0
+    while todo and seen < _DEEP:
+        one = todo.pop()
+        seen += 1
+        if isinstance(one, Crash):
+            yield one
+            todo.append(one.exception)
+        elif isinstance(one, Shutdown):
+            todo.append(one.term)
+        elif isinstance(one, (CallError, StartError)):
+            todo.append(one.reason)
+        elif isinstance(one, tuple):
+            todo += one
 
 
 class _Handler(logging.Handler):

@@ -4,7 +4,7 @@
 |----------------------------------------------------------|------------------------|
 | crashes with a changed file in their traceback           | `max_crashes` more     |
 | children of supervisors that ended by changed code       | `max_restarts` more    |
-| supervisors that gave up over a child of changed code    | one                    |
+| supervisors out of restarts over a child of changed code | one                    |
 | callbacks that held the node, a changed file on the stack| `max_hogs` more        |
 | alarms raised (not those of disk, network and store)     | `max_alarms` more      |
 | errors logged by changed code, or with it in the trace   | `max_errors` more      |
@@ -45,7 +45,12 @@ _NOISE = 0.02
 """Of the time; a smaller share says nothing about how much work there is."""
 _SAID: tuple[tuple[str, str, str, str], ...] = (
     ("crash", "max_crashes", "crash in changed code", "crashes in changed code"),
-    ("shutdown", "", "supervisor gave up over changed code", "supervisors gave up over changed code"),
+    (
+        "shutdown",
+        "",
+        "supervisor out of restarts over changed code",
+        "supervisors out of restarts over changed code",
+    ),
     ("hog", "max_hogs", "callback of changed code held the node", "callbacks of changed code held the node"),
     ("restart", "max_restarts", "child ended by changed code", "children ended by changed code"),
     ("alarm", "max_alarms", "alarm", "alarms"),
@@ -163,10 +168,12 @@ class Probation:
         """Return how many seconds are left."""
         return max(0.0, max(stage.end for stage in self.stages) - now)
 
-    def breach(self, now: float) -> str:
-        """Return a sentence about the first limit that is passed; empty while none is."""
+    def breach(self, now: float, also: Incident | None = None) -> str:
+        """Return a sentence about the first limit that is passed; empty while none is. `also`: as if this had happened."""
         since, files = self.since, self.files
         found = self.ledger.between(since, now + 1.0, files)
+        if also is not None and not files.isdisjoint(also.files):
+            found.setdefault(also.kind, []).append(also)
         for kind, key, one, many in _SAID:
             limit = getattr(self.limits, key) if key else 1
             after = found.get(kind, [])

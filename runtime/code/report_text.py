@@ -66,14 +66,14 @@ def refused_text(error: Any, running: Any | None = None, *, what: str = "not liv
 
 
 def rolled_back_text(bad: Any, target: Any, why: str, report: Any | None) -> str:
-    """Say that a release was taken back, to which one, and why."""
+    """Say that a release was taken back, to which one, and why (empty: that has been said)."""
     took = f" in {seconds_text(report.seconds.get('total', 0.0))}" if report is not None else ""
     moved = (
         f"; {_count(report.migrated, 'process', 'processes')} migrated back"
         if report and report.migrated
         else ""
     )
-    return f"release {bad.id} was rolled back to {target.id}{took}{moved}: {why}"
+    return f"release {bad.id} was rolled back to {target.id}{took}{moved}" + (f": {why}" if why else "")
 
 
 def changes_text(changes: Sequence[Any], added: Iterable[Any] = (), deleted: Iterable[Any] = ()) -> str:

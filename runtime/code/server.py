@@ -11,8 +11,12 @@ with whatever goes wrong, and the first limit passed puts the way back at the he
 A rollback that is itself refused is tried again while the reason may pass (a process is busy); then it is an alarm and a
 critical line in the log: the bad release runs on, and somebody has to act.
 
+A child that fails at once, whenever it is started, is sooner at the end of its supervisor's restarts than the way back at
+its own. So a supervisor that would give up over changed code asks here first (`runtime.otp.reprieve`): the way back is due
+then, and the supervisor waits until it has been gone, or was refused. One that asks while a way back is due may wait as well.
+
 When the server ends, so does the worker: nothing of its release is live, or all of it is. In the latter case the next
-server finds out, gives what runs its place in the log, and begins its probation.
+server finds out, gives what runs its place in the log, and begins its probation; supervisors that wait, wait for it.
 
 Invariant: at most one worker; `probation` is of the release that runs, or None.
 """
@@ -21,12 +25,11 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from runtime import kernel
 from runtime.code.errors import Refused
+from runtime.code.jobs import Answer, CodeEvent, Finished, Job, Status, Work, way_back
 from runtime.code.ledger import NOTED, Ledger
 from runtime.code.probation import Limits, Probation, Stage
 from runtime.code.release_log import Release
@@ -35,87 +38,21 @@ from runtime.code.report_text import live_text, refused_text, rolled_back_text
 from runtime.kernel import Call, Down, Process, Ref, clock
 from runtime.observe import alarms
 from runtime.observe.alarms import AlarmRaised
+from runtime.otp import reprieve
 from runtime.otp.gen_server import GenServer
 from runtime.otp.outcome import NoReply
+from runtime.otp.reprieve import GiveUp
 
-__all__ = ["NAME", "CodeEvent", "CodeServer", "Job", "Status"]
+__all__ = ["NAME", "CodeServer"]
 
 NAME = "code_server"
 _log = logging.getLogger("evergreen.code")
 _LOOK = 0.5
 """How often a probation is looked at without cause. (seconds)"""
-_AGAIN = 1.0
-_TRIES = 5
-"""How often a rollback is tried while a process is busy, and the pause between. (seconds)"""
+_REPRIEVE = 10.0
+"""For how long a supervisor may wait for a rollback at most. (seconds)"""
 
 # Types
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What the worker does: `work(releaser, limits)` returns the answer, or raises Refused. `name`: for `status`."""
-
-    name: str
-    work: Callable[[Releaser, Limits], Any]
-    by: str = ""
-    probation: Probation | None = None
-    """Whose limits were passed; None: somebody asked for it."""
-    why: str = ""
-
-    __handed_over__: ClassVar[bool] = True
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What the code server is at. `busy`: the job under way; `waiting`: names of those after it."""
-
-    mode: str
-    release: Release
-    busy: str
-    waiting: tuple[str, ...]
-    probation: dict[str, Any] | None
-    """What is watched, and where it stands; see `Probation.shown`."""
-    alarmed: str
-    """Why a rollback was refused, when one was; empty otherwise."""
-
-    __handed_over__: ClassVar[bool] = True
-
-
-@dataclass(frozen=True, slots=True)
-class CodeEvent:
-    """Message to subscribers. `kind`: live, refused, rolled_back, passed, confirmed, stuck."""
-
-    kind: str
-    release: Release | None
-    text: str
-
-    __handed_over__: ClassVar[bool] = True
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a caller gets: a value, or the Refused to raise."""
-
-    value: Any
-    error: Refused | None
-
-    __handed_over__: ClassVar[bool] = True
-
-
-@dataclass(slots=True)
-class _Work:
-    job: Job
-    sender: Call | None
-    pid: Process | None = None
-    ref: Ref | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Finished:
-    value: Any
-    error: Refused | None
-
-    __handed_over__: ClassVar[bool] = True
 
 
 class CodeServer(GenServer):
@@ -127,8 +64,8 @@ class CodeServer(GenServer):
         self.releaser = releaser
         self.limits = limits
         self.mode = mode
-        self.queue: deque[_Work] = deque()
-        self.work: _Work | None = None
+        self.queue: deque[Work] = deque()
+        self.work: Work | None = None
         self.probation: Probation | None = None
         self.subscribers: dict[Any, Ref] = {}
         self.is_healing = False
@@ -138,8 +75,11 @@ class CodeServer(GenServer):
         self.soon: Any = None
         self.judged = 0.0
         """When the incidents were last looked at."""
+        self.reprieved: Probation | None = None
+        """The probation whose way back supervisors were last let wait for: once for each."""
         self.ledger = Ledger(releaser.engine.roots, kernel.self_())
         self.ledger.open()
+        reprieve.on_give_up.append(self._may_wait)
         return NoReply(continue_="begin")
 
     def on_exit(self, _process: Process, _reason: Any) -> None:
@@ -147,6 +87,7 @@ class CodeServer(GenServer):
         if not hasattr(self, "ledger"):
             return
         self.ledger.close()
+        reprieve.on_give_up.remove(self._may_wait)
         for timer in (self.tick, self.soon):
             if timer is not None:
                 kernel.cancel_timer(timer)
@@ -164,10 +105,13 @@ class CodeServer(GenServer):
         if self.releaser.checks and self.releaser.checker is not None and self.releaser.engine.modules:
             self.releaser.checker.start()  # or at the first release, where nothing is managed yet
         self._resume()
+        waits = reprieve.pending()  # for the server before this one
+        if waits is not None and not self._may_wait(waits):
+            reprieve.end(True)  # for all that is known here, what runs is good: each may try
 
     def handle_call(self, request: Any, sender: Call) -> Any:
         if request.__class__ is Job:
-            self.queue.append(_Work(request, sender))
+            self.queue.append(Work(request, sender))
             self._next()
             return NoReply()
         if request == "status":
@@ -204,7 +148,7 @@ class CodeServer(GenServer):
         elif message == _TICK:
             self.tick = None
             self._judge()
-        elif kind is _Finished:
+        elif kind is Finished:
             self._finished(message.value, message.error)
         elif kind is AlarmRaised:
             self.ledger.alarm(message.id, message.description)
@@ -221,9 +165,7 @@ class CodeServer(GenServer):
             if work.job.probation is not None and work.job.probation is not self.probation:
                 continue  # another release runs by now
             self.work = work
-            work.pid, work.ref = kernel.spawn_monitor(
-                _do, kernel.self_(), work.job, self.releaser, self.limits
-            )
+            work.start(self.releaser, self.limits)
 
     def _finished(self, value: Any, error: Refused | None) -> None:
         work, self.work = self.work, None
@@ -239,7 +181,16 @@ class CodeServer(GenServer):
             self._refused(work.job, error)
         if work.sender is not None:
             kernel.reply(work.sender, Answer(value.release if isinstance(value, Done) else value, error))
+        self._let_go(value)
         self._next()
+
+    def _let_go(self, value: Any) -> None:
+        """Supervisors that wait go on, or give up, unless the way back is still to come."""
+        if reprieve.pending() is None or (self.queue and self.queue[0].job.name == _RECONCILE):
+            return
+        self._judge()
+        if not self._goes_back():
+            reprieve.end(value is not None)
 
     def _down(self, down: Down) -> None:
         if self.work is not None and down.ref is self.work.ref:
@@ -248,7 +199,7 @@ class CodeServer(GenServer):
             if self.work.job.name != _RECONCILE:
                 result = self._result("push")
                 job = Job(_RECONCILE, lambda it, _: kernel.blocking(it.reconcile, result))
-                self.queue.appendleft(_Work(job, None))
+                self.queue.appendleft(Work(job, None))
             error = Refused(
                 f"the {self.work.job.name} ended with {down.reason}", kind="error",
                 hint="that is the node's own fault, and its log has the report; --list shows what runs now",
@@ -289,7 +240,10 @@ class CodeServer(GenServer):
             if before is not None:
                 self._went_back(before, release, left)
             text = rolled_back_text(left, release, release.why or f"asked by {release.by or 'hand'}", report)
-            (_log.info if job.probation is None else _log.error)("%s", text)
+            if job.probation is None:
+                _log.info("%s", text)
+            else:  # why has been said, when it began
+                _log.error("%s", rolled_back_text(left, release, "", report))
             self._tell("rolled_back", release, text)
             return
         text = live_text(release, report, healed=self.is_healing)
@@ -369,14 +323,12 @@ class CodeServer(GenServer):
     def _judge(self) -> None:
         self.judged = clock.now()
         probation = self.probation
-        if probation is None or any(
-            work.job.probation is probation for work in [*self.queue, self.work] if work
-        ):
+        if probation is None or self._goes_back():
             return
         why = probation.breach(clock.now())
         if why:
             _log.error("release %s is rolled back by itself: %s", probation.release.id, why)
-            self.queue.appendleft(_Work(_way_back(probation, why), None))
+            self.queue.appendleft(Work(way_back(probation, why), None))
             self._next()
         elif probation.is_over(clock.now()):
             self._found_good("passed", f"held all limits for {probation.length:g} s")
@@ -385,9 +337,32 @@ class CodeServer(GenServer):
                 self.releaser.judge(earlier, "live", f"held all limits, followed by {probation.release}")
             self._arm()
 
+    def _goes_back(self) -> bool:
+        """Is the release's way back in the queue, or under way?"""
+        return self.probation is not None and any(
+            work.job.probation is self.probation for work in [*self.queue, self.work] if work
+        )
+
+    def _may_wait(self, about: GiveUp) -> float:
+        """A supervisor would give up: for how many seconds may it wait for the way back, which is due by that? 0: not at all.
+
+        Called in the supervisor's process.
+        """
+        probation = self.probation
+        if probation is None or probation is self.reprieved:
+            return 0.0
+        if not self._goes_back():
+            incident = self.ledger.giving_up(about)
+            if not probation.breach(clock.now(), incident):
+                return 0.0
+            self.judged = 0.0  # that it looks at once
+            self.ledger.add(incident)
+        self.reprieved = probation
+        return _REPRIEVE
+
     def _confirm(self) -> Answer:
         if self.probation is not None:
-            if any(work.job.probation is self.probation for work in [*self.queue, self.work] if work):
+            if self._goes_back():
                 text = f"release {self.probation.release} is being rolled back at this moment: it is too late to confirm it"
                 return Answer(None, Refused(text, kind="busy"))
             self._found_good("confirmed", "confirmed")
@@ -451,27 +426,3 @@ _BRIEF = 0.05
 _RECONCILE = "reconcile"
 _STUCK = "code_rollback_refused"
 """The alarm: a bad release runs, and could not be taken back."""
-
-
-def _do(server: Process, job: Job, releaser: Releaser, limits: Limits) -> None:
-    """The worker."""
-    try:
-        finished = _Finished(job.work(releaser, limits), None)
-    except Refused as error:
-        finished = _Finished(None, error.with_traceback(None))
-    kernel.send(server, finished)
-
-
-def _way_back(probation: Probation, why: str) -> Job:
-    def work(releaser: Releaser, _: Limits) -> Done:
-        for attempt in range(_TRIES):
-            try:
-                return releaser.rollback(probation.back_to, by="probation", why=why, verdict="bad")
-            except Refused as error:
-                if error.kind != "busy" or attempt == _TRIES - 1:
-                    releaser.judge(probation.release, "bad", f"{why}; its rollback was refused: {error}")
-                    raise
-                kernel.sleep(_AGAIN)
-        raise AssertionError
-
-    return Job("rollback", work, by="probation", probation=probation, why=why)

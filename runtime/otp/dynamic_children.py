@@ -151,7 +151,7 @@ class DynamicChildren:
 
     def reprieved(self, reprieve: Reprieve) -> bool:
         """A reprieve is over: start what waited for it. False: nothing was mended, and the supervisor must end."""
-        pids: tuple[Any, ...] = self.hold.over(reprieve)
+        pids: tuple[Any, ...] = self.hold.over()
         if pids and not reprieve.is_mended:
             report_failure(self.name, "shutdown", MAX_RESTARTS, pids[0], self.restarting[pids[0]].spec)
             return False

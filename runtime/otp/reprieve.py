@@ -63,11 +63,13 @@ class Reprieve:
 
     def share(self, supervisor: Pid) -> bool:
         """Take a supervisor in; it will get this object as a message. False: it comes too late, or once more."""
-        if supervisor in self._sharers or clock.now() > self.until:
+        if supervisor in self._sharers:
             return False
-        self._sharers.add(supervisor)
         if self.is_mended is not None:
+            if clock.now() > self.until:
+                return False
             send(supervisor, self)
+        self._sharers.add(supervisor)
         return True
 
     def _end(self, is_mended: bool) -> None:
@@ -134,10 +136,8 @@ class Hold:
         """This child waits no more: somebody stopped it, or it is restarted along with a sibling."""
         self.keys.pop(key, None)
 
-    def over(self, reprieve: Reprieve) -> tuple[Hashable, ...]:
-        """Return the keys of those that waited for this reprieve, and wait for it no more."""
-        if reprieve is not self._reprieve:
-            return ()
+    def over(self) -> tuple[Hashable, ...]:
+        """The message of the end has come: return the keys of those that waited, and wait no more."""
         keys, self.keys, self._reprieve = tuple(self.keys), {}, None
         return keys
 
@@ -151,8 +151,6 @@ _last: Reprieve | None = None
 def _share(supervisor: Pid, about: GiveUp) -> Reprieve | None:
     global _last
     if _last is None or not _last.share(supervisor):
-        if _last is not None and _last.is_mended is None:
-            return None
         seconds = max((ask(about) for ask in on_give_up), default=0.0)
         if seconds <= 0:
             return None

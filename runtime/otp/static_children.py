@@ -184,7 +184,7 @@ class StaticChildren:
 
     def reprieved(self, reprieve: Reprieve) -> bool:
         """A reprieve is over: start what waited for it. False: nothing was mended, and the supervisor must end."""
-        ids = self.hold.over(reprieve)
+        ids = self.hold.over()
         if ids and not reprieve.is_mended:
             children = [self.by_id[id_] for id_ in ids]
             for child in children:

@@ -107,6 +107,19 @@ def test_held_and_mended_dynamic(form: Any) -> None:
         over(True)
         assert count_children(sup).active == 19
         assert all(is_alive(pid) for pid in pids(sup))
+        end(pids(sup)[0])  # the budget is a fresh one
+        assert RESTARTING not in pids(sup)
+
+
+@forms
+def test_a_dynamic_child_that_is_stopped_meanwhile_is_nobodys_failure(form: Any) -> None:
+    one = spec("a")
+    with listening(), ending(form.start(one, intensity=0)) as sup:
+        pid = form.add(sup, one)
+        end(pid)
+        terminate_child(sup, pid)
+        over(False)
+        assert is_alive(sup)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -182,15 +195,15 @@ def test_a_start_that_fails_again_and_again_dynamic(form: Any) -> None:
 
 
 @pytest.mark.parametrize("strategy", ["one_for_all", "rest_for_one"])
-def test_a_sibling_that_fails_meanwhile_waits_with_its_group(strategy: Any) -> None:
+def test_a_sibling_that_fails_meanwhile_waits_with_its_group(strategy: Any, clock: VirtualClock) -> None:
     """It may fail because the other one is missing; and its restart would start that one."""
     teller = Teller()
     specs = [spec(id, teller.start, id) for id in "abc"]
-    with listening() as listener, supervised(SupFlags(strategy, 1), specs) as sup:
-        end(child(sup, "b"))
-        end(child(sup, "b"))
+    with listening(60.0) as listener, supervised(SupFlags(strategy, 1), specs) as sup:
+        wear_out(sup, "b")
         teller.events.clear()
         first = child(sup, "a")
+        clock.advance(6.0)  # there are restarts left by now
         end(child(sup, "c"))
         assert teller.events == [("down", "c")]
         assert [child(sup, id) for id in "bc"] == [RESTARTING, RESTARTING]
