@@ -30,6 +30,8 @@ class Gone(Exception):
 class ShellLink:
     """One attached shell. Raises NotConnected when the node goes away, Gone when only the shell does."""
 
+    is_node = True
+
     def __init__(self, client: Client) -> None:
         self.client = client
         self.hello = client.hello

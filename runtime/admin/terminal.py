@@ -61,10 +61,8 @@ class Terminal:
     def run(self) -> int:
         """Blocks until the end; returns the exit code."""
         hello = self.link.hello
-        self.screen.say(
-            f"attached to {hello['node']} (pid {hello['pid']}), shell {self.link.number}. "
-            "help() lists the commands, Ctrl-D leaves."
-        )
+        where = f"attached to {hello['node']} (pid {hello['pid']}), shell {self.link.number}"
+        self.screen.say(f"{hello.get('greeting', where)}. help() lists the commands, Ctrl-D leaves.")
         while True:
             try:
                 code = self._ask()
@@ -82,12 +80,14 @@ class Terminal:
 
     def _ask(self) -> str:
         prompt = HTML("<node>{}</node> <count>{}</count>> ").format(
-            self.link.hello["node"].partition("@")[0], self.inputs + 1
+            self.link.hello.get("prompt", self.link.hello["node"].partition("@")[0]), self.inputs + 1
         )
         return asyncio.run(self._prompt(prompt))
 
     async def _prompt(self, prompt: Any) -> str:
         """Read an input; meanwhile hear of the shell's or the node's end."""
+        if not self.link.is_node:  # a dump: nobody is at the other end
+            return await self.session.prompt_async(prompt)
         loop = asyncio.get_running_loop()
         fd = self.link.client.fileno()
 

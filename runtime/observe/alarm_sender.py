@@ -27,8 +27,8 @@ import time
 import urllib.error
 import urllib.request
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -64,8 +64,8 @@ Facts = dict[str, Any]
 class Ways:
     """Where alarms go, and how patiently. Seconds."""
 
-    webhook: str = ""
-    apprise: tuple[str, ...] = ()
+    webhook: str = field(default="", repr=False)
+    apprise: tuple[str, ...] = field(default=(), repr=False)
     send_level: str = "warning"
     send_timeout: float = 10.0
     send_retries: int = 5
@@ -163,6 +163,13 @@ class AlarmSender(GenServer):
                     self._next(way)
                 elif message.ref is way.guard:
                     self._sent(way, "no answer")
+
+    def format_status(self, status: dict[str, Any]) -> Mapping[str, Any]:
+        """Without the URLs."""
+        if "state" in status:
+            ways = {way.place: f"{len(way.waiting)} wait" for way in self.urls.values()}
+            status["state"] = {**status["state"], "urls": ways}
+        return status
 
     # internals
 

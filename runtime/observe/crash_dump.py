@@ -12,13 +12,16 @@ processes. States and messages as format_status shows them: what it hides is hid
 
 from __future__ import annotations
 
+import errno
 import linecache
 import os
 import sys
+import tempfile
 import threading
 import time
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,9 @@ _DETAILS = 300
 _STACKS = 1_000
 _FRAMES = 30
 _CONNECTIONS = 1_000
+_MOST = 500_000_000
+"""Bytes of a dump, unpacked; one of 10,000 processes has some 20 million."""
+_STALE = 3_600.0
 
 # Types
 
@@ -52,7 +58,7 @@ class NoDump(ValueError):
 
 
 class Dump:
-    """A crash dump that was read: the functions of `runtime.observe.snapshot` as methods, and `reason`, `stacks`, `metrics`."""
+    """A crash dump that was read: the functions of `runtime.observe.snapshot` as methods, and `reason`, `stacks`, `metrics`, `missing`."""
 
     def __init__(self, facts: Mapping[str, Any]) -> None:
         self._facts = facts
@@ -62,6 +68,8 @@ class Dump:
         """{who, lines}: of threads, processes and bare greenlets."""
         self.metrics: dict[str, float] = dict(facts.get("metrics", {}))
         self.failures: list[dict[str, Any]] = list(facts.get("failures", ()))
+        self.missing: list[str] = list(facts.get("missing", ()))
+        """What could not be read or written, and why."""
         self._rows = [made(ProcessRow, one) for one in facts.get("processes", ())]
         self._details = {one["row"]["number"]: one for one in facts.get("details", ())}
         self.SORTS = _SORTS
@@ -73,10 +81,18 @@ class Dump:
         if not data.startswith(_MAGIC):
             raise NoDump(f"{path} is no crash dump")
         try:
-            facts = msgpack.unpackb(zlib.decompress(data[len(_MAGIC) :]), strict_map_key=False)
-        except Exception as error:  # noqa: BLE001 - msgpack and zlib have a dozen kinds of their own
-            raise NoDump(f"{path} is damaged: {error}") from None
-        return cls(facts)
+            facts = msgpack.unpackb(
+                _unpressed(data[len(_MAGIC) :]), strict_map_key=False, unicode_errors="surrogatepass"
+            )
+            dump = cls(facts)
+            # Whatever else could be wrong with it is better said now than by a command.
+            for look in (dump.tree, dump.applications, dump.alarms, dump.releases, dump.node_summary):
+                look()
+            for one in dump._details:
+                dump.process(one)
+        except Exception as error:  # noqa: BLE001 - msgpack and zlib have a dozen kinds of their own, and a file any content
+            raise NoDump(f"{path} is damaged: {type(error).__name__}: {error}") from None
+        return dump
 
     def processes(
         self, limit: int = 100, sort: str = "number", filter: str = "", *, reverse: bool = False
@@ -194,51 +210,97 @@ def collect(reason: str = "") -> dict[str, Any]:
 # Internals
 
 
+def _unpressed(data: bytes) -> bytes:
+    """Unpack, up to a bound: a small file may pretend to be many GB."""
+    unpacker = zlib.decompressobj()
+    found = unpacker.decompress(data, _MOST)
+    if unpacker.unconsumed_tail or not unpacker.eof:
+        raise ValueError(f"more than {_MOST:,} bytes" if unpacker.unconsumed_tail else "it is cut off")
+    return found
+
+
 def _packed(facts: dict[str, Any]) -> bytes:
-    """As msgpack's packb, with breath: that would hold the interpreter for a tenth of a second, in whatever thread."""
-    packer = msgpack.Packer(default=str)
+    """As msgpack's packb, with breath: that would hold the interpreter for a tenth of a second, in whatever thread.
+
+    A part that cannot be packed is left out, and named.
+    """
+    missing = list(facts["missing"])
+    done: list[bytes] = []
+    for name, part in facts.items():
+        if name != "missing":
+            try:
+                done.append(b"".join([_pack(name), _pack_part(part, Breather())]))
+            except PASSED_ON:
+                raise
+            except BaseException as error:  # noqa: BLE001 - memory may be what there is no more of: take what there is
+                missing.append(f"{name}: {type(error).__name__}: {error}")
+    done.append(_pack("missing") + _pack(missing))
+    return b"".join([_packer.pack_map_header(len(done)), *done])
+
+
+def _pack_part(part: Any, breather: Breather) -> bytes:
     parts: list[bytes] = []
-    breather = Breather()
 
     def pack(value: Any) -> None:
         if type(value) is list:
-            parts.append(packer.pack_array_header(len(value)))
+            parts.append(_packer.pack_array_header(len(value)))
             for one in value:
                 pack(one)
-        elif type(value) is dict and (value is facts or "children" in value):
-            parts.append(packer.pack_map_header(len(value)))
+        elif type(value) is dict and "children" in value:
+            parts.append(_packer.pack_map_header(len(value)))
             for key, one in value.items():
-                parts.append(packer.pack(key))
+                parts.append(_pack(key))
                 pack(one)
         else:
-            parts.append(packer.pack(value))
+            parts.append(_pack(value))
             breather.take()
 
-    pack(facts)
+    pack(part)
     return b"".join(parts)
+
+
+# Names of files, and what is printed of anything, may have half a surrogate pair in them.
+_packer = msgpack.Packer(default=str, unicode_errors="surrogatepass")
+_pack = _packer.pack
 
 
 def _put(place: Path, packed: bytes, keep: int) -> OSError | None:
     """In a thread, which would print what is raised."""
     try:
-        data = zlib.compress(packed, 1)
+        data = _MAGIC + zlib.compress(packed, 1)
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = place.with_name(f"{place.name}.{os.getpid()}.new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor, name = tempfile.mkstemp(".new", f"{place.name}.", place.parent)  # mode 0600
+        temporary = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(_MAGIC + data)
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(place)
         finally:
             temporary.unlink(missing_ok=True)
         if keep:
-            for old in sorted(place.parent.glob("*.dump"), key=lambda p: p.stat().st_mtime)[:-keep]:
-                old.unlink(missing_ok=True)
+            _forget(place.parent, keep)
     except OSError as error:
         return error.with_traceback(None)
+    except MemoryError:
+        return OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), str(place))
     return None
+
+
+def _forget(folder: Path, keep: int) -> None:
+    """Remove all but the newest dumps, and what was left half-written by a program that was killed."""
+    found = []
+    for one in (*folder.glob("*.dump"), *folder.glob("*.dump.*.new")):
+        with suppress(OSError):  # gone meanwhile
+            found.append((one.suffix == ".dump", one.stat().st_mtime, one))
+    dumps = sorted(one for one in found if one[0])
+    for _, _, old in [
+        *dumps[:-keep],
+        *(one for one in found if not one[0] and one[1] < time.time() - _STALE),
+    ]:
+        with suppress(OSError):
+            old.unlink()
 
 
 def _chosen() -> list[ProcessRow]:

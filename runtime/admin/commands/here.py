@@ -6,7 +6,7 @@ from typing import Any
 
 from runtime.observe import snapshot
 
-__all__ = ["CannotDo", "is_dump", "look", "node", "process", "running", "set_look", "set_node"]
+__all__ = ["CannotDo", "is_dump", "look", "need_life", "node", "process", "running", "set_look", "set_node"]
 
 # Types
 
@@ -32,6 +32,7 @@ def set_look(look: Any) -> None:
 
 def node() -> Any:
     """Return the node. Raises CannotDo where there is none."""
+    need_life()
     if _node is None:
         raise CannotDo("there is no running node here")
     return _node
@@ -47,6 +48,12 @@ def is_dump() -> bool:
     return _look is not snapshot
 
 
+def need_life() -> None:
+    """Raise CannotDo where a dump is looked at: nothing happens in it any more."""
+    if is_dump():
+        raise CannotDo("this is a dump: nothing happens in it any more, it can only be looked at")
+
+
 def look() -> Any:
     """Return what answers looks: the module runtime.observe.snapshot, or a dump."""
     return _look
@@ -54,8 +61,7 @@ def look() -> Any:
 
 def process(who: Any) -> Any:
     """Return a living process, however it was named: as a pid, a number, a name, or as it is printed. Raises CannotDo."""
-    if _look is not snapshot:
-        raise CannotDo("this is a dump: its processes are dead, and can only be looked at")
+    need_life()
     found = snapshot.find(who)
     if found is None:
         raise CannotDo(f"there is no living process {who!r}")

@@ -58,6 +58,7 @@ def live(what: Callable[[], Any], every: float = 1.0, seconds: float = 3600.0) -
     """
     from runtime.admin.shell_evaluator import current
 
+    here.need_life()
     shell = current()
     every = max(0.1, float(every))
     ends = kernel.clock.now() + seconds
@@ -74,6 +75,7 @@ def live(what: Callable[[], Any], every: float = 1.0, seconds: float = 3600.0) -
 
 def flush(n: int = 100) -> Table:
     """Take and show what came to this shell's own mailbox."""
+    here.need_life()
     found: list[dict[str, Any]] = []
     while len(found) < n:
         message = kernel.receive(0)

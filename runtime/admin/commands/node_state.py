@@ -87,6 +87,7 @@ def log(level: str | None = None, module: str = "") -> Table:
 
     `log("debug", "runtime.net")` sets one, `log("default", "runtime.net")` takes it back. At once, for that logger and all below it, until the next reload or restart. Without a module: for all the others.
     """
+    here.need_life()
     if level is not None:
         if level == "default" and not module:
             raise CannotDo(
@@ -109,6 +110,7 @@ def reports(n: int = 10, level: str = "warning") -> Text | Table:
 
     The last `n` entries of at least that level.
     """
+    here.need_life()
     found = recent(n, level)
     if not found:
         return Table(
@@ -124,6 +126,7 @@ def crashdump(path: str = "") -> str:
     """
     from runtime.observe import crash_dump
 
+    here.need_life()
     place = path or str(here.node().data_dir / f"crash-{time.strftime('%Y%m%d-%H%M%S')}.dump")
     return str(crash_dump.write(place, reason="asked for in a shell") or place)
 
