@@ -18,8 +18,8 @@ from runtime.observe import alarms
 from runtime.otp import supervisor
 from runtime.otp.child_spec import ChildSpec
 from runtime.otp.gen_server import GenServer
-from runtime.otp.outcome import NoReply
-from runtime.otp.supervisor_errors import AlreadyStarted, StartChildError
+from runtime.otp.outcome import AlreadyStarted, NoReply
+from runtime.otp.supervisor_errors import StartChildError
 
 __all__ = ["ALARM", "NAME", "Keeper"]
 
