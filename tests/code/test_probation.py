@@ -458,6 +458,23 @@ def test_a_hog_with_changed_code_on_its_stack(place, crashes):
     assert signal.getsignal(signal.SIGALRM) == before
 
 
+def test_a_hog_that_is_killed_for_it_is_one(place, crashes):
+    """It is reported when it is noticed, and again when it is ended."""
+    module = place.load(m=GOOD)
+    hog = WORKER + "import time\ndef work(request):\n    while True: time.monotonic()\n"
+    start_watchdog(0.05, 0.3)
+    try:
+        with serving(place):
+            code.push(place.sources(m=hog))
+            for count in (1, 2):
+                pid = module.Worker.start()
+                kernel.cast(pid, "work")
+                until(lambda pid=pid: not kernel.is_alive(pid))
+                assert code.status().probation["watched"]["hog"]["now"] == count
+    finally:
+        stop_watchdog()
+
+
 def test_an_alarm_that_nobody_else_has_raised(place):
     keeper = alarms.start_link()
     place.load(m="X = 1\n")
