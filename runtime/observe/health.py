@@ -24,6 +24,8 @@ __all__ = ["Health", "alive", "ready"]
 _DEAD_LAG = 10.0
 """Seconds of lag at the last look from which on a node does not count as alive."""
 _UNREADY_STALL = 5.0
+_OTHERS = ("http",)
+"""Announced addresses that are no listener of `runtime.net`: the dashboard's, which is the one that is asked."""
 
 # Types
 
@@ -72,9 +74,12 @@ def ready(node: Any = None) -> Health:
             reasons.append("the store is full")
     elif node is not None and node.store is not None:
         reasons.append("the store has ended")
-    reasons += [
-        f"listener {one['name']} does not accept" for one in snapshot.listeners() if not one["is_open"]
-    ]
+    listeners = snapshot.listeners()
+    reasons += [f"listener {one['name']} does not accept" for one in listeners if not one["is_open"]]
+    there = {one["name"] for one in listeners}
+    # A listener that has ended is in no list any more; the addresses that applications have announced are.
+    doors = [door.name for door in getattr(node, "doors", ()) if door.name not in _OTHERS]
+    reasons += [f"listener {name} has ended" for name in doors if name not in there]
     return _health(reasons)
 
 

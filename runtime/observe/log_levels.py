@@ -15,7 +15,7 @@ __all__ = ["get_levels", "set_level", "set_levels"]
 
 def set_levels(level: str, levels: Mapping[str, str]) -> None:
     """Set the level of all loggers, and of some by name; loggers named before and not now go back."""
-    logging.getLogger().setLevel(level.upper())
+    set_level("", level)
     for name in set(_levelled) - set(levels):
         set_level(name, None)
     for name, own in levels.items():

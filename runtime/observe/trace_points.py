@@ -25,6 +25,10 @@ Listener = Callable[[str, str, Any, float], None]
 """listener(kind, function, value, seconds): "call" with (args, kwargs), "return" with the result, "raise" with the
 exception, "gone" with a sentence. On the caller's stack and in its thread: short, no waiting."""
 _HOOK = "the trace point"
+_IN_SIGNALS = (
+    "runtime.kernel.watchdog", "runtime.kernel.limits", "runtime.kernel.hooks", "runtime.admin.shell_evaluator",
+)  # fmt: skip
+"""Modules whose functions the watchdog's signal runs."""
 
 # Types
 
@@ -137,6 +141,10 @@ def resolve(what: Any) -> FunctionType:
     if isinstance(found, MethodType):
         found = found.__func__
     if isinstance(found, FunctionType):
+        if found.__module__ in _IN_SIGNALS:
+            raise NotTraceable(
+                f"{what!r} runs in a signal's handler, between any two steps of others: nothing can be told from there"
+            )
         if found.__module__ == __name__:
             raise NotTraceable(
                 f"{what!r} is what traces are made with: to tell of its calls it would call itself"

@@ -165,6 +165,8 @@ class Tracer(GenServer):
         # Not by `send`, which may be what is traced.
         if threading.get_ident() != self.thread:
             kernel.post(self.me, event)
+            if not self.left:
+                kernel.post(self.me, _Over())
             return
         scheduler.deliver(self.me, event)
         if not self.left:
@@ -186,7 +188,8 @@ class Tracer(GenServer):
         who = _caller()
         if kind == "call" and who in self.traced and who is not None:
             dest, message = value[0][:2]
-            self.note("send", pid_text(who), pid_text(dest), brief(message, 4, _CHARS))
+            if message.__class__ is not TraceEvent:
+                self.note("send", pid_text(who), pid_text(dest), brief(message, 4, _CHARS))
 
     def _on_ask(self, kind: str, _function: str, value: Any, _seconds: float) -> None:
         who = _caller()
@@ -198,7 +201,8 @@ class Tracer(GenServer):
         name = pid_text(process)
 
         def heard(sender: Any, message: Any) -> None:
-            if sender is not self.me and self.left > 0:  # it asks for sys, and may be traced by somebody else
+            # What a trace tells of is no event: two who trace each other would go on about that for ever.
+            if sender is not self.me and self.left > 0 and message.__class__ is not TraceEvent:
                 other = pid_text(sender) if sender is not None else "outside"
                 self.note("receive", name, other, brief(message, 4, _CHARS))
 

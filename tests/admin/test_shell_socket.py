@@ -551,6 +551,10 @@ def test_the_commands_of_every_theme_work(node, shell):
     assert shell.value("log('debug', 'some.module')")[-1] == {"logger": "some.module", "level": "debug"}
     assert shell.value("log('default', 'some.module')")[-1]["logger"] != "some.module"
     assert "no level" in shell.text("log('loud')")
+    for code in ("log(7)", "log('debug', 7)", "log('debug', 'x', seconds=-1)"):
+        assert shell.do(code)["error"] == "CannotDo", code
+    assert shell.value("log('debug', 'for.a.while', seconds=0.05)")[-1]["logger"] == "for.a.while"
+    until(lambda: shell.value("log()")[-1]["logger"] != "for.a.while")
     assert shell.do("metrics('processes')")["kind"] == "table"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client.core import GaugeMetricFamily
@@ -155,7 +156,32 @@ def test_a_store_that_has_gone_and_alarms_are_told():
     stop(keeper)
 
 
+def test_a_listener_that_has_ended_makes_the_node_unready():
+    node = Stub("starting")
+    node.doors = [SimpleNamespace(name="native"), SimpleNamespace(name="http")]
+    assert "listener native has ended" in health.ready(node).reasons
+    assert not any("http" in reason for reason in health.ready(node).reasons)
+    door = Listener.start_link(
+        ListenerConfig(name="native", protocol="tests.observe.flooding:Flood"), name="native"
+    )
+    assert health.ready(node).reasons == ("the node is starting",)
+    kernel.trap_exit(True)
+    exit(door, "shutdown")
+    kernel.receive_match(lambda m: m.__class__ is kernel.Exit, 10)
+    assert "listener native has ended" in health.ready(node).reasons
+
+
 # ---------------------------------------------------------------------------------------------------------- levels
+
+
+def test_a_reload_outlasts_a_level_for_a_while(clock):
+    """What was set for a while, of all loggers, does not come back after the configuration has said otherwise."""
+    before = get_levels()[""]
+    set_level("", "debug", seconds=60)
+    log_levels.set_levels("error", {})
+    clock.advance(100)
+    assert get_levels()[""] == "error"
+    set_level("", before)
 
 
 def test_a_level_for_a_while_goes_back_by_itself(clock):

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+import runtime.admin.shell_evaluator
 from runtime import kernel
 from runtime.code.engine import Engine
 from runtime.code.roots import Roots
@@ -239,6 +240,57 @@ def test_calls_in_other_threads():
     ]
     tracing.stop(trace)
     seen(trace)
+
+
+def test_a_trace_of_calls_in_threads_ends_with_its_count():
+    trace = start(double, n=2, seconds=60)
+    thread = threading.Thread(target=double, args=(21,))
+    thread.start()
+    thread.join()
+    until(lambda: not kernel.is_alive(trace))
+    assert seen(trace)[-1] == ("end", "", "", "2 events")
+
+
+def test_who_traces_itself_twice_hears_no_echo():
+    """What two traces tell the same process is no event for either."""
+    first = start(kernel.self_(), n=1_000, seconds=60)
+    second = start(kernel.self_(), n=1_000, seconds=60)
+    send(kernel.self_(), "x")
+    settle()
+    assert kernel.receive_match(lambda m: m == "x", 1) == "x"
+    events = kernel.receive_every(lambda m: m.__class__ is tracing.TraceEvent)
+    assert len(events) == 5, "the second one's start, and x by each: sent and received"
+    tracing.stop(first)
+    tracing.stop(second)
+    kernel.receive_every(lambda m: m.__class__ is tracing.TraceEvent)
+
+
+def test_a_trace_of_a_trace():
+    pid = spawn_callback(Sink())
+    first = start(pid, seconds=60)
+    second = start(first, seconds=60, n=50)
+    for n in range(10):
+        send(pid, n)
+    settle()
+    assert kernel.is_alive(first)
+    assert kernel.is_alive(second)
+    for trace in (second, first):
+        tracing.stop(trace)
+    kernel.receive_every(lambda m: m.__class__ is tracing.TraceEvent)
+    exit(pid, KILL)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "runtime.kernel.watchdog._tick", "runtime.kernel.limits.limited.check", "runtime.kernel.hooks.call",
+        "runtime.admin.shell_evaluator.Evaluator._look",
+    ],
+)  # fmt: skip
+def test_what_runs_in_a_signals_handler_is_not_traced(name):
+    """It may be in the middle of the kernel's own work: nothing may be sent from there."""
+    with pytest.raises(tracing.NotTraceable, match="signal's handler"):
+        start(name)
 
 
 @pytest.mark.parametrize("what", ["process", "function"])

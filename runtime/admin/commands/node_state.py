@@ -82,19 +82,24 @@ def connections(n: int = 50) -> Table:
     )
 
 
-def log(level: str | None = None, module: str = "") -> Table:
+def log(level: str | None = None, module: str = "", seconds: float | None = None) -> Table:
     """Levels of the log, shown and set.
 
-    `log("debug", "runtime.net")` sets one, `log("default", "runtime.net")` takes it back. At once, for that logger and all below it, until the next reload or restart. Without a module: for all the others.
+    `log("debug", "runtime.net")` sets one, `log("default", "runtime.net")` takes it back. At once, for that logger and all
+    below it, until the next reload or restart, or for `seconds`. Without a module: for all the others.
     """
     here.need_life()
     if level is not None:
+        if not isinstance(level, str) or not isinstance(module, str):
+            raise CannotDo("a level and a logger are texts: log('debug', 'runtime.net')")
+        if seconds is not None and not 0 < seconds < 1e9:
+            raise CannotDo(f"for {seconds!r} seconds a level cannot be set")
         if level == "default" and not module:
             raise CannotDo(
                 "the level of all others cannot be taken back, only set: debug, info, warning, error"
             )
         try:
-            set_level(module, None if level == "default" else level)
+            set_level(module, None if level == "default" else level, seconds)
         except ValueError:
             raise CannotDo(
                 f"there is no level {level!r}: debug, info, warning, error, critical, default"
