@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from runtime import certificates, kernel
+from runtime import certificates, kernel, node_releases
 from runtime.admin.operations import Operations
 from runtime.certificates import CertificateError, Certificates
 from runtime.code.keys import KeyProblem
@@ -121,7 +121,9 @@ def main(arguments: list[str] | None = None) -> int:
     code: NodeCode | None = None
     directory: DataDirectory | None = None
     try:
-        code = None if options.check else NodeCode.prepare(options.config, options.set)
+        if options.releases:
+            return node_releases.show(options.config, options.set)
+        code = None if options.check else NodeCode.prepare(options.config, options.set, options.release)
         config, classes = load_node_config(options.config, options.set)
         if options.check:
             return _check(options, config)
@@ -385,6 +387,15 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="check the settings, name every error, and end")
     parser.add_argument(
         "--json-ready", action="store_true", help="print one line of JSON when ready, no start message"
+    )
+    parser.add_argument(
+        "--release",
+        metavar="R",
+        default="",
+        help="push mode: start from this release (id, #NUMBER), not the last good one",
+    )
+    parser.add_argument(
+        "--releases", action="store_true", help="list the releases of this node, which must not run, and end"
     )
     return parser.parse_args(arguments)
 

@@ -34,6 +34,7 @@ from runtime.config import Config
 from runtime.kernel import Process
 from runtime.node_config import early
 from runtime.node_identity import DataDirectory
+from runtime.node_releases import ReleaseLogError, choose
 from runtime.otp.child_spec import ChildSpec, SupFlags
 from runtime.otp.supervisor import Supervisor
 
@@ -42,10 +43,6 @@ __all__ = ["NodeCode", "ReleaseLogError"]
 _log = logging.getLogger("evergreen.code")
 
 # Types
-
-
-class ReleaseLogError(Exception):
-    """The release log cannot be used: a sentence with its path, and what to do."""
 
 
 class NodeCode:
@@ -58,15 +55,24 @@ class NodeCode:
         self.log: ReleaseLog | None = None
         self.booted: Release | None = None
         """The release whose sources this node starts from; None: it starts from the tree."""
+        self.chosen: Release | None = None
+        """The same, when the operator has named it."""
         self.releaser: Releaser | None = None
 
     @classmethod
-    def prepare(cls, path: str | Path | None, overrides: list[str]) -> NodeCode | None:
+    def prepare(cls, path: str | Path | None, overrides: list[str], release: str = "") -> NodeCode | None:
         """Read the first few settings and install the import hook; None when live code is off.
+
+        `release`: the one to start from in push mode, in place of the last good one.
 
         Raises DirectoryError, ReleaseLogError.
         """
         mode = early(path, overrides, "code.mode")
+        if release and mode != "push":
+            raise ReleaseLogError(
+                f"--release names what a node in push mode starts from, and code.mode is {mode}: "
+                "add --set code.mode=push"
+            )
         if mode == "off":
             return None
         code = cls(mode, Roots(Path.cwd(), early(path, overrides, "code.roots")))
@@ -79,8 +85,13 @@ class NodeCode:
             sources = code.log.boot_sources()
             code.booted = code.log.last_good() if sources is not None else None
             ran = any(one.result != "refused" for one in code.log.releases())
+            if release:
+                code.booted, sources = choose(code.log, release)
+                code.chosen = code.booted
             if sources is None and (ran or code.log.is_damaged):
                 raise ReleaseLogError(_nothing_to_boot(code.log))
+        elif release:
+            raise ReleaseLogError(f"there is no release in {data_dir / 'code'} yet")
         code.engine.install(sources)
         return code
 

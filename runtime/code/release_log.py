@@ -40,10 +40,23 @@ from typing import Any, Final
 from runtime.code.blobs import BlobDamaged, Blobs, digest
 from runtime.code.records import Record, Records
 
-__all__ = ["RESULTS", "Operation", "Release", "ReleaseLog", "UnknownRelease", "diff_texts", "release_id"]
+__all__ = [
+    "ENDED",
+    "RESULTS",
+    "TOGETHER",
+    "Operation",
+    "Release",
+    "ReleaseLog",
+    "UnknownRelease",
+    "diff_texts",
+    "release_id",
+]
 
 KINDS: Final = ("boot", "watch", "push", "rollback")
 RESULTS: Final = ("live", "bad", "rolled_back", "refused", "probation")
+ENDED: Final = "the node ended during its probation"
+TOGETHER: Final = "taken back together with"
+"""How it begins to be said why a release was rolled back that nobody has rolled back."""
 _RUNNING: Final = ("live", "probation")
 _OPERATIONS = 1_000
 _NONCES_FOR = 14 * 86_400.0
@@ -299,7 +312,7 @@ class ReleaseLog:
                     self.problems.append(
                         f"release {release} was in probation when the node ended, and was never found good"
                     )
-                    self.judge_or_remember(release, "rolled_back", "the node ended during its probation")
+                    self.judge_or_remember(release, "rolled_back", ENDED)
             for release in reversed(self.releases()):
                 if release.result == "live":
                     try:

@@ -22,8 +22,9 @@ from runtime.code.check import Checker
 from runtime.code.engine import Engine, Report
 from runtime.code.errors import Refused, refused_syntax
 from runtime.code.look import imported_with
+from runtime.code.known_bad import known_bad
 from runtime.code.plan import Direction, Plan
-from runtime.code.release_log import Release, ReleaseLog, UnknownRelease, release_id
+from runtime.code.release_log import ENDED, Release, ReleaseLog, UnknownRelease, release_id
 from runtime.code.tree import TreeError, read_tree
 
 __all__ = ["Done", "Progress", "Releaser"]
@@ -54,6 +55,7 @@ def goes_down(changes: Mapping[str, tuple[Any, Any]]) -> bool:
 class Releaser:
     """`from_log`: the release log, and not the tree, says what this node runs (push mode).
 
+    `chosen`: the release that somebody named for this start, in place of the last good one.
     `entries`: modules that a cold start imports first. `checks`: releases are imported aside first, by `checker`.
     `current` is the release that runs.
     """
@@ -66,12 +68,14 @@ class Releaser:
         log: ReleaseLog,
         *,
         from_log: bool = False,
+        chosen: Release | None = None,
         entries: Sequence[str] = (),
         checker: Checker | None = None,
     ) -> None:
         self.engine = engine
         self.log = log
         self.from_log = from_log
+        self.chosen = chosen
         self.entries = tuple(entries)
         self.checker = checker
         self.checks = checker is not None
@@ -98,7 +102,9 @@ class Releaser:
         """Note what the node has booted with. Blocks on files: in a thread, or before the loop runs."""
         known = self.log.last_good() if self.from_log else self.log.current()
         whole = self._whole({})
-        if known is not None and (self.from_log or known.id == self._id(whole)):
+        if self.chosen is not None and (known is None or known.id != self.chosen.id):
+            self._current = self._start_from(self.chosen, known, whole)
+        elif known is not None and (self.from_log or known.id == self._id(whole)):
             self._current = known
         else:
             self._current = self.log.add(
@@ -106,7 +112,11 @@ class Releaser:
             )
         for other in self.log.releases():
             if other.result == "probation" and other.number != self._current.number:
-                self.log.judge_or_remember(other, "rolled_back", "the node ended during its probation")
+                self.log.judge_or_remember(other, "rolled_back", ENDED)
+        if not self.from_log:
+            warning = known_bad(self.log, {path: _digest(text) for path, text in whole.items()})
+            if warning:
+                _log.warning("%s", warning)
         if self.from_log and self.engine.importer.release is None:  # the first start: it was of the tree
             self.engine.install(whole)
         return self._current
@@ -248,6 +258,16 @@ class Releaser:
         return judged  # type: ignore[no-any-return]
 
     # internals
+
+    def _start_from(self, chosen: Release, instead: Release | None, whole: Mapping[str, str]) -> Release:
+        why = f"the node was started from {chosen}, as named by its operator"
+        release = self.log.add(
+            kind="rollback", files=whole, base=instead.id if instead is not None else "", by="operator",
+            note=f"back to {chosen}", why=why, must=False,
+        )  # fmt: skip
+        if instead is not None:
+            self.log.judge_or_remember(instead, "rolled_back", why)
+        return release
 
     def _origin(self) -> int:
         """The number of the release that runs, or, after a rollback, of the one that it went back to.

@@ -32,7 +32,7 @@ from runtime.code.errors import Refused
 from runtime.code.jobs import Answer, CodeEvent, Finished, Job, Status, Work, way_back
 from runtime.code.ledger import NOTED, Ledger
 from runtime.code.probation import Limits, Probation, Stage
-from runtime.code.release_log import Release
+from runtime.code.release_log import TOGETHER, Release
 from runtime.code.releaser import Done, Releaser
 from runtime.code.report_text import live_text, refused_text, rolled_back_text
 from runtime.kernel import Call, Down, Process, Ref, clock
@@ -257,7 +257,7 @@ class CodeServer(GenServer):
         """What of a probation becomes of a rollback: to before it, or to a release in the middle of it."""
         kept = before.until(release.id) if release.result == "probation" else ()
         for earlier in before.earlier[len(kept) :]:
-            self.releaser.judge(earlier, "rolled_back", f"taken back together with {left}")
+            self.releaser.judge(earlier, "rolled_back", f"{TOGETHER} {left}")
         if kept:
             now = clock.now()  # what went wrong until now may have been the fault of what was left
             stages = [stage._replace(since=now) for stage in kept]
