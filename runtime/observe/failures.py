@@ -74,7 +74,9 @@ def remove() -> None:
 def _note(supervisor: Any, context: str, reason: Any, pid: Any, spec: ChildSpec, count: int) -> None:
     if context == "shutdown":  # the supervisor gives up: the child's own failure has been counted
         return
-    key = Child(pid_text(supervisor), spec.id if isinstance(spec.id, str) else brief(spec.id, 2, 100))
+    key = Child(
+        pid_text(supervisor)[:100], spec.id[:100] if isinstance(spec.id, str) else brief(spec.id, 2, 100)
+    )
     found = table.get(key)
     if found is None:
         found = table.setdefault(key if len(table) < _MAX else OTHERS, Failed())

@@ -88,7 +88,7 @@ def ready(node: Any = None) -> Health:
 
 def _health(reasons: list[str]) -> Health:
     return Health(
-        not reasons, tuple(reasons), tuple(f"{one.id}: {one.description}" for one in snapshot.alarms()[:20])
+        not reasons, tuple(reasons), tuple(f"{one.id}: {one.description}" for one in snapshot.alarms(20))
     )
 
 

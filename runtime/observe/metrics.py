@@ -31,6 +31,8 @@ __all__ = ["CONTENT_TYPE", "add", "collect", "remove", "text", "values"]
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _log = logging.getLogger("evergreen.metrics")
+_MOST_NAMES = 100
+"""Alarms' names that get a series of their own."""
 MAILBOX_BUCKETS = (0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 """Messages."""
 Reader = Callable[[], Iterable[Metric]]
@@ -40,11 +42,7 @@ Reader = Callable[[], Iterable[Metric]]
 
 def text() -> bytes:
     """Return all metrics in Prometheus' text format. Gives way while it looks; never raises for what cannot be read."""
-    # Looked at first: prometheus_client's own loop must not be left in the middle.
-    found = _Found(list(collect()))
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(found)
-    return generate_latest(registry)
+    return b"".join([_text_of(family) for family in collect()])
 
 
 def collect() -> Iterator[Metric]:
@@ -86,6 +84,25 @@ def remove(name: str) -> None:
 # Internals
 
 _readers: dict[str, Reader] = {}
+
+
+def _text_of(family: Metric) -> bytes:
+    """One family by itself: what is wrong with it hides no other."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Found([family]))
+    try:
+        try:
+            return generate_latest(registry)
+        except UnicodeEncodeError:  # half a surrogate pair in a name that somebody gave
+            for at, sample in enumerate(family.samples):
+                labels = {
+                    key: value.encode(errors="replace").decode() for key, value in sample.labels.items()
+                }
+                family.samples[at] = sample._replace(labels=labels)
+            return generate_latest(registry)
+    except Exception:  # noqa: BLE001 - an application's
+        _log.exception("the metric %s cannot be written", family.name)
+        return b""
 
 
 class _Found:
@@ -238,8 +255,11 @@ def _code() -> Iterator[Metric]:
 
 
 def _alarms() -> Iterator[Metric]:
-    up = Counter((one.name, one.level) for one in snapshot.alarms())
+    up = Counter(snapshot.alarm_counts())
     family = GaugeMetricFamily("evergreen_alarms", "Alarms that are up", labels=["name", "level"])
-    for (name, level), count in sorted(up.items()):
+    shown = up.most_common(_MOST_NAMES)
+    for (name, level), count in sorted(shown):
         family.add_metric([name, level], count)
+    if len(up) > len(shown):  # an application may give each alarm a name of its own
+        family.add_metric(["others", ""], up.total() - sum(count for _, count in shown))
     yield family

@@ -15,6 +15,7 @@ import heapq
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -35,7 +36,8 @@ from runtime.otp.application import CONTROLLER
 from runtime.otp.application_controller import Controller
 
 __all__ = [
-    "SORTS", "AlarmRow", "ApplicationRow", "ProcessDetail", "ProcessRow", "ReleaseRow", "TreeNode", "alarms",
+    "SORTS", "AlarmRow", "ApplicationRow", "ProcessDetail", "ProcessRow", "ReleaseRow", "TreeNode",
+    "alarm_counts", "alarm_name", "alarms",
     "applications", "connections", "find", "listeners", "node_summary", "plain", "process", "processes", "releases",
     "row", "store_info", "tree",
 ]  # fmt: skip
@@ -150,7 +152,6 @@ def node_summary() -> dict[str, Any]:
     tables = _tables()
     owners = [owner for _, owner in tables]
     current = _current_release()
-    ups = alarms()
     return {
         "node": kernel.node(),
         "creation": kernel.node_creation(),
@@ -175,7 +176,7 @@ def node_summary() -> dict[str, Any]:
         "messages": scheduler.turns + scheduler.batched,
         "crashes": scheduler.Stat.crashes,
         "zombies": scheduler.Stat.zombies,
-        "alarms": len(ups),
+        "alarms": len(alarm_list.peek()),
         "release": current,
         "probation": _probation(),
         "threads_busy": kernel.thread_jobs(),
@@ -243,12 +244,12 @@ def store_info(name: str = "store") -> dict[str, Any]:
     return plain(info)  # type: ignore[no-any-return]
 
 
-def alarms() -> list[AlarmRow]:
-    """List the alarms that are up, the newest first."""
+def alarms(limit: int = 1_000) -> list[AlarmRow]:
+    """List the alarms that are up, the newest first, at most `limit`. Gives way while it works."""
     return [
         AlarmRow(
             id=alarm_list.id_text(one.id),
-            name=str(one.id[0] if isinstance(one.id, tuple) and one.id else one.id),
+            name=alarm_name(one.id),
             description=one.description
             if isinstance(one.description, str)
             else brief(one.description, 4, 2_000),
@@ -256,8 +257,22 @@ def alarms() -> list[AlarmRow]:
             since=one.since,
             times=one.times,
         )
-        for one in alarm_list.peek()
+        for one in sliced(alarm_list.peek()[:limit])
     ]
+
+
+def alarm_counts() -> dict[tuple[str, str], int]:
+    """How many alarms are up, by (name, level)."""
+    found: Counter[tuple[str, str]] = Counter()
+    for one in sliced(alarm_list.peek(), 256):
+        found[alarm_name(one.id), _LEVELS.get(one.level, str(one.level))] += 1
+    return found
+
+
+def alarm_name(id_: Any) -> str:
+    """The kind of an alarm: the first word of its id, as a short text."""
+    name = id_[0] if isinstance(id_, tuple) and id_ else id_
+    return name[:100] if isinstance(name, str) else brief(name, 2, 100)
 
 
 def releases(limit: int = 200) -> list[ReleaseRow]:
@@ -272,7 +287,7 @@ def releases(limit: int = 200) -> list[ReleaseRow]:
             result=one.result, why=one.why, files=len(one.files), seconds=dict(one.seconds), migrated=one.migrated,
             is_current=one.number == running.number,
         )
-        for one in reversed(releaser.log.releases()[-limit:])
+        for one in sliced(releaser.log.releases()[-limit:][::-1])
     ]  # fmt: skip
 
 

@@ -104,6 +104,35 @@ def test_an_applications_metrics_join_and_one_that_fails_hides_no_other(caplog):
     assert not any(name.startswith("python_") for name in metrics.values())
 
 
+def test_labels_are_bounded_and_escaped():
+    keeper = alarms.start_link()
+    for number in range(150):
+        alarms.set_alarm(f"lamp {number}", "dark", quiet=True)
+    alarms.set_alarm('say "hi"\\\n\ud800' + "x" * 5_000, "?", quiet=True)
+    settle()
+    families = {one.name: one for one in text_string_to_metric_families(metrics.text().decode())}
+    found = {one.labels["name"]: one.value for one in families["evergreen_alarms"].samples}
+    assert len(found) == 101
+    assert found["others"] == 51
+    assert max(map(len, found)) == 100
+    assert sum(found.values()) == 151
+    stop(keeper)
+
+
+def test_an_applications_metric_that_cannot_be_written_hides_no_other(caplog):
+    wrong = GaugeMetricFamily("wrong", "Wrong", labels=["a"])
+    wrong.add_metric([7], 1)
+    metrics.add("test", lambda: [wrong, GaugeMetricFamily("right", "Right", value=1)])
+    try:
+        text = metrics.text()
+    finally:
+        metrics.remove("test")
+    assert b"\nright 1.0" in text
+    assert b"evergreen_uptime_seconds" in text
+    assert b"wrong{" not in text
+    assert "the metric wrong cannot be written" in caplog.text
+
+
 def test_store_and_listener_have_their_figures(tmp_path):
     kernel.trap_exit(True)
     server = StoreServer.start_link(StoreConfig(path=str(tmp_path / "store"), nshards=1), name="store")

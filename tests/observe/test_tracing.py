@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-import runtime.admin.shell_evaluator
+import runtime.admin.shell_evaluator  # noqa: F401 - what is not loaded is not found
 from runtime import kernel
 from runtime.code.engine import Engine
 from runtime.code.roots import Roots
