@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -19,6 +20,7 @@ from runtime.otp.supervisor import RESTARTING, Supervisor, start_child, terminat
 from runtime.testing import settle, until
 from tests.code.served import NEVER, Place, serving
 from tests.observe.observing import lines_of
+from tests.support.crashers import reports
 
 GOOD = """
 from runtime.otp.gen_server import GenServer
@@ -210,6 +212,21 @@ def test_who_fails_while_the_way_back_is_due_waits_whatever_it_is(place, crashes
         assert is_alive(two)
 
 
+def test_who_fails_when_another_limit_has_been_passed_waits_too(place, crashes):
+    module = place.load(m=GOOD)
+    with serving(place, replace(NEVER, max_crashes=1)), tree(other(), intensity=0) as top:
+        gate = kernel.spawn(kernel.receive)
+        code.push(place.sources(m=GOOD.replace("return request", "raise LookupError")))
+        kernel.spawn(lambda: call(NAME, Job("plan", lambda *_: _wait_for(gate)), timeout=None))
+        kernel.cast(module.Worker.start(), "work")
+        until(lambda: code.status().waiting == ("rollback",))
+        kernel.exit(pid_of(top, "other"), "boom")
+        settle()
+        assert pid_of(top, "other") is RESTARTING
+        kernel.exit(gate, "kill")
+        until(lambda: pid_of(top, "other") is not RESTARTING)
+
+
 def test_without_a_probation_nobody_waits(place, crashes):
     module = place.load(m=GOOD)
     with serving(place), tree(worker(module)) as top:
@@ -221,12 +238,12 @@ def test_without_a_probation_nobody_waits(place, crashes):
         assert reprieve.pending() is None
 
 
-def test_a_way_back_that_is_refused(place, crashes):
+def test_a_way_back_that_is_refused(place, crashes, caplog):
     """The states cannot be brought down; so the supervisor gives up, as without live code."""
     change = "    def code_change(self, old, extra):\n        if isinstance(old, tuple): raise ValueError('no way back')\n"
     module = place.load(m="__vsn__ = 1\n" + GOOD)
     bystander = module.Worker.start()
-    bad = "__vsn__ = 2\n" + DIES_AT_START.replace("    def handle_call", change + "    def handle_call")
+    bad = "__vsn__ = 2\n" + DIES_AT_ONCE.replace("    def handle_call", change + "    def handle_call")
     with serving(place), tree(worker(module)) as top:
         code.subscribe()
         code.push(place.sources(m=bad))
@@ -234,6 +251,7 @@ def test_a_way_back_that_is_refused(place, crashes):
         assert "no way back" in heard("stuck").text
         until(lambda: not is_alive(top))
         assert reprieve.pending() is None
+        assert len(reports(caplog, "child_terminated")) == 4  # with its three restarts, and none after that
     kernel.exit(bystander, "kill")
 
 
@@ -265,7 +283,7 @@ def _wait_for(process):
 
 def test_a_server_that_is_busy_for_too_long(place, crashes, clock):
     module = place.load(m=GOOD)
-    with serving(place), tree(worker(module)) as top:
+    with serving(place), tree(worker(module)) as top, tree(worker(module)) as late:
         code.push(place.sources(m=DIES_AT_START))
         gate = kernel.spawn(kernel.receive)
         kernel.spawn(lambda: call(NAME, Job("plan", lambda *_: _wait_for(gate)), timeout=None))
@@ -275,6 +293,9 @@ def test_a_server_that_is_busy_for_too_long(place, crashes, clock):
         assert is_alive(top)
         clock.advance(1.0)
         assert not is_alive(top)
+        kernel.exit(pid_of(late, "worker"), "boom")  # nobody waits for the same way back again
+        settle()
+        assert not is_alive(late)
         kernel.exit(gate, "kill")
         until(lambda: code.current().kind == "rollback")
 
