@@ -142,11 +142,22 @@ def _choose(
             chosen.append(unit.node)
             moved.update(unit.names)
             following.append(unit)
-    if is_made_from(cls, plan.node, following):
+    if is_made_from(cls, plan.node, [*following, *_reordered(plan)]):
         return [], True
     for inner_plan, inner in nested:
         change_class(commit, version, inner_plan, inner, namespace, (*path, cls))
     return chosen, False
+
+
+def _reordered(plan: ClassPlan) -> list[Unit]:
+    """The statements that stand after one which they stood before: fields in another order make another constructor."""
+    found, last = [], 0
+    for step in plan.steps:
+        line = step.old.node.lineno if step.old is not None else last
+        if line < last:
+            found.append(step.unit)
+        last = max(last, line)
+    return found
 
 
 def _follows(

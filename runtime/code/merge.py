@@ -5,7 +5,8 @@ code. What cannot be moved is the layout of instances: slots, the fields of a tu
 new class takes the name; otherwise the release is refused, with their number.
 
 CPython does not let the bases of a direct subclass of `object` be assigned. Such a class is replaced, and its instances
-are given the new class. Classes that derive from a base of the runtime's do not have that problem.
+are given the new class. Classes that derive from a base of the runtime's do not have that problem. A class that moved to
+another module is replaced likewise: what it is now is another object, made there.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LayoutChanged",
     "merge_class",
+    "move_class",
     "renew_abstract",
     "renew_instance_checks",
     "set_member",
@@ -108,6 +110,31 @@ def merge_class(
             value = types.MethodType(value.__func__, old)  # noqa: PLW2901
         set_member(commit, old, name, value)
     _fill_in(commit, old, fields)
+    return True
+
+
+def move_class(commit: Commit, old: type, new: type) -> bool:
+    """`old` is `new` in another module now: its instances and subclasses follow, held methods run the new code.
+
+    False: they cannot, for their layout is another; then they stay of the old class.
+    """
+    if type(old) is not type(new) or _layout(old) != _layout(new) or is_struct(old):
+        return False
+    try:
+        object.__new__(old).__class__ = new  # type: ignore[assignment]  # a trial
+    except TypeError:
+        return False
+    for name, value in list(new.__dict__.items()):
+        after = dict(inner_functions(value))
+        for part, fn in inner_functions(old.__dict__.get(name)):
+            # Not patched: its globals are those of the module it was in.
+            if fn.__module__ == old.__module__ and part in after:
+                forward(commit, fn, after[part])
+    _replace(
+        commit, old.__module__, old, new,
+        f"{old.__module__}.{old.__qualname__} moved to {new.__module__}, and its instances with it; who holds the class in a "
+        "tuple or closure has the old one",
+    )  # fmt: skip
     return True
 
 
@@ -225,11 +252,17 @@ def _retarget(commit: Commit, module: str, old: type, new: type) -> None:
             and isinstance(value, FunctionType)
             and current.__module__ == module
         ):
+            if current.__globals__ is not value.__globals__:
+                continue  # it moved to another module, and leads there
             if patch(commit, current, value):
                 type.__setattr__(new, name, current)  # so that the next release finds it
             else:
                 forward(commit, current, value)
-        elif type(current) is type(value) and _settle_inside(commit, current, value):
+        elif (
+            old.__module__ == new.__module__
+            and type(current) is type(value)
+            and _settle_inside(commit, current, value)
+        ):
             type.__setattr__(new, name, current)
 
 
@@ -282,7 +315,15 @@ def _fill_in(commit: Commit, cls: type, fields: list[dataclasses.Field[Any]]) ->
                 object.__setattr__(instance, f.name, factory())
 
 
-def _replace(commit: Commit, module: str, old: type, new: type) -> None:
+def _takes_class(commit: Commit, instance: Any, new: type) -> bool:
+    try:
+        commit.journal.attribute(instance, "__class__", new, object.__setattr__)
+    except TypeError:  # its dict or weak references lie elsewhere: a base without slots is between
+        return False
+    return True
+
+
+def _replace(commit: Commit, module: str, old: type, new: type, why: str = "") -> None:
     """Bases cannot be assigned: move the subclasses, the instances, and whoever holds the class in a table."""
     sub: type
     _retarget(commit, module, old, new)
@@ -294,11 +335,9 @@ def _replace(commit: Commit, module: str, old: type, new: type) -> None:
             except TypeError:  # made anew in its turn, since its base means another class now
                 continue
     for instance in commit.heap.instances(old):
-        if type(instance) is old:
-            try:
-                commit.journal.attribute(instance, "__class__", new, object.__setattr__)
-            except TypeError:  # its dict or weak references lie elsewhere: a base without slots is between
-                raise LayoutChanged(module, old, commit.heap.count(old)) from None
+        if type(instance) is old and not _takes_class(commit, instance, new):
+            # Not within the `except`: the context of what is raised would hold the instance, and the next try find it alive.
+            raise LayoutChanged(module, old, commit.heap.count(old))
     for holder in gc.get_referrers(old):
         if commit.journal.knows(holder):
             continue
@@ -315,6 +354,7 @@ def _replace(commit: Commit, module: str, old: type, new: type) -> None:
             else:
                 commit.journal.class_attribute(owner, key, new)
     commit.warn(
-        f"{module}: {old.__qualname__} was replaced: its bases cannot be changed in place. Instances moved over; classes "
+        why
+        or f"{module}: {old.__qualname__} was replaced: its bases cannot be changed in place. Instances moved over; classes "
         f"that others hold in tuples or closures are the old one. Deriving it from a base class of yours avoids this."
     )

@@ -73,8 +73,16 @@ def become(commit: Commit, new: Any, old: Any) -> None:
 
 
 def exchange(commit: Commit) -> None:
-    """Give the living ones to all who have caught a throw-away. One walk over the heap, whatever their number."""
-    _exchange(commit, [twin for twin in commit.twins if twin.is_thrown_away])
+    """Give the living ones to all who have caught a throw-away. One walk over the heap, whatever their number.
+
+    Where a dict has caught one under a key, other keys that lead to the living one are from the statement as it was: a
+    route's former path. They go, unless some other statement may have put them there.
+    """
+    stale: list[tuple[dict[Any, Any], Any]] = []
+    _exchange(commit, [twin for twin in commit.twins if twin.is_thrown_away], stale)
+    for table, key in stale:
+        if key in table and not _is_mentioned(commit, table[key]):
+            commit.journal.item(table, key, MISSING)
 
 
 def unregister(commit: Commit, gone: Any) -> None:
@@ -83,21 +91,37 @@ def unregister(commit: Commit, gone: Any) -> None:
     for name in commit.importer.modules:
         for value in list((namespace_of(name) or {}).values()):
             _remove(commit, value, gone)
-            for inner in _within(value, name):
-                _remove(commit, inner, gone)
+            inside = [*_within(value, name), *_own_tables(commit, value)]
+            is_found = [_remove(commit, inner, gone) for inner in inside]
+            forget = getattr(value, "_clear_cache", None)  # a singledispatch remembers what it has found
+            if forget is not None and isinstance(value, FunctionType) and any(is_found):
+                commit.journal.undo(forget)
+                forget()
 
 
-def _remove(commit: Commit, table: Any, gone: Any) -> None:
+def _own_tables(commit: Commit, value: Any) -> list[Any]:
+    """What an object of a managed class holds itself: the receivers of a signal, the handlers of a hub."""
+    if isinstance(value, _UNTOUCHED) or type(value).__module__ not in commit.importer.modules:
+        return []
+    return list(getattr(value, "__dict__", {}).values())
+
+
+def _remove(commit: Commit, table: Any, gone: Any) -> bool:
+    """Take `gone` out of a table; tell whether it was there."""
     if type(table) not in (dict, list, set) or not 0 < len(table) <= _LARGEST:
-        return
+        return False
     if type(table) is dict:
-        for key in [key for key, value in table.items() if value is gone]:
+        keys = [key for key, value in table.items() if value is gone]
+        for key in keys:
             commit.journal.item(table, key, MISSING)
-    elif any(value is gone for value in table):
-        commit.journal.container(table)
-        kept = [value for value in table if value is not gone]
-        table.clear()
-        table.extend(kept) if type(table) is list else table.update(kept)
+        return bool(keys)
+    if not any(value is gone for value in table):
+        return False
+    commit.journal.container(table)
+    kept = [value for value in table if value is not gone]
+    table.clear()
+    table.extend(kept) if type(table) is list else table.update(kept)
+    return True
 
 
 def may_leak(node: ast.ClassDef, new: type) -> bool:
@@ -142,20 +166,26 @@ def _within(value: Any, module: str) -> Iterator[Any]:
         yield from list(value.__dict__.values())
     elif isinstance(value, FunctionType):
         yield from value.__dict__.values()
-        for cell in value.__closure__ or ():
-            try:
-                yield cell.cell_contents
-            except ValueError:
-                continue
+        # A singledispatch keeps its registrations in a cell of a function that it has as an attribute.
+        for fn in (value, *(inner for inner in value.__dict__.values() if isinstance(inner, FunctionType))):
+            for cell in fn.__closure__ or ():
+                try:
+                    yield cell.cell_contents
+                except ValueError:
+                    continue
 
 
-def _exchange(commit: Commit, twins: list[Twin]) -> None:
+def _exchange(
+    commit: Commit, twins: list[Twin], stale: list[tuple[dict[Any, Any], Any]] | None = None
+) -> None:
     # Not journalled: before the release the old ones were there, and `remember` has noted the tables within reach.
-    tuples = [Twin(was, made) for was, made in _put(commit, twins)]
+    tuples = [Twin(was, made) for was, made in _put(commit, twins, stale)]
     _put(commit, tuples)  # `("/path", handler)` in a list of routes
 
 
-def _put(commit: Commit, twins: list[Twin]) -> list[tuple[Any, Any]]:
+def _put(
+    commit: Commit, twins: list[Twin], stale: list[tuple[dict[Any, Any], Any]] | None = None
+) -> list[tuple[Any, Any]]:
     """Exchange the twins in what holds them; return the tuples among that, each with what should stand for it."""
     if not twins:
         return []
@@ -169,10 +199,37 @@ def _put(commit: Commit, twins: list[Twin]) -> list[tuple[Any, Any]]:
             is_gone = any(twin.old is MISSING for twin in held)
             found.append((holder, MISSING if is_gone else tuple(_living(by_id, item) for item in holder)))
         elif isinstance(holder, (list, dict, set)):
+            if stale is not None and type(holder) is dict:
+                stale += [(holder, key) for key in _former_keys(holder, twins)]
             _in_table(holder, by_id)
         elif "__dict__" in dir(type(holder)):
             _in_table(vars(holder), by_id)
     return found
+
+
+def _is_mentioned(commit: Commit, made: Any) -> bool:
+    """Tell whether a statement at top level, here or where it is imported, does something with a definition."""
+    module, name = made.__module__, made.__qualname__
+    places = [(module, name)]
+    places += [(user, local) for user, original, local in commit.importers.get(module, ()) if original == name]
+    for place, local in places:
+        for unit in commit.version(place).units:
+            if not (unit.is_function or unit.is_class) and local in unit.loads:
+                return True
+    return False
+
+
+def _former_keys(table: dict[Any, Any], twins: list[Twin]) -> list[Any]:
+    """The keys under which a table has a living definition, where its statement has just put its twin under another."""
+    if len(table) > _LARGEST:
+        return []
+    items = table.items()
+    caught = {id(twin.old) for twin in twins if any(item is twin.new for _, item in items)}
+    keys = [key for key, item in items if id(item) in caught]
+    if not keys or class_of(table) is not None:
+        return []
+    is_namespace = any(getattr(one, "__dict__", None) is table for one in gc.get_referrers(table))
+    return [] if is_namespace else keys
 
 
 def _in_table(holder: Any, by_id: dict[int, Twin]) -> None:

@@ -15,8 +15,9 @@ from .subjects import states_of
 
 if TYPE_CHECKING:
     from .commit import Commit
+    from .version import ModuleVersion
 
-__all__ = ["retire_removed"]
+__all__ = ["has_moved", "retire_removed"]
 
 # API
 
@@ -39,7 +40,7 @@ def retire_removed(commit: Commit, gone: Any) -> None:
         for member in vars(gone).values()
         if isinstance(member, FunctionType) and member.__module__ == module
     ]
-    number = _processes_of(gone)
+    number = 0 if _is_defined_elsewhere(commit, gone) else _processes_of(gone)
     if number:
         what = f"removed class {module}.{gone.__qualname__}"
         text = (
@@ -50,7 +51,28 @@ def retire_removed(commit: Commit, gone: Any) -> None:
         commit.warn(f"{text}: runtime.code.lingering() tells which")
 
 
+def has_moved(commit: Commit, old: type, new: type) -> bool:
+    """Tell whether a class is not defined any more where it was, and `new` is the same one in another managed module."""
+    home = old.__module__
+    if new.__module__ == home or new.__module__ not in {**commit.importer.modules, **commit.plan.added}:
+        return False
+    if home in commit.plan.deleted:
+        return True
+    plan = commit.plan.modules.get(home)
+    return plan is not None and not _defines(plan.new, old.__qualname__)
+
+
 # Internals
+
+
+def _defines(version: ModuleVersion, name: str) -> bool:
+    return any(unit.is_class and unit.name == name for unit in version.units)
+
+
+def _is_defined_elsewhere(commit: Commit, cls: type) -> bool:
+    """Tell whether the release has a class of that name in another module: then it moved, and its processes with it."""
+    versions = [*(plan.new for plan in commit.plan.modules.values()), *commit.plan.added.values()]
+    return any(_defines(one, cls.__qualname__) for one in versions if one.name != cls.__module__)
 
 
 def _processes_of(cls: type) -> int:

@@ -15,11 +15,11 @@ from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import codes
-from .merge import merge_class
+from .merge import merge_class, move_class
 from .functions import forward, origin, patch, redecorated, wraps_own
 from .journal import MISSING
 from .registries import become, may_leak, remember, suspect
-from .removed import retire_removed
+from .removed import has_moved, retire_removed
 from .spread import propagate
 from .units import Unit
 from .version import ModuleVersion
@@ -146,6 +146,8 @@ def settle(
                 commit.mark(version.name, name, replaced=True)
                 propagate(commit, version.name, name, old, new)
             return
+        if has_moved(commit, old, new):
+            move_class(commit, old, new)
     elif type(old) is type(new) and type(old) in CONTAINERS and unit.is_assignment:
         _refill(commit, old, new)
         namespace[name] = old

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-__all__ = ["H", "Live", "NotApplicable", "Result", "modname", "run_case"]
+__all__ = ["H", "Live", "NotApplicable", "Result", "modname", "run_case", "tree_of"]
 
 Tree = dict[str, str]
 """Sources by path, relative to the root and posix."""
@@ -149,18 +149,21 @@ class H(Live):
         raise NotApplicable(why)
 
     def _tree(self, which: str) -> Tree:
-        found = {}
-        single, folder = self.case / f"{which}.py", self.case / which
-        if single.exists():
-            found["mod.py"] = single.read_text()
-        if folder.is_dir():
-            found |= {
-                str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*.py"))
-            }
-        return found
+        return tree_of(self.case, which)
 
 
 # ----------------------------------------------------------------------------------------------------------- API
+
+
+def tree_of(case: Path, which: str) -> Tree:
+    """The sources of one version of a case."""
+    found = {}
+    single, folder = case / f"{which}.py", case / which
+    if single.exists():
+        found["mod.py"] = single.read_text()
+    if folder.is_dir():
+        found |= {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*.py"))}
+    return found
 
 
 def modname(relative: str) -> str:

@@ -1,0 +1,6 @@
+from shapes import Shape
+
+
+class Circle(Shape):
+    def area(self):
+        return 3

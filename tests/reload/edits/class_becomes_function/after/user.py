@@ -1,0 +1,5 @@
+from things import Thing
+
+
+def work():
+    return Thing(4).double()

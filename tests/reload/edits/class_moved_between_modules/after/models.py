@@ -1,0 +1,5 @@
+from accounts import User
+
+
+class Admin(User):
+    level = 2

@@ -1,0 +1,5 @@
+def LIMIT():
+    return 4
+
+
+debug = False

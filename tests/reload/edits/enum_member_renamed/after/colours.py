@@ -1,0 +1,9 @@
+import enum
+
+
+class Colour(enum.Enum):
+    CRIMSON = 1
+    GREEN = 2
+
+
+NAMES = {Colour.CRIMSON: "hot", Colour.GREEN: "cold"}

@@ -1,0 +1,4 @@
+from colours import NAMES, Colour
+
+def warmth(colour):
+    return NAMES[colour]

@@ -1,0 +1,11 @@
+from base import Plugin
+
+
+class Json(Plugin):
+    def load(self):
+        return "json"
+
+
+class Text(Plugin):
+    def load(self):
+        return "text"

@@ -1,0 +1,17 @@
+import logging
+import logging.config
+
+LEVEL = "INFO"
+logging.config.dictConfig(
+    {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "handlers": {"null": {"class": "logging.NullHandler"}},
+        "loggers": {"of.this.case": {"level": LEVEL, "handlers": ["null"]}},
+    }
+)
+log = logging.getLogger("of.this.case")
+
+
+def level():
+    return log.level, len(log.handlers)

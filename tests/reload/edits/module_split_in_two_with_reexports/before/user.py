@@ -1,0 +1,6 @@
+from tools import CACHE, Store, dump, load
+
+
+def work(name):
+    load(name)
+    return dump(name), Store().put(name), name in CACHE

@@ -1,0 +1,5 @@
+from lib.parts import LEVEL, low
+
+
+def high():
+    return low() + 100

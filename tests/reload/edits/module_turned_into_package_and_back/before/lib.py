@@ -1,0 +1,9 @@
+LEVEL = 1
+
+
+def low():
+    return LEVEL
+
+
+def high():
+    return low() + 10

@@ -1,0 +1,6 @@
+import lib
+from lib import high
+
+
+def both():
+    return lib.low(), high()

@@ -1,0 +1,11 @@
+from functools import singledispatch
+
+
+@singledispatch
+def show(thing):
+    return "some thing"
+
+
+@show.register
+def _(thing: int):
+    return "an int"
