@@ -110,7 +110,12 @@ class NodeCode:
         assert self.log is not None
         checker = Checker(self.engine.roots, limit=config.number("code.check_limit"))
         self.releaser = Releaser(
-            self.engine, self.log, from_log=self.mode == "push", entries=_entries(config), checker=checker
+            self.engine,
+            self.log,
+            from_log=self.mode == "push",
+            chosen=self.chosen,
+            entries=_entries(config),
+            checker=checker,
         )
         self.take(config)
 

@@ -39,7 +39,8 @@ def choose(log: ReleaseLog, name: str) -> tuple[Release, Mapping[str, str]]:
             )
         return release, log.sources(release)
     except UnknownRelease as error:
-        raise ReleaseLogError(str(error).replace("--list", "tools/run --releases")) from None
+        text = str(error).replace("--list", "tools/run --releases")
+        raise ReleaseLogError("\n    ".join([text, *log.problems])) from None
     except BlobDamaged as error:
         raise ReleaseLogError(f"release {name} cannot be started: {error}") from None
 
