@@ -113,17 +113,20 @@ def merge_class(
     return True
 
 
-def move_class(commit: Commit, old: type, new: type) -> bool:
+def move_class(commit: Commit, old: type, new: type) -> None:
     """`old` is `new` in another module now: its instances and subclasses follow, held methods run the new code.
 
-    False: they cannot, for their layout is another; then they stay of the old class.
+    Raises LayoutChanged when there are instances, and they cannot.
     """
-    if type(old) is not type(new) or _layout(old) != _layout(new) or is_struct(old):
-        return False
-    try:
-        object.__new__(old).__class__ = new  # type: ignore[assignment]  # a trial
-    except TypeError:
-        return False
+    where = f"{old.__module__}.{old.__qualname__} moved to {new.__module__}"
+    if issubclass(old, enum.Enum):
+        commit.warn(f"{where}: its members are others now, and who holds one of before has that")
+        return
+    if _layout(old) != _layout(new) or is_struct(old):
+        alive = commit.heap.count(old)
+        if alive:
+            raise LayoutChanged(old.__module__, old, alive)
+        return
     for name, value in list(new.__dict__.items()):
         after = dict(inner_functions(value))
         for part, fn in inner_functions(old.__dict__.get(name)):
@@ -131,11 +134,12 @@ def move_class(commit: Commit, old: type, new: type) -> bool:
             if fn.__module__ == old.__module__ and part in after:
                 forward(commit, fn, after[part])
     _replace(
-        commit, old.__module__, old, new,
-        f"{old.__module__}.{old.__qualname__} moved to {new.__module__}, and its instances with it; who holds the class in a "
-        "tuple or closure has the old one",
-    )  # fmt: skip
-    return True
+        commit,
+        old.__module__,
+        old,
+        new,
+        f"{where}, and its instances with it; who holds the class in a tuple or closure has the old one",
+    )
 
 
 def set_member(commit: Commit, cls: type, name: str, value: Any) -> None:
@@ -338,8 +342,14 @@ def _replace(commit: Commit, module: str, old: type, new: type, why: str = "") -
         if type(instance) is old and not _takes_class(commit, instance, new):
             # Not within the `except`: the context of what is raised would hold the instance, and the next try find it alive.
             raise LayoutChanged(module, old, commit.heap.count(old))
+    left = (
+        vars(sys.modules[old.__module__])
+        if new.__module__ != old.__module__ and old.__module__ in sys.modules
+        else None
+    )
     for holder in gc.get_referrers(old):
-        if commit.journal.knows(holder):
+        # The module that it moves out of has a statement less, and so loses the old one's name.
+        if commit.journal.knows(holder) or holder is left:
             continue
         if type(holder) is list:
             keys: list[Any] = [i for i, item in enumerate(holder) if item is old]

@@ -52,14 +52,14 @@ def retire_removed(commit: Commit, gone: Any) -> None:
 
 
 def has_moved(commit: Commit, old: type, new: type) -> bool:
-    """Tell whether a class is not defined any more where it was, and `new` is the same one in another managed module."""
-    home = old.__module__
-    if new.__module__ == home or new.__module__ not in {**commit.importer.modules, **commit.plan.added}:
+    """Tell whether a release takes the definition of a class from one module, and puts one of its name into another."""
+    home, there, name = old.__module__, new.__module__, old.__qualname__
+    if home == there or name != new.__qualname__:
         return False
-    if home in commit.plan.deleted:
-        return True
-    plan = commit.plan.modules.get(home)
-    return plan is not None and not _defines(plan.new, old.__qualname__)
+    left, entered = commit.plan.modules.get(home), commit.plan.modules.get(there)
+    has_left = home in commit.plan.deleted or (left is not None and not _defines(left.new, name))
+    has_entered = there in commit.plan.added or (entered is not None and not _defines(entered.old, name))
+    return has_left and has_entered
 
 
 # Internals

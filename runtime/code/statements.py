@@ -148,6 +148,8 @@ def settle(
             return
         if has_moved(commit, old, new):
             move_class(commit, old, new)
+        elif old.__module__ == version.name != new.__module__:
+            retire_removed(commit, old)
     elif type(old) is type(new) and type(old) in CONTAINERS and unit.is_assignment:
         _refill(commit, old, new)
         namespace[name] = old

@@ -129,3 +129,71 @@ def test_a_constant_follows_when_a_name_no_longer_hides_a_builtin(push):
     assert m.N == (1,)
     push({"regs_hides.py": "N = list([1])\n"})
     assert m.N == [1]
+
+
+RECEIVERS = """
+import functools
+class Signal:
+    def __init__(self):
+        self.receivers = []
+    def connect(self, fn):
+        self.receivers.append(fn)
+        return fn
+saved = Signal()
+TABLE = {}
+def at(key):
+    def put(fn):
+        TABLE[key] = fn
+        return fn
+    return put
+@functools.singledispatch
+def show(thing): return "thing"
+"""
+FORMER = """
+@saved.connect
+def mail(value): return "mail"
+@at("/former")
+def page(): return "page"
+@show.register(str)
+def show_text(thing): return "text"
+"""
+LATER = """
+@at("/later")
+def page(): return "page"
+"""
+
+
+def test_what_a_removed_or_rerouted_definition_left_goes_and_comes_back_when_the_release_fails(push):
+    """In an object's own list, under a route's former path, and among the registrations of a singledispatch."""
+    module = push({"hub.py": RECEIVERS + FORMER})
+    before = list(module.saved.receivers), dict(module.TABLE), module.show("x")
+
+    def now():
+        return list(module.saved.receivers), dict(module.TABLE), module.show("x")
+
+    failing = "\ndef __selfcheck__():\n    assert show('x') == 'thing' and '/former' not in TABLE\n    1 / 0\n"
+    with pytest.raises(Refused, match="ZeroDivisionError"):
+        push({"hub.py": RECEIVERS + LATER + failing})
+    assert now() == before
+    push({"hub.py": RECEIVERS + LATER})
+    assert now() == ([], {"/later": module.page}, "thing")
+
+
+def test_a_namespace_is_no_registry(push):
+    """An object has a function under another name, too: that is its own, and stays."""
+    text = """
+class Hub: pass
+hub = Hub()
+def named(key):
+    def put(fn):
+        setattr(hub, key, fn)
+        return fn
+    return put
+@named(%s)
+def page(n=%s): return n
+if not hasattr(hub, "alias"): hub.alias = page
+"""
+    module = push({"hub.py": text % ("'one'", 1)})
+    push({"hub.py": text % ("'two'", 2)})
+    assert module.hub.two is module.page is module.hub.alias
+    assert module.hub.two() == 2

@@ -506,3 +506,50 @@ def test_a_process_in_a_function_that_was_removed_lingers(tree):
     gevent.sleep(0)
     settle()
     assert tree.engine.retired.lingering() == []
+
+
+def test_processes_of_a_class_that_moves_to_another_module_move_with_it(tree):
+    text = SERVER.replace("NAME", "Moving")
+    tree.load(other="X = 1\n")
+    module = tree.load(m=text)
+    pid = module.Moving.start()
+    back = f"from {tree.package}.other import Moving\n"
+    report = tree.push(m=back, other=text.replace("old", "new"))
+    assert "moved to" in "".join(report.warnings)
+    assert "removed class" not in "".join(report.warnings)
+    assert type(pid.behaviour) is tree["other"].Moving is tree["m"].Moving
+    assert call(pid, "x") == "new"
+    tree.push(other=text.replace("old", "newer"))
+    assert call(pid, "x") == "newer"
+    assert tree.engine.retired.lingering() == []
+    tree.push("down", m=text, other="X = 1\n")
+    assert type(pid.behaviour) is tree["m"].Moving
+    assert call(pid, "x") == "old"
+    assert tree.engine.retired.lingering() == []
+    end(pid)
+
+
+def test_a_class_that_moves_and_gets_another_layout_is_refused_while_a_process_is_of_it(tree):
+    tree.load(other="X = 1\n")
+    text = SERVER.replace("NAME", "Moving")
+    module = tree.load(m=text)
+    pid = module.Moving.start()
+    slots = text.replace("(GenServer):", "(GenServer):\n    __slots__ = ('more',)")
+    with pytest.raises(Refused, match="Moving: the layout of its instances changes") as refused:
+        tree.push(m=f"from {tree.package}.other import Moving\n", other=slots)
+    assert refused.value.kind == "layout"
+    assert call(pid, "x") == "old"
+    end(pid)
+
+
+def test_processes_of_a_class_whose_name_means_another_one_now_stay_and_are_told(tree):
+    """It did not move: the other was there before."""
+    text = SERVER.replace("NAME", "Same")
+    tree.load(other=text.replace("old", "new"))
+    module = tree.load(m=text)
+    pid = module.Same.start()
+    report = tree.push(m=f"from {tree.package}.other import Same\nWORD = 'kept'\n")
+    assert [one.who for one in tree.engine.retired.lingering()] == [pid]
+    assert "1 process runs removed class" in "".join(report.warnings)
+    assert call(pid, "x") == "kept"
+    end(pid)
