@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from runtime.admin.control import Audit
 from runtime.admin.operations import Denied, Operation, Operations, Request, Who
-from runtime.kernel import Down, receive_match, spawn_opt
+from runtime.kernel import Crash, Down, receive_match, spawn_opt
 
 __all__ = ["ACTS", "act"]
 
@@ -37,6 +37,11 @@ def act(table: Operations, audit: Audit, name: str, args: Mapping[str, Any], who
     _, ref = spawn_opt(_run, operation, request, audit, outcome, monitor=True, label=f"dashboard {name}")
     down: Down = receive_match(lambda message: isinstance(message, Down) and message.ref == ref)
     if not outcome:
+        # Of an exception it has told itself; it may also have been ended from outside, in the middle.
+        if not isinstance(down.reason, Crash):
+            spawn_opt(
+                _note, operation, request, audit, f"ended: {down.reason!r:.300}", label="dashboard audit"
+            )
         raise Denied("crash", f"{name} crashed: {down.reason!r:.300}; the report is in the node's log")
     if isinstance(outcome[0], Denied):
         raise outcome[0]

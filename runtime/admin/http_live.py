@@ -18,6 +18,9 @@ from typing import Any, Final
 import msgspec
 
 from runtime.admin.http_looks import NotThere, head, look
+from runtime.observe.slices import Breather, sliced
+from runtime.observe.snapshot_types import plain
+from runtime.observe.texts import brief
 
 __all__ = ["encode", "follow"]
 
@@ -30,8 +33,19 @@ _SILENCE: Final = 10.0
 
 
 def encode(value: Any) -> bytes:
-    """Return JSON of what views show; values that it cannot carry as text."""
-    return msgspec.json.encode(value, enc_hook=lambda one: f"{one!r:.300}")
+    """Return JSON of what views show, whatever is in it: what JSON cannot carry goes as text. Gives way while it works."""
+    if not isinstance(value, dict):
+        return _encoded(value)
+    breather = Breather()
+    parts = []
+    for key, item in value.items():
+        if isinstance(item, (list, tuple)):
+            data = b"[%s]" % b",".join([_encoded(one) for one in sliced(item, 4, breather)])
+        else:
+            data = _encoded(item)
+            breather.take()
+        parts.append(b"%s:%s" % (_encoded(f"{key!s:.300}"), data))
+    return b"{%s}" % b",".join(parts)
 
 
 def follow(name: str, query: Mapping[str, str], wait: Callable[[float], bool]) -> Iterator[bytes]:
@@ -61,6 +75,32 @@ def follow(name: str, query: Mapping[str, str], wait: Callable[[float], bool]) -
 
 
 # Internals
+
+_DEPTH: Final = 20
+
+
+def _encoded(value: Any) -> bytes:
+    try:
+        return msgspec.json.encode(value, enc_hook=brief)
+    except (UnicodeError, OverflowError, TypeError, ValueError, RecursionError):
+        # Half a surrogate pair (a file's name that is no UTF-8 has one), a number of more than 64 bits, an odd key.
+        return msgspec.json.encode(_plainer(plain(value), _DEPTH))
+
+
+def _plainer(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if value is None or isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 1 << 63 else brief(value)
+    if depth <= 0:
+        return "..."
+    if isinstance(value, dict):
+        return {_plainer(str(key), 1): _plainer(one, depth - 1) for key, one in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plainer(one, depth - 1) for one in value]
+    return _plainer(brief(value), 1)
 
 
 def _event(kind: str, data: bytes) -> bytes:

@@ -8,6 +8,7 @@ None when there is nothing new for it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ __all__ = ["ASKED", "LOOKS", "NotThere", "head", "look"]
 
 _MAX_ROWS: Final = 500
 _LOGS: Final = 400
+_LOG_CHARS: Final = 1_000_000
+"""Of all entries of one look: a flood of long reports must not become megabytes for each page."""
 
 # Types
 
@@ -135,12 +138,13 @@ def _connections(query: Query, memory: Memory) -> Any:
 
 
 def _logs(query: Query, memory: Memory) -> Any:
-    after = memory.get("after", 0.0)
-    entries = since(after, query.get("level", "info"), _LOGS)
+    entries = since(memory.get("after", 0), query.get("level", "info"), _LOGS, _LOG_CHARS)
     if not entries and memory:
         return None
-    memory["after"] = max((at for _, at, _ in entries), default=after)
-    return {"entries": entries}
+    memory["after"] = entries[-1].number if entries else 0
+    rows = [(one.number, logging.getLevelName(one.level).lower(), one.at, one.text) for one in entries]
+    # By the life the page knows whether the numbers go on from those it has.
+    return {"life": kernel.node_creation(), "entries": rows}
 
 
 def _store(query: Query, memory: Memory) -> Any:

@@ -96,8 +96,14 @@ def _state(request: Request) -> str:
 
 def _log_level(request: Request) -> list[dict[str, str]]:
     level, module = request.arg("level", str), request.arg("module", str, "")
+    # Loggers stay, with one for each part of their name.
+    if len(module) > _LOGGER or not all(part.isidentifier() for part in module.split(".") if module):
+        raise Denied(
+            "arguments", f"there is no logger {module!r:.80}: want a module's name, or evergreen.crash"
+        )
     request.what = f"{module or 'all others'}: {level}"
     return list(node_state.log(level, module))
 
 
+_LOGGER = 200
 _SERVERS = ("server", "state machine", "supervisor")

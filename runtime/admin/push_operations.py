@@ -91,8 +91,8 @@ class PushOperations:
             ("plan", self.plan, False, "what a bundle would change: {bundle}"),
             ("push", self.push, True, "make a bundle live: {bundle}"),
             ("follow", self.follow, False, "wait for the end of a release's probation: {number}"),
-            ("rollback", self.rollback, True, "go back: {release, order}"),
-            ("confirm", self.confirm, True, "end the probation, the release is good: {order}"),
+            ("rollback", self.rollback, True, "go back: {release, seen, order}"),
+            ("confirm", self.confirm, True, "end the probation, the release is good: {seen, order}"),
         ):
             table.add(name, _answering(handler), changes=changes, doc=doc)
 
@@ -202,6 +202,7 @@ class PushOperations:
         """Go back to a release, or to the one before."""
         wanted = request.arg("release", str, "") or ""
         by = self._authority(request, "rollback", wanted)
+        self._check_seen(request)
         target = self._find(wanted) if wanted else None
         request.what = f"{target.id} (#{target.number})" if target is not None else "the one before"
         self._tell_waiting(request)
@@ -214,6 +215,7 @@ class PushOperations:
     def confirm(self, request: Request) -> dict[str, Any]:
         """End the probation of the running release: it is good."""
         by = self._authority(request, "confirm", "")
+        self._check_seen(request)
         release = self._code.confirm()
         request.what = _what(release, by, request)
         return as_map(release)
@@ -275,6 +277,13 @@ class PushOperations:
         more = {"running": as_map(running), "changed": differing, "diff": dict(list(texts.items())[:_SHOWN])}
         number = f"{len(differing)} file{'s' * (len(differing) != 1)}"
         return Denied("base", f"{text}; they differ in {number}\n{_NEXT['base']}", more)
+
+    def _check_seen(self, request: Request) -> None:
+        """Whoever decides by what is on a screen means the release that it showed. Raises Denied."""
+        seen, running = request.arg("seen", str, ""), self._code.current()
+        if seen and seen != running.id:
+            text = f"by now release {running.id} runs, not {seen}: nothing was done; look again"
+            raise Denied("base", text, {"running": as_map(running)})
 
     def _authority(self, request: Request, wish: str, release: str) -> str:
         """Return by whose word it is done. Raises Denied."""

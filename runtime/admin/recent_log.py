@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import Final
+from itertools import count
+from typing import Final, NamedTuple
 
 from runtime.observe.log_format import HumanFormatter
 
-__all__ = ["RecentLog", "recent", "since"]
+__all__ = ["Entry", "RecentLog", "recent", "since"]
 
 _KEPT: Final = 500
 _CHARS: Final = 20_000
 
 # Types
+
+
+class Entry(NamedTuple):
+    """One record. `number` rises by one with each, whatever the clock does; `at`: seconds of the epoch."""
+
+    number: int
+    level: int
+    at: float
+    text: str
 
 
 class RecentLog(logging.Handler):
@@ -23,8 +33,8 @@ class RecentLog(logging.Handler):
         super().__init__()
         self.lock = None  # appending to a deque is one step, and a lock held by a process would hold the loop
         self.setFormatter(HumanFormatter(False))
-        self.serious: deque[tuple[int, float, str]] = deque(maxlen=_KEPT)
-        self.others: deque[tuple[int, float, str]] = deque(maxlen=_KEPT)
+        self.serious: deque[Entry] = deque(maxlen=_KEPT)
+        self.others: deque[Entry] = deque(maxlen=_KEPT)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record. What cannot be formatted is the log's own handler's to complain of."""
@@ -32,9 +42,8 @@ class RecentLog(logging.Handler):
             text = self.format(record)[:_CHARS]
         except Exception:  # noqa: BLE001 - anybody's arguments
             return
-        (self.serious if record.levelno >= logging.WARNING else self.others).append(
-            (record.levelno, record.created, text)
-        )
+        kept = self.serious if record.levelno >= logging.WARNING else self.others
+        kept.append(Entry(next(_numbers), record.levelno, record.created, text))
 
 
 # API
@@ -48,13 +57,13 @@ def recent(n: int, level: str) -> list[str]:
     found = []
     for handler in logging.getLogger().handlers:
         if isinstance(handler, RecentLog):
-            found += [entry for entry in [*handler.serious, *handler.others] if entry[0] >= least]
-    found.sort(key=lambda entry: entry[1])
-    return [text for _, _, text in found[-n:]] if n > 0 else []
+            found += [entry for entry in [*handler.serious, *handler.others] if entry.level >= least]
+    found.sort()
+    return [entry.text for entry in found[-n:]] if n > 0 else []
 
 
-def since(after: float, level: str, most: int) -> list[tuple[str, float, str]]:
-    """Return (level, seconds of the epoch, text) of the last `most` entries later than `after`, oldest first.
+def since(after: int, level: str, most: int, chars: int) -> list[Entry]:
+    """Return the last `most` entries with a number above `after`, the oldest first; of more than `chars`, the newest.
 
     `level`: the least; one that there is not counts as info.
     """
@@ -64,9 +73,21 @@ def since(after: float, level: str, most: int) -> list[tuple[str, float, str]]:
         if isinstance(handler, RecentLog):
             for kept in (handler.serious, handler.others):
                 for entry in reversed(list(kept)):
-                    if entry[1] <= after:
+                    if entry.number <= after:
                         break
-                    if entry[0] >= least:
+                    if entry.level >= least:
                         found.append(entry)
-    found.sort(key=lambda entry: entry[1])
-    return [(logging.getLevelName(number).lower(), at, text) for number, at, text in found[-most:]]
+    found.sort(reverse=True)
+    fitting: list[Entry] = []
+    for entry in found[:most]:
+        chars -= len(entry.text)
+        if chars < 0 and fitting:
+            break
+        fitting.append(entry)
+    fitting.reverse()
+    return fitting
+
+
+# Internals
+
+_numbers = count(1)

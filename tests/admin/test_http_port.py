@@ -342,6 +342,12 @@ def test_refusals_are_sentences(web: Web) -> None:
         ("kill", {"who": 7}, "must not be"),
         ("state", {"who": "init"}, "takes no such question"),
         ("log_level", {"level": "loud"}, "no level"),
+        (
+            "log_level",
+            {"level": "info", "module": "a." * 20_000},
+            "no logger",
+        ),  # one object for each part, for ever
+        ("log_level", {"level": "info", "module": "a..b"}, "no logger"),
         ("push", {"bundle": ""}, "no operation"),
         ("shell", {}, "no operation"),
         ("rollback", {}, "no operation"),  # without live code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import logging
 import os
 import re
 
@@ -14,13 +15,27 @@ from gevent import socket
 from runtime.admin import http_looks, http_server
 from runtime.admin.http_app import Application
 from runtime.admin.http_guard import Guard
+from runtime.admin.http_live import encode
 from runtime.admin.http_pages import load_pages
 from runtime.admin.http_server import HttpServer, Place
 from runtime.admin.operations import Denied, Operations
-from runtime.kernel import KILL, exit, is_alive, process_info, processes, receive, self_, send, unlink
+from runtime.admin.recent_log import RecentLog, since
+from runtime.kernel import (
+    KILL,
+    exit,
+    is_alive,
+    process_info,
+    processes,
+    receive,
+    self_,
+    send,
+    spawn,
+    unlink,
+    yield_,
+)
 from runtime.kernel.scheduler import Stat
 from runtime.net.connections import ListenError
-from runtime.observe import alarms
+from runtime.observe import alarms, slices
 from runtime.otp.outcome import StartError
 from runtime.otp.proc_lib import stop
 from tests.net.helpers import until
@@ -379,6 +394,83 @@ def test_refusals_crashes_and_what_is_not_offered(world, crashes):
         ("confirm", "refused (odd)"),
         ("kill", "crashed"),
     ]
+
+
+@served
+def test_an_act_that_is_killed_in_the_middle_is_in_the_audit(world):
+    with world.link() as link:
+        link.sendall(request("/api/act/rollback", "POST", b"{}"))
+        _, pid = receive(5.0)
+        exit(pid, KILL)
+        status, body = answer(link)
+    assert (status, json.loads(body)["kind"]) == (409, "crash")
+    until(lambda: world.audit != [])
+    assert world.audit == [("dashboard (127.0.0.1)", "rollback", "ended: 'killed'", True)]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "half \ud800 pair", {"\udcff": 1}, 10**40, float("nan"), float("inf"), b"\xff\x00", {(1, 2): {3}}, {None: 1}, object(),
+        [[["deep"]] * 3] * 3, "\u2028</script>",
+    ],
+)  # fmt: skip
+@served
+def test_whatever_is_in_a_view_it_is_json(world, monkeypatch, odd):
+    """A file's name that is no UTF-8 in the log must not take the log away from everybody."""
+    monkeypatch.setitem(http_looks.LOOKS, "alarms", lambda query, memory: {"rows": [odd, 1], "odd": odd})
+    with world.link() as link:
+        link.sendall(request())
+        status, body = answer(link)
+    assert status == 200
+    assert json.loads(body)["rows"][1] == 1
+    assert json.loads(body)["odd"] == json.loads(body)["rows"][0]
+
+
+@served
+def test_what_cannot_even_be_printed_is_json(world, monkeypatch):
+    class Rude:
+        def __repr__(self):
+            raise ValueError("no")
+
+    monkeypatch.setitem(http_looks.LOOKS, "alarms", lambda query, memory: {"rows": [Rude()]})
+    with world.link() as link:
+        link.sendall(request())
+        assert answer(link)[0] == 200
+
+
+def test_a_large_view_is_made_into_json_in_slices(monkeypatch):
+    turns = []
+    monkeypatch.setattr(slices, "SLICE", 0.0)
+
+    def other():
+        while True:
+            turns.append(1)
+            yield_()
+
+    pid = spawn(other)
+    encode({"rows": [{"n": n} for n in range(400)]})
+    exit(pid, KILL)
+    assert len(turns) >= 100
+
+
+def test_the_log_goes_on_when_the_clock_is_set_back_and_is_never_megabytes():
+    log = RecentLog()
+    logging.getLogger().addHandler(log)
+    try:
+        for created in (2_000.0, 1_000.0, 1_000.0):
+            record = logging.LogRecord("x", logging.WARNING, "", 0, "at %s", (created,), None)
+            record.created = created
+            log.handle(record)
+        first = since(0, "info", 10, 1_000_000)
+        assert [one.at for one in first[-3:]] == [2_000.0, 1_000.0, 1_000.0]
+        assert len(since(first[-2].number, "info", 10, 1_000_000)) == 1
+        for _ in range(300):
+            log.handle(logging.LogRecord("x", logging.ERROR, "", 0, "y" * 15_000, (), None))
+        assert 900_000 < sum(len(one.text) for one in since(0, "info", 400, 1_000_000)) <= 1_000_000
+        assert len(since(0, "info", 400, 10)) == 1
+    finally:
+        logging.getLogger().removeHandler(log)
 
 
 @served

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from typing import Any
 
 import pytest
 
 from tests.admin.http_client import Web
-from tests.support.node import Node, close_client, until
+from tests.support.node import ROOT, Node, close_client, until
 
 pytestmark = [pytest.mark.plain, pytest.mark.slow]
 
@@ -179,16 +181,91 @@ def test_nothing_of_the_node_is_taken_for_markup(screen: Any, node: Node) -> Non
     assert page.locator("#view img").count() == 0
 
 
+def test_signs_that_turn_a_text_round_are_shown_not_obeyed(screen: Any, node: Node) -> None:
+    """A name must not look like another one; and half a surrogate pair must not take a view away."""
+    shell(
+        node,
+        """
+import logging
+from runtime import kernel
+odd = kernel.spawn_opt(lambda: kernel.sleep(500), label="<b>x</b>")
+kernel.register("<i>odd</i>\\u202e \\udcff", odd)
+logging.getLogger("evergreen.test").warning("file \\udcff \\u202egnp.exe \\x1b[31m")
+""",
+    )
+    page = screen.open(node, "logs")
+    page.wait_for_selector(r".entry >> text=\udcff \u202egnp.exe")
+    page.click("#nav a[data-view=processes]")
+    page.fill("input[type=search]", "<i>odd")
+    page.locator("tbody tr", has_text="<i>odd</i>").click()
+    page.wait_for_selector("#drawer[data-ready]")
+    assert "\\u202e" in page.inner_text("#drawer h2")
+    assert "@" not in page.inner_text("#drawer h2")
+    assert "\u202e" not in page.content()
+    assert page.locator("#view i, #drawer i").count() == 0
+
+
+def test_times_are_the_browsers_own_day_and_zone(screen: Any, node: Node) -> None:
+    """At 20:00 in Los Angeles it is tomorrow in UTC: the day and the time must be of one zone, and say of which."""
+    page = screen.open(node, timezone_id="America/Los_Angeles")
+    say = "async (at) => { const {when, moment} = await import('/dom.js'); return [when(at), moment(at)]; }"
+    assert page.evaluate(say, 1_700_000_000 + 5 * 3600) == [
+        "2023-11-14 19:13:20",
+        "2023-11-14 19:13:20 UTC-08:00",
+    ]
+
+
+def test_ages_are_by_the_nodes_clock(screen: Any, node: Node) -> None:
+    """This machine's clock may be another's: what began a minute ago did so, whatever it says here."""
+    page = screen.open(node, "alarms")
+    script = """async () => {
+      const {ago, setClock} = await import('/dom.js');
+      const now = Date.now() / 1000;
+      setClock(now - 3600);
+      const said = ago(now - 3660);
+      setClock(now + 0.7);
+      return [said, ago(now - 60)];
+    }"""
+    assert page.evaluate(script) == ["60 s ago", "60 s ago"]
+
+
+def test_a_view_too_many_is_told_and_not_called_silence(screen: Any, node: Node) -> None:
+    web = Web(node.ready["http_port"], node.directory)
+    page = screen.open(node)
+    page.evaluate(_SIGHT, False)
+    node.wait(lambda: _streams(web) == 0, 15.0)
+    others = [web.events("alarms") for _ in range(24)]
+    try:
+        for one in others:
+            next(one)
+        page.evaluate(_SIGHT, True)
+        page.wait_for_selector("#state >> text=views are open already")
+    finally:
+        for one in others:
+            one.close()
+    page.wait_for_selector("#state >> text=serving")
+    screen.complaints[:] = [text for text in screen.complaints if "503" not in text]
+
+
+def test_columns_are_cut_off_nowhere(screen: Any, node: Node) -> None:
+    for width in (1360, 1600, 1000):
+        page = screen.open(node, "processes", width=width)
+        box = "document.querySelector('#view > .scroll')"
+        assert page.evaluate(f"{box}.scrollWidth <= {box}.clientWidth"), width
+
+
+def test_without_live_code_there_is_no_empty_table(screen: Any, node: Node) -> None:
+    page = screen.open(node, "releases")
+    page.wait_for_selector("text=Live code is off")
+    assert page.locator("#view table:visible").count() == 0
+
+
 def test_a_page_out_of_sight_asks_for_nothing(screen: Any, node: Node) -> None:
     web = Web(node.ready["http_port"], node.directory)
     page = screen.open(node)
-    page.evaluate(
-        "Object.defineProperty(document, 'hidden', {value: true, configurable: true}); document.dispatchEvent(new Event('visibilitychange'))"
-    )
+    page.evaluate(_SIGHT, False)
     node.wait(lambda: _streams(web) == 0, 15.0)
-    page.evaluate(
-        "Object.defineProperty(document, 'hidden', {value: false, configurable: true}); document.dispatchEvent(new Event('visibilitychange'))"
-    )
+    page.evaluate(_SIGHT, True)
     node.wait(lambda: _streams(web) == 1, 15.0)
 
 
@@ -213,11 +290,28 @@ def holds(page: Any, script: str, argument: Any = None) -> None:
         page.wait_for_timeout(50)
 
 
+def shell(node: Node, code: str) -> None:
+    command = [
+        sys.executable,
+        str(ROOT / "tools" / "shell"),
+        "--socket",
+        str(node.directory / "admin.sock"),
+        "-c",
+        code,
+    ]
+    subprocess.run(command, check=True, timeout=60, stdout=subprocess.DEVNULL)
+
+
 def _streams(web: Web) -> int:
     """Connections of the dashboard that wait for a live view's next look."""
     rows = web.look("processes", "filter=dashboard+127")["rows"]
     return sum("_wait" in row["current"] or "follow" in row["current"] for row in rows)
 
+
+_SIGHT = """(isSeen) => {
+  Object.defineProperty(document, "hidden", { value: !isSeen, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 _PAINTED = """() => {
   const canvas = document.querySelectorAll(".chart canvas")[6];

@@ -122,3 +122,18 @@ def test_a_release_is_found_good(live: LiveNode, screen: Any) -> None:
     page.wait_for_selector("td >> text=rolled back")
     page.click("text=Who still runs old code?")
     page.wait_for_selector("text=Nobody runs old code.")
+
+
+def test_who_decides_by_an_old_screen_decides_nothing(live: LiveNode, screen: Any) -> None:
+    """Between the look and the click another release came: that one is neither confirmed nor taken back."""
+    web = Web(live.ready["http_port"], live.directory)
+    first = web.look("releases")["releases"][0]["id"]
+    page = screen.open(live, "releases")
+    live.save(COUNTER.replace("+= 1", "+= 3"))
+    page.wait_for_selector(".probation h2")
+    for name in ("confirm", "rollback"):
+        status, told = web.act(name, seen=first)
+        assert (status, told["kind"]) == (409, "base")
+        assert "look again" in told["text"]
+    assert web.look("releases")["releases"][0]["result"] == "probation"
+    assert web.act("confirm", seen=web.look("releases")["releases"][0]["id"])[0] == 200

@@ -1,6 +1,6 @@
 // Acting: asking first, telling what came of it; and the drawer with one process, from which most acts start.
 
-import { chip, count, el, facts, plainLabel, short, size } from "./dom.js";
+import { chip, count, el, facts, plainLabel, short, size, visible } from "./dom.js";
 import { act, live } from "./net.js";
 
 const drawer = document.getElementById("drawer");
@@ -63,13 +63,13 @@ export function openProcess(who) {
   stop?.();
   if (drawer.hidden) opener = document.activeElement;
   const body = el("div", { class: "body" });
-  const title = el("h2", {}, String(who));
+  const title = el("h2", {}, visible(short(String(who))));
   const close = el("button", { class: "quiet", "aria-label": "Close", onclick: closeDrawer }, "✕");
   const state = el("pre", { class: "code", hidden: true });
   const buttons = el("div", { class: "buttons" });
   drawer.replaceChildren(el("header", {}, title, close), buttons, state, body);
   drawer.setAttribute("role", "dialog");
-  drawer.setAttribute("aria-label", `Process ${who}`);
+  drawer.setAttribute("aria-label", visible(`Process ${who}`));
   drawer.hidden = false;
   close.focus();
 
@@ -77,7 +77,7 @@ export function openProcess(who) {
   const show = (found) => {
     const row = found.row;
     const pid = String(row.number);
-    title.textContent = short(row.pid);
+    title.textContent = visible(short(row.pid));
     const status = row.status + row.type;
     if (status !== before) {
       before = status;
@@ -115,7 +115,7 @@ function actions(row, pid, state) {
   const isServer = ["server", "state machine", "supervisor"].includes(row.type);
   const ask = el("button", { "data-act": "state", onclick: async () => {
     const text = await act("state", { who: pid }).catch((error) => error.message);
-    state.textContent = text;
+    state.textContent = visible(text);
     state.hidden = false;
   } }, "Ask for its state");
   const hold = row.status === "suspended"

@@ -1,7 +1,7 @@
 // The frame: who may look, which view is shown, what stands above all of them, and the keys.
 
 import { el, svg } from "./dom.js";
-import { forget, live, look, setToken, takeToken } from "./net.js";
+import { Refused, forget, live, look, setToken, takeToken } from "./net.js";
 import { closeDrawer, toast } from "./acts.js";
 import alarms from "./alarms.js";
 import connections from "./connections.js";
@@ -86,9 +86,10 @@ function head(now) {
   badge.hidden = !now.alarms;
 }
 
-function away() {
+function away(error) {
   document.body.classList.add("away");
-  state.replaceChildren(el("span", { class: "chip bad" }, "the node does not answer; trying again"));
+  const said = error instanceof Refused ? `the node says: ${error.message}` : "the node does not answer";
+  state.replaceChildren(el("span", { class: "chip bad" }, `${said}; trying again`));
 }
 
 function login() {

@@ -9,7 +9,7 @@ export default function connections(frame) {
     { head: "", cell: (row) => chip(row.is_open ? "open" : "closed", row.is_open ? "good" : "bad") },
     { head: "Connections", class: "right", cell: (row) => count(row.connections) },
     { head: "Addresses", class: "right mid", cell: (row) => count(row.addresses) },
-    { head: "Accepted", class: "right", cell: (row) => count(row.accepted) },
+    { head: "Accepted", class: "right mid", cell: (row) => count(row.accepted) },
     { head: "Refused", class: "right", cell: (row) => el("span", { class: row.refused ? "warn-text" : "dim" }, count(row.refused)) },
     { head: "Failed", class: "right mid", cell: (row) => count(row.failed) },
   ], { label: "Listeners" });
@@ -36,7 +36,8 @@ export default function connections(frame) {
     own.replaceChildren(...now.tables.map((one) => {
       const made = table(one.columns.map((head, at) => ({ head, cell: (row) => row[at] })), { label: one.name });
       made.show(one.rows);
-      return card(`${one.theme}: ${one.name}`, one.rows.length ? made.node : empty("Nobody is there."));
+      return card(`${one.theme}: ${one.name}`, one.rows.length ? made.node : empty(one.columns.length ? "Nobody is there." : one.note || "It cannot be read."),
+        one.rows.length > 0 && one.note && el("p", { class: "dim" }, `${count(one.rows.length)} ${one.note}`));
     }));
   });
 }

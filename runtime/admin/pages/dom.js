@@ -2,14 +2,20 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+// Characters that steer a terminal or turn the direction of a text are shown, not obeyed: a name must not look like another.
+const STEERING = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/g;
+export const visible = (one) => (typeof one === "string" ? one.replace(STEERING, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`) : one);
+
+const SHOWN = new Set(["aria-label", "title"]);
+
 function fill(node, props, children) {
   for (const [key, value] of Object.entries(props || {})) {
     if (value === null || value === undefined || value === false) continue;
     if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
     else if (key === "class") node.setAttribute("class", value);
-    else node.setAttribute(key, value === true ? "" : String(value));
+    else node.setAttribute(key, value === true ? "" : SHOWN.has(key) ? visible(String(value)) : String(value));
   }
-  node.append(...children.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false));
+  node.append(...children.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false).map(visible));
   return node;
 }
 
@@ -42,16 +48,36 @@ export function span(seconds) {
 export const rate = (n) => (n >= 10000 ? `${(n / 1000).toFixed(1)} k` : n >= 10 ? count(n) : (Number(n) || 0).toFixed(1));
 export const share = (n) => `${n < 0.1 ? (100 * n).toFixed(1) : Math.round(100 * n)} %`;
 
+// Times are the browser's own zone's; `moment` says which that is.
+const two = (n) => String(n).padStart(2, "0");
+const dayOf = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+
 export function when(seconds) {
   const date = new Date(seconds * 1000);
-  const time = date.toLocaleTimeString("en-GB");
-  return date.toDateString() === new Date().toDateString() ? time : `${date.toISOString().slice(0, 10)} ${time}`;
+  const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+  return dayOf(date) === dayOf(new Date()) ? time : `${dayOf(date)} ${time}`;
 }
 
-export const ago = (seconds) => span(Math.max(0, Date.now() / 1000 - seconds)) + " ago";
+export function moment(seconds) {
+  const date = new Date(seconds * 1000);
+  const east = -date.getTimezoneOffset();
+  const zone = `UTC${east < 0 ? "-" : "+"}${two(Math.floor(Math.abs(east) / 60))}:${two(Math.abs(east) % 60)}`;
+  return `${dayOf(date)} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())} ${zone}`;
+}
+
+// How long ago something was, by the node's clock: this machine's may be another.
+let ahead = 0;
+export function setClock(seconds) {
+  const by = seconds - Date.now() / 1000;
+  ahead = Math.abs(by) > 2 ? by : 0; // an answer's Date has whole seconds
+}
+export const ago = (seconds) => span(Math.max(0, Date.now() / 1000 + ahead - seconds)) + " ago";
 
 // the node's own name at the end of each pid says nothing here
-export const short = (pid) => (pid ? pid.replace(/^<([^@>]+)@.*>$/, "<$1>") : "");
+export const short = (pid) => (pid ? pid.replace(/^<([^@]+)@.*>$/, "<$1>") : "");
+
+// of a dotted name, what tells most: the class and the function
+export const tail = (name) => (name || "").split(".").slice(-2).join(".");
 
 export const plainLabel = (label) => (label || "").replace(/^'(.*)'$/, "$1");
 

@@ -1,12 +1,12 @@
 // The log, as it is written; the node keeps the last thousand entries.
 
-import { el } from "./dom.js";
+import { el, moment } from "./dom.js";
 import { perform } from "./acts.js";
 
 const KEPT = 2000;
 
 export default function logs(frame) {
-  let entries = [], isPaused = false;
+  let entries = [], life = null, isPaused = false;
   const field = el("input", { type: "search", placeholder: "Filter", "aria-label": "Filter", oninput: () => draw() });
   const level = el("select", { "aria-label": "Least level", onchange: () => { entries = []; follow(); } },
     ["debug", "info", "warning", "error"].map((one) => el("option", { value: one, selected: one === "info" }, `from ${one}`)));
@@ -24,8 +24,8 @@ export default function logs(frame) {
   frame.root.append(el("div", { class: "bar" }, field, level, pause, node), el("div", { class: "log-frame" }, list, bottom));
 
   const isAtEnd = () => list.scrollHeight - list.scrollTop - list.clientHeight < 40;
-  const line = ([kind, , text]) => el("div", { class: `entry ${kind}` }, text);
-  const fits = ([, , text]) => !field.value || text.toLowerCase().includes(field.value.toLowerCase());
+  const line = ([, kind, at, text]) => el("div", { class: `entry ${kind}`, title: moment(at) }, text);
+  const fits = ([, , , text]) => !field.value || text.toLowerCase().includes(field.value.toLowerCase());
 
   function draw() {
     if (isPaused) return;
@@ -36,9 +36,10 @@ export default function logs(frame) {
 
   const follow = () => frame.follow({ level: level.value }, (now) => {
     const isFirst = !entries.length;
-    // A connection that was made anew begins from the beginning.
-    const last = entries.at(-1)?.[1] ?? 0;
-    const more = now.entries.filter((one) => one[1] > last);
+    // A connection that was made anew begins from the beginning; a node that was, with numbers from 1.
+    const last = life === now.life ? entries.at(-1)?.[0] ?? 0 : 0;
+    life = now.life;
+    const more = now.entries.filter((one) => one[0] > last);
     entries = [...entries, ...more].slice(-KEPT);
     if (isPaused) return;
     if (isFirst) { draw(); return; }

@@ -1,5 +1,7 @@
 // Talking to the node. The token is only ever sent as a header, by these functions, to this address.
 
+import { setClock } from "./dom.js";
+
 const KEY = "evergreen.token";
 
 export function takeToken() {
@@ -24,6 +26,8 @@ export class Refused extends Error {
 async function ask(path, options = {}) {
   const headers = { Authorization: `Bearer ${sessionStorage.getItem(KEY) || ""}`, ...options.headers };
   const answer = await fetch(path, { ...options, headers, cache: "no-store", credentials: "omit" });
+  const date = Date.parse(answer.headers.get("Date"));
+  if (date) setClock(date / 1000);
   if (answer.ok) return answer;
   const text = await answer.text();
   let said = text;
@@ -40,17 +44,25 @@ export const look = async (name, values) => (await ask(`/api/look/${name}${query
 
 export async function act(name, values) {
   const headers = { "Content-Type": "application/json" };
-  const answer = await ask(`/api/act/${name}`, { method: "POST", headers, body: JSON.stringify(values || {}) });
+  let answer;
+  try {
+    answer = await ask(`/api/act/${name}`, { method: "POST", headers, body: JSON.stringify(values || {}) });
+  } catch (error) {
+    if (error instanceof Refused) throw error;
+    // What was begun is done to its end, whoever leaves: nobody can say from here whether it had been.
+    throw new Error("The connection ended before the node had answered: its log says what came of it.");
+  }
   return (await answer.json()).result;
 }
 
 // Follow a view until the function that is returned is called. Out of sight it rests; a broken connection is made anew.
 export function live(name, values, on) {
-  let stop = null, isOver = false, pause = 500, timer = 0;
+  let stop = null, isOver = false, pause = 500, timer = 0, trouble = null;
 
   async function read() {
     if (isOver || stop || document.hidden) return;
     const control = (stop = new AbortController());
+    trouble = null;
     try {
       const answer = await ask(`/api/live/${name}${query(values)}`, { signal: control.signal });
       pause = 500;
@@ -72,11 +84,12 @@ export function live(name, values, on) {
     } catch (error) {
       if (control.signal.aborted) return;
       if (error instanceof Refused && error.status === 401) { isOver = true; on.denied?.(); return; }
+      trouble = error;
     } finally {
       if (stop === control) stop = null;
     }
     if (isOver || control.signal.aborted) return;
-    on.down?.();
+    on.down?.(trouble);
     timer = setTimeout(read, pause);
     pause = Math.min(pause * 2, 10000);
   }

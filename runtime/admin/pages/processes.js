@@ -1,6 +1,6 @@
 // The process table: the first so many by what is asked, from the node; filtering and sorting are done there.
 
-import { chip, count, el, plainLabel, short, size, table } from "./dom.js";
+import { chip, count, el, plainLabel, short, size, table, tail } from "./dom.js";
 import { STATUS, openProcess } from "./acts.js";
 
 export default function processes(frame) {
@@ -18,11 +18,11 @@ export default function processes(frame) {
     { head: "Mailbox", sort: "mailbox", class: "right", cell: (row) => el("span", { class: row.mailbox >= 10000 ? "bad-text" : row.mailbox >= 100 ? "warn-text" : row.mailbox ? "" : "dim" }, count(row.mailbox)) },
     { head: "Memory", sort: "memory", class: "right", cell: (row) => size(row.memory) },
     { head: "Status", sort: "status", class: "near", cell: (row) => chip(row.status, STATUS[row.status]) },
-    { head: "Links", sort: "links", class: "right mid", cell: (row) => count(row.links) },
+    { head: "Links", sort: "links", class: "right far", cell: (row) => count(row.links) },
     { head: "Monitors", sort: "monitors", class: "right far", cell: (row) => count(row.monitors) },
-    { head: "Type", class: "mid", cell: (row) => row.type },
-    { head: "At", sort: "current", class: "mid code-cell", cell: (row) => el("span", { title: row.current }, row.current) },
-    { head: "Runs", sort: "initial_call", class: "far code-cell", cell: (row) => el("span", { title: row.initial_call }, row.initial_call) },
+    { head: "Type", class: "far", cell: (row) => row.type },
+    { head: "At", sort: "current", class: "mid code-cell", cell: (row) => el("span", { title: row.current }, tail(row.current)) },
+    { head: "Runs", sort: "initial_call", class: "widest code-cell", cell: (row) => el("span", { title: row.initial_call }, tail(row.initial_call)) },
   ], {
     label: "Processes", onopen: (row) => openProcess(row.number), sort: asked.sort,
     onsort: (by) => {

@@ -1,6 +1,6 @@
 // Releases of the code: what runs, how its probation stands, what differs, and the ways back.
 
-import { ago, card, chip, count, el, empty, facts, share, span, table, when } from "./dom.js";
+import { ago, card, chip, count, el, empty, facts, share, span, table, moment } from "./dom.js";
 import { confirmed, dialogOf, perform } from "./acts.js";
 import { act, look } from "./net.js";
 
@@ -14,7 +14,7 @@ export default function releases(frame) {
     { head: "#", class: "right", cell: (row) => row.number },
     { head: "Release", cell: (row) => [el("code", {}, row.id), row.is_current && chip("runs", "good")] },
     { head: "Result", cell: (row) => chip(row.result.replace("_", " "), RESULT[row.result] || "") },
-    { head: "Made", cell: (row) => el("span", { title: when(row.time) }, ago(row.time)) },
+    { head: "Made", cell: (row) => el("span", { title: moment(row.time) }, ago(row.time)) },
     { head: "Kind", class: "mid", cell: (row) => row.kind },
     { head: "By", class: "mid", cell: (row) => row.by },
     { head: "Files", class: "right far", cell: (row) => count(row.files) },
@@ -25,18 +25,20 @@ export default function releases(frame) {
     const found = (await look("lingering")).lingering;
     old.replaceChildren(card("Still in old code", found.length ? el("ul", { class: "lines" }, found.map(lingering)) : empty("Nobody runs old code.")));
   } }, "Who still runs old code?");
-  frame.root.append(above, card("Releases", rows.node), el("div", { class: "buttons" }, ask), old);
+  let running = "";
+  const list = card("Releases", rows.node);
+  frame.root.append(above, list, el("div", { class: "buttons" }, ask), old);
 
-  async function back(row) {
+  async function back(row, seen) {
     const text = row ? `The node runs release ${row.id} (#${row.number}) again, states included.` : "The node runs the release before this one again, states included.";
-    if (await confirmed("Roll back?", text, "Roll back")) await perform("rollback", row ? { release: row.id } : {}, "Rolled back.");
+    if (await confirmed("Roll back?", text, "Roll back")) await perform("rollback", { seen, ...(row && { release: row.id }) }, "Rolled back.");
   }
 
   async function open(row) {
     const body = el("div", { class: "diff" }, el("p", { class: "dim" }, "…"));
     const dialog = dialogOf(`Release ${row.id} (#${row.number})`,
-      facts([["made", when(row.time)], ["by", row.by], ["kind", row.kind], ["result", row.result], ["note", row.note || "none"], ["why", row.why || "–"], ["on", row.base || "none"], ["took", Object.entries(row.seconds).map(([step, s]) => `${step} ${span(s)}`).join(", ") || "–"]]),
-      el("div", { class: "buttons" }, !row.is_current && row.result !== "refused" && el("button", { class: "danger", "data-act": "rollback-to", onclick: () => { dialog.close(); back(row); } }, "Roll back to this one")),
+      facts([["made", moment(row.time)], ["by", row.by], ["kind", row.kind], ["result", row.result], ["note", row.note || "none"], ["why", row.why || "–"], ["on", row.base || "none"], ["took", Object.entries(row.seconds).map(([step, s]) => `${step} ${span(s)}`).join(", ") || "–"]]),
+      el("div", { class: "buttons" }, !row.is_current && row.result !== "refused" && el("button", { class: "danger", "data-act": "rollback-to", onclick: () => { dialog.close(); back(row, running); } }, "Roll back to this one")),
       body);
     if (!row.base) {
       body.replaceChildren(empty("It is the first: there is nothing before it."));
@@ -53,6 +55,8 @@ export default function releases(frame) {
 
   frame.follow({}, (now) => {
     rows.show(now.releases);
+    running = now.releases.find((one) => one.is_current)?.id || "";
+    list.hidden = !now.releases.length;
     const parts = [];
     if (now.mode === "off") parts.push(empty("Live code is off in this node.", "code.mode = watch or push brings releases."));
     if (now.alarmed) parts.push(el("article", { class: "card alarm error" }, el("header", {}, chip("stuck", "bad"), el("h2", {}, "A bad release could not be rolled back")), el("p", {}, now.alarmed)));
@@ -76,8 +80,8 @@ function probation(now, back) {
     el("table", { class: "small" }, el("thead", {}, el("tr", {}, ["", "now", "before", "limit"].map((one, n) => el("th", { class: n ? "right" : "", scope: "col" }, one)))), el("tbody", {}, watched)),
     now.files.length > 0 && el("p", { class: "dim wrap" }, `Changed: ${now.files.map((path) => path.split("/").slice(-2).join("/")).join(", ")}`),
     el("div", { class: "buttons" },
-      el("button", { class: "primary", "data-act": "confirm", onclick: () => perform("confirm", {}, "Confirmed: it is good.") }, "It is good"),
-      el("button", { class: "danger", "data-act": "rollback", onclick: () => back(null) }, "Roll back")));
+      el("button", { class: "primary", "data-act": "confirm", onclick: () => perform("confirm", { seen: now.release }, "Confirmed: it is good.") }, "It is good"),
+      el("button", { class: "danger", "data-act": "rollback", onclick: () => back(null, now.release) }, "Roll back")));
 }
 
 const lingering = (one) => el("li", {}, el("span", { class: "line" }, el("b", {}, one.who),

@@ -19,7 +19,7 @@ export default function store(frame) {
         ["commits", count(now.answered), "answered"],
         ["batch", now.groups ? (now.answered / now.groups).toFixed(1) : "–", "commits in a transaction"],
         ["waiting", count(now.pending), size(now.pending_bytes)],
-        ["writer", now.writer_pid, now.writer_restarts ? `${now.writer_restarts} restarts` : "never restarted"],
+        ["writer's pid", now.writer_pid, now.writer_restarts ? `${now.writer_restarts} restarts` : "never restarted"],
         ["shards", count(now.nshards), `schema ${now.schema}`],
       ].map(([name, value, note]) => el("div", { class: "card tile" }, el("span", { class: "dim" }, name), el("strong", {}, value), el("span", { class: "dim" }, note)))));
   });
