@@ -53,6 +53,8 @@ class ChatCommands:
     def sessions(self, n: int = 50, filter: str = "") -> Table:
         """Connected devices, at most `n`.
 
+        `sessions(filter="+336")`.
+
         `filter`: only ids with this text.
         """
         rows: list[dict[str, Any]] = []
@@ -102,7 +104,10 @@ class ChatCommands:
         return found
 
     def queue(self, id: str, n: int = 50) -> Table:
-        """What waits for a user, the oldest first; no bodies."""
+        """What waits for a user, the oldest first; no bodies.
+
+        `queue("+33612345678")`.
+        """
         shard = self._shard(self._checked(id))
         prefix = records.queue_prefix(id)
         damaged: list[bytes] = []
@@ -137,6 +142,8 @@ class ChatCommands:
     def waiting(self) -> Record:
         """How much waits in the store, of all users.
 
+        `waiting()`.
+
         Counted now: half a second for 100,000 users with messages, in slices. `queue(id)` shows one user's.
         """
         found = count(self._homes.shards)
@@ -144,6 +151,8 @@ class ChatCommands:
 
     def kick(self, id: str) -> str:
         """End a user's session.
+
+        `kick("+33612345678")`.
 
         Its resume tokens are void from now on: the device must log in anew, with its key.
         """
@@ -157,6 +166,8 @@ class ChatCommands:
 
     def pin(self, number: str) -> str:
         """The PIN in flight for a number, in development.
+
+        `pin("+33612345678")`.
 
         There the console gateway prints it anyway; elsewhere this is refused.
         """

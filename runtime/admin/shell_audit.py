@@ -7,29 +7,72 @@ The file is the node's user's own (0600). A full one is kept as `.1`, the one be
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from runtime import kernel
 
 __all__ = ["InputLog"]
 
 _log = logging.getLogger("evergreen.admin.shell")
 _FULL = 10 * 2**20
 _SHOWN = 300
+_PATIENCE = 2.0
+_THREADS = 4
+"""So many lines may hang; what comes then is only in the node's log."""
+_CONTROLS = {
+    code: f"\\u{code:04x}"
+    for code in (*range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
+"""What JSON leaves as it is and a terminal, or the eye of whoever reads the file, is fooled by."""
 
 # Types
 
 
+class _Written(NamedTuple):
+    number: int
+
+
 class InputLog:
-    """The file, and the node's log. For threads (`kernel.blocking`): it waits for the disk."""
+    """The file, and the node's log.
+
+    Each line has a thread of its own: not one of the pool, whose being full may be what the shell is to mend.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._under_way = 0
+
+    def put(self, who: str, shell: int, **what: Any) -> None:
+        """Write one line; blocks the calling process until the disk has it, or for `_PATIENCE` seconds: then the input runs
+        all the same, and the node's log says so.
+        """
+        if self.path is None:
+            return
+        if self._under_way >= _THREADS:
+            _log.error("shell %d, %s: the audit is not written: the disk hangs", shell, who)
+            return
+        me, mine = kernel.self_(), _Written(next(self._numbers))
+
+        def work() -> None:
+            try:
+                self.write(who, shell, **what)
+            finally:
+                kernel.post(me, mine)
+                self._under_way -= 1
+
+        self._under_way += 1
+        threading.Thread(target=work, name="shell audit", daemon=True).start()
+        if kernel.receive_match(lambda m: m.__class__ is _Written and m == mine, _PATIENCE) is kernel.TIMEOUT:
+            _log.error("shell %d, %s: the audit is not written yet: the disk hangs", shell, who)
 
     def write(self, who: str, shell: int, **what: Any) -> None:
         """Write one line. A disk that does not take it is no reason to refuse the shell that may repair it: it is logged."""
@@ -37,7 +80,8 @@ class InputLog:
             return
         moment = time.time()
         stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(moment))}.{int(moment * 1000) % 1000:03d}Z"
-        line = json.dumps({"time": stamp, "who": who, "shell": shell, **what}, ensure_ascii=False) + "\n"
+        entry = json.dumps({"time": stamp, "who": who, "shell": shell, **what}, ensure_ascii=False)
+        line = entry.translate(_CONTROLS) + "\n"
         try:
             with self._lock:
                 self._append(line.encode("utf-8", "surrogateescape"))

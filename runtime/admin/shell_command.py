@@ -6,12 +6,13 @@
     tools/shell --node HOST:PORT ...       a node on another machine, by mutual TLS (its admin.remote_shell must be on)
     tools/shell --dump FILE                a crash dump, with the commands that look
 
-Exit codes: 0 done; 1 the input failed, or there is no node, or no right; 2 usage; 130 interrupted.
+Exit codes: 0 done; 1 the input failed, or there is no node, or no right; 2 usage; 130 interrupted; `exit(3)`: 3.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -23,7 +24,7 @@ from runtime.admin.client import NotConnected, OperationFailed
 from runtime.admin.connect import PATHS, Unfit, add_options, connect, mean_paths
 from runtime.admin.shell_client import Gone, ShellLink
 from runtime.admin.shell_text import parse
-from runtime.admin.terminal_render import Plain, Rich, screen
+from runtime.admin.terminal_render import Plain, Rich, printable, screen
 
 __all__ = ["main"]
 
@@ -33,6 +34,9 @@ __all__ = ["main"]
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     options = _options(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what it has no letters for is shown as Python writes it
+            stream.reconfigure(errors="backslashreplace")
     try:
         return _run(options)
     except OperationFailed as failed:
@@ -111,7 +115,9 @@ def _one(link: Any, code: str, options: argparse.Namespace) -> int:
         _print(json.dumps(told, ensure_ascii=False, default=str))
     else:
         view.answer(answer)
-    return 130 if kind == "interrupted" else 0 if kind in ("none", "text", "table", "json", "left") else 1
+    if kind == "left":
+        return int(answer.get("code", 0))
+    return 130 if kind == "interrupted" else 0 if kind in ("none", "text", "table", "json") else 1
 
 
 def _silent(view: Plain | Rich) -> Any:
@@ -140,7 +146,7 @@ def _complain(options: argparse.Namespace, kind: str, text: str) -> None:
     if options.json:
         _print(json.dumps({"error": {"kind": kind, "text": text}}))
     else:
-        sys.stderr.write(f"evergreen: {text}\n")
+        sys.stderr.write(f"evergreen: {printable(text)}\n")
 
 
 def _print(line: str) -> None:

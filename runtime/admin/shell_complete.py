@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from runtime import kernel
 from runtime.admin.shell_code import CHECKPOINT
+from runtime.observe.slices import sliced
 
 __all__ = ["complete"]
 
@@ -34,7 +35,8 @@ def complete(namespace: dict[str, Any], text: str) -> tuple[int, list[str]]:
     """Return where in `text` what can be completed begins, and what may stand there, in order. Never raises or blocks."""
     string = _STRING.search(text)
     if string is not None:
-        names = [name for name in map(str, kernel.registered()) if name.startswith(string[2])]
+        # In slices: there may be a name for each of 200,000 processes.
+        names = [name for name in map(str, sliced(kernel.registered(), 256)) if name.startswith(string[2])]
         return string.start(2), sorted(names)[:_MOST]
     found = _PATH.search(text, max(0, len(text) - _BACK))
     path = re.sub(r"\s", "", found[0]) if found is not None else ""

@@ -19,6 +19,7 @@ from runtime.admin.commands.here import CannotDo
 from runtime.admin.connect import Unfit
 from runtime.admin.shell_code import CHECKPOINT, Sources, compile_input
 from runtime.admin.shell_complete import complete
+from runtime.admin.shell_evaluator import left
 from runtime.admin.shell_views import plain, view
 
 __all__ = ["DumpLink"]
@@ -67,8 +68,8 @@ class DumpLink:
                     exec(program.body, self.namespace)  # noqa: S102 - the user's own program
                 value = eval(program.last, self.namespace) if program.last is not None else None  # noqa: S307
                 return self._shown(value, width, form)
-        except SystemExit:
-            return {"kind": "left", "text": ""}
+        except SystemExit as error:
+            return left(error.code)
         except KeyboardInterrupt:
             return {"kind": "interrupted", "text": "interrupted"}
         except CannotDo as error:

@@ -24,8 +24,9 @@ from runtime.admin.shell_code import CHECKPOINT, Sources, compile_input
 from runtime.admin.shell_streams import Output, streams
 from runtime.admin.shell_views import plain, view
 from runtime.kernel import KILL, NotAProcess, Process, ProcessExit, receive_match, scheduler, self_, send
+from runtime.observe.texts import brief
 
-__all__ = ["GUEST_HOLD", "HOLD", "Done", "Evaluator", "Frame", "Interrupted", "Job", "current"]
+__all__ = ["GUEST_HOLD", "HOLD", "Done", "Evaluator", "Frame", "Interrupted", "Job", "current", "left"]
 
 HOLD: Final = 2.0
 """Seconds for which an input may hold the node without giving way."""
@@ -144,7 +145,7 @@ class Evaluator:
             except (ProcessExit, kernel.INTERPRETER_EXITS[2]):
                 raise
             except SystemExit as error:
-                return {"kind": "left", "text": "" if error.code in (None, 0) else str(error.code)[:1000]}
+                return left(error.code)
             except Interrupted as error:
                 return {"kind": "interrupted", "text": str(error)}
             except CannotDo as error:
@@ -272,6 +273,17 @@ class Evaluator:
 
 
 # API
+
+
+def left(code: Any) -> dict[str, Any]:
+    """The answer to what ended by SystemExit(code), as Python takes it: a number is an exit code, anything else a text and 1."""
+    if code is None or type(code) is int:
+        return {"kind": "left", "text": "", "code": (code or 0) & 255}
+    return {
+        "kind": "left",
+        "text": brief(code, 3, 1000) if not isinstance(code, str) else code[:1000],
+        "code": 1,
+    }
 
 
 def current() -> Evaluator:

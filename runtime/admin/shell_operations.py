@@ -91,7 +91,7 @@ class ShellOperations:
         self._shells[number] = _Attached(keeper, request.connection, namespace)
         who = str(request.who)
         try:
-            kernel.blocking(lambda: self._log.write(who, number, event="attached"))
+            self._log.put(who, number, event="attached")
             self._log.note(who, number, "attached")
             ref = monitor(keeper)
             request.progress("attached", shell=number, themes=commands.themes())
@@ -110,7 +110,7 @@ class ShellOperations:
         who = str(request.who)
         shell.coming += 1
         try:
-            kernel.blocking(lambda: self._log.write(who, number, input=code))
+            self._log.put(who, number, input=code)
         finally:
             shell.coming -= 1
             is_early, shell.is_early = shell.is_early, False
@@ -127,7 +127,7 @@ class ShellOperations:
         verdict = {"ended": answer["kind"], "seconds": round(kernel.clock.now() - started, 6)}
         if answer["kind"] == "error":
             verdict["error"] = answer["error"]
-        kernel.blocking(lambda: self._log.write(who, number, **verdict))
+        self._log.put(who, number, **verdict)
         return answer
 
     def _complete(self, request: Request) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pprint
 from collections.abc import Iterable, Mapping
 from collections import deque
 from itertools import islice
+from math import isfinite
 from typing import Any, Final
 
 from runtime.admin.tables import Column, Record, Table, Text, field
@@ -28,6 +29,7 @@ _STRING: Final = 4_000
 _CELL: Final = 300
 _TEXT: Final = 200_000
 _PLAIN_NODES: Final = 50_000
+_JSON_BITS: Final = 63
 
 # API
 
@@ -237,7 +239,11 @@ class _Plain:
         kind = type(value)
         self.left -= 1
         self.breather.take()
-        if kind in (bool, type(None), float, int):
+        if kind is float:
+            return value if isfinite(value) else repr(value)  # JSON has no such numbers
+        if kind is int:
+            return value if value.bit_length() <= _JSON_BITS else self._large(value)
+        if kind in (bool, type(None)):
             return value
         if isinstance(value, str):
             return str(value) if len(value) <= _TEXT else value[:_TEXT] + "…"
@@ -254,6 +260,11 @@ class _Plain:
         if isinstance(value, list | tuple | set | frozenset | deque):
             return [self.of(item, depth + 1) for item in self._first(value)]
         return _repr(value)
+
+    @staticmethod
+    def _large(value: int) -> Any:
+        """What the wire's format has no room for, as a text; what would take long to write, by its size."""
+        return str(value) if value.bit_length() < 10_000 else f"<int of {value.bit_length():,} bits>"
 
     def _first(self, items: Iterable[Any]) -> list[Any]:
         """A copy: what is shown may change while others have their turns."""

@@ -31,7 +31,7 @@ from pygments.lexers.python import PythonLexer
 from runtime.admin.client import NotConnected
 from runtime.admin.shell_client import Gone, ShellLink
 from runtime.admin.shell_text import is_complete
-from runtime.admin.terminal_render import Rich
+from runtime.admin.terminal_render import Rich, printable
 
 __all__ = ["Terminal"]
 
@@ -73,14 +73,19 @@ class Terminal:
             except Gone as gone:
                 self._again(gone)
                 continue
-            if code.strip() and not self._evaluate(code):
-                return 0
+            try:
+                if code.strip() and not self._evaluate(code):
+                    return 0
+            except KeyboardInterrupt:  # while what came was written to the screen
+                self.screen.close()
+                self.screen.say("interrupted: the rest is not shown")
 
     # internals
 
     def _ask(self) -> str:
         prompt = HTML("<node>{}</node> <count>{}</count>> ").format(
-            self.link.hello.get("prompt", self.link.hello["node"].partition("@")[0]), self.inputs + 1
+            self.link.hello.get("prompt", printable(self.link.hello["node"].partition("@")[0])),
+            self.inputs + 1,
         )
         return asyncio.run(self._prompt(prompt))
 

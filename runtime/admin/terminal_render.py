@@ -40,7 +40,7 @@ class Plain:
             self.view(answer)
         elif answer["kind"] in ("error", "interrupted", "ended", "busy", "left") and answer.get("text"):
             self.out.flush()
-            self.err.write(f"{answer['text']}\n")
+            self.err.write(f"{self._safe(answer['text'])}\n")
         self.out.flush()
 
     def view(self, view: Mapping[str, Any]) -> None:
@@ -63,9 +63,13 @@ class Plain:
         if view["note"]:
             self.out.write(f"({view['note']})\n")
 
+    def _safe(self, text: str) -> str:
+        """Standard error may be a terminal although standard output is none."""
+        return printable(text) if self.err.isatty() else text
+
     def say(self, text: str) -> None:
         """A line of our own."""
-        self.err.write(text + "\n")
+        self.err.write(self._safe(text) + "\n")
         self.err.flush()
 
     def close(self) -> None:
@@ -172,7 +176,7 @@ class Rich:
         is_record = not any(heads)
         for at, (head, right) in enumerate(view["columns"]):
             table.add_column(
-                head, justify="right" if right else "left", no_wrap=not is_record, overflow="ellipsis",
+                printable(head), justify="right" if right else "left", no_wrap=not is_record, overflow="ellipsis",
                 style="cyan" if is_record and at == 0 else "",
             )  # fmt: skip
         for row in self._fitted(view):

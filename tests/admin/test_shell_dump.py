@@ -62,7 +62,7 @@ def test_pids_are_pasted_and_mistakes_are_told_from_the_typed_line_on(opened):
     text = link("def f(): return 1 / 0\n\nf()")["text"]
     assert text.startswith('Traceback (most recent call last):\n  File "<dump:')
     assert "shell_dump.py" not in text
-    assert link("exit()") == {"kind": "left", "text": ""}
+    assert link("exit()") == {"kind": "left", "text": "", "code": 0}
 
 
 @pytest.mark.plain

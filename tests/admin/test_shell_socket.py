@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
+import re
 import socket as plain_socket
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.admin import commands
 from runtime.admin.client import Client, NotConnected, OperationFailed
 from runtime.admin.shell_client import Gone, ShellLink
 from runtime.admin.shell_streams import MAX_OUTPUT
@@ -518,6 +521,28 @@ def test_every_input_is_written_down_before_it_runs(node, shell):
     assert f"shell {shell.link.number}, uid {os.getuid()}" in node.log_file.read_text()
 
 
+def test_a_disk_that_hangs_keeps_nobody_out(tmp_path):
+    """The shell may be what mends it: the file of inputs is a pipe here that nobody reads, the pool of threads is full."""
+    (tmp_path / "var").mkdir(mode=0o700)
+    os.mkfifo(tmp_path / "var" / "shell.log")
+    with Node(tmp_path / "var") as made, attached(made) as shell:
+        full = "import threading, time\nfor _ in range(200): spawn(lambda: kernel.blocking(time.sleep, 20))"
+        assert shell.do(full)["kind"] == "none"
+        for _ in range(3):
+            assert shell.text("1 + 1") == "2"
+        started = time.monotonic()
+        assert shell.text("2 + 2") == "4"
+        assert time.monotonic() - started < 1.0, "after a few nobody waits any more"
+        assert "the disk hangs" in made.log_file.read_text()
+
+
+def test_what_could_fool_who_reads_the_file_is_escaped(node, shell):
+    shell.do("'\x9b31m \u202e txt é \x1b'")
+    line = (node.directory / "shell.log").read_text().splitlines()[-2]
+    assert "\\u009b31m \\u202e txt é" in line
+    assert json.loads(line)["input"] == "'\x9b31m \u202e txt é \x1b'"
+
+
 def test_an_input_has_a_limit(shell):
     with pytest.raises(OperationFailed, match="is the limit"):
         shell.do("#" * 300_000)
@@ -616,8 +641,6 @@ def test_a_backup_is_made_beside_the_running_store(node, shell, tmp_path):
 
 
 def test_help_lists_every_command_by_theme(shell):
-    from runtime.admin import commands
-
     text = shell.text("help()")
     for theme, functions in commands.table().items():
         assert f"\n{theme}\n" in "\n" + text
@@ -626,6 +649,70 @@ def test_help_lists_every_command_by_theme(shell):
     assert "from outside" in shell.text("help(state)")
     assert "suspend(" in shell.text("help('acting')")
     assert all(len(line) <= 120 for line in text.splitlines())
+
+
+def test_every_command_has_help_with_examples_that_run(node, shell):
+    """Each example in each command's help is typed: it works, or says in a sentence why it cannot here."""
+    from apps.chat.admin import ChatCommands
+
+    themes = commands.table()
+    themes["Chat"] = {
+        name: getattr(ChatCommands, name) for name in ("sessions", "user", "queue", "waiting", "kick", "pin")
+    }
+    for functions in themes.values():
+        for name, one in functions.items():
+            examples = re.findall(rf"`({name}\(.*?\))`", inspect.getdoc(one))
+            assert examples, f"help({name}) has no example"
+            for example in examples:
+                done = shell.start(example)
+                if name == "live":
+                    until(lambda: shell.events)
+                    shell.interrupt()
+                answer = done()
+                assert answer["kind"] != "error" or answer["error"] == "CannotDo", (example, answer)
+
+
+def test_every_command_that_looks_is_json(node, shell):
+    looks = (
+        "tree()", "ps()", "top()", "info('alarms')", "state('alarms')", "stack('init')", "messages('alarms')", "node()",
+        "alarms()", "metrics()", "applications()", "connections()", "log()", "reports()", "releases()", "store()", "sessions()",
+        "waiting()", "help()", "flush()", "trace('alarms', seconds=0.05)", "object()", "lambda: 1", "None", "kernel",
+    )  # fmt: skip
+    for code in looks:
+        json.dumps(shell.do(code, form="json")["value"], allow_nan=False)
+
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    odd = (
+        "[float('nan'), float('inf'), -0.0, 10**30, 10**5000, {1: b'x', None: {2, 3}}, '\\ud800', '\\n\\x1b']"
+    )
+    done = run(node, "--json", "-c", odd)
+    assert done.stdout.count("\n") == 1
+    found = json.loads(done.stdout, parse_constant=refuse)
+    assert found[:4] == ["nan", "inf", 0.0, str(10**30)]
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"),
+    [
+        ("1", 0), ("1 / 0", 1), ("(", 1), ("exit()", 0), ("quit(3)", 3), ("exit(256 + 7)", 7), ("raise SystemExit('no')", 1),
+        ("kill('node_services')", 1), ("raise KeyboardInterrupt", 1),
+    ],
+)  # fmt: skip
+def test_exit_codes(node, code, exit_code):
+    assert run(node, "-c", code).returncode == exit_code
+
+
+def test_a_terminal_without_the_letters(node):
+    """What standard output cannot write is shown as Python writes it."""
+    command = [
+        sys.executable, "-m", "runtime.admin.shell_command", "--socket", str(node.directory / "admin.sock"), "-c", "tree('chat')",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 0
+    assert "\\u251c\\u2500 chat_shards" in done.stdout
 
 
 def test_live_shows_frames_until_it_is_interrupted(shell):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
+import struct
 import sys
+import termios
 import time
 
 import pytest
@@ -133,6 +136,32 @@ def test_ctrl_c_interrupts(open_screen, code):
     screen.wait("evergreen 2>")
     screen.type("1 + 1\r")
     screen.wait("\n2\nevergreen 3>")
+    leave(screen)
+
+
+def test_ctrl_c_while_a_long_table_is_drawn_does_not_end_the_shell(open_screen):
+    """At whatever moment it comes."""
+    screen = open_screen()
+    screen.type("rows = [dict.fromkeys('abcdefghijkl', n) for n in range(1000)]\r")
+    screen.wait("evergreen 2>")
+    for n, delay in enumerate((0.1, 0.3, 0.6, 1.0), 3):
+        screen.type("rows\r")
+        time.sleep(delay)
+        screen.type(CTRL_C)
+        screen.wait(f"evergreen {n}>")
+    screen.type("\x156 * 7\r")  # Ctrl-U: what may stand there
+    screen.wait("\n42\nevergreen 7>")
+    leave(screen)
+
+
+def test_a_window_that_was_made_smaller(open_screen):
+    screen = open_screen()
+    fcntl.ioctl(screen.master, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 60, 0, 0))
+    os.kill(screen.process.pid, signal.SIGWINCH)
+    screen.type("tree('chat', children=2)\r")
+    screen.wait("apps.cha")
+    screen.wait("evergreen 2>")
+    assert max(map(len, screen.text.splitlines()[1:])) <= 60
     leave(screen)
 
 

@@ -29,6 +29,8 @@ _SYSTEM = ("server", "supervisor", "state machine")
 def suspend(who: Any, timeout: float = 5.0, *, sure: bool = False) -> None:
     """Hold a server, until `resume`.
 
+    `suspend("alarm_sender")`.
+
     It takes nothing but system messages; its mailbox grows meanwhile. What the node, or the way into it, cannot be without
     is held only with `sure=True`: a shell that is attached already can resume it, no other gets in.
     """
@@ -41,7 +43,10 @@ def suspend(who: Any, timeout: float = 5.0, *, sure: bool = False) -> None:
 
 
 def resume(who: Any, timeout: float = 5.0) -> None:
-    """Let a suspended server go on."""
+    """Let a suspended server go on.
+
+    `resume("alarm_sender")`.
+    """
     pid = here.process(who)
     _ask(pid, sys.resume, pid, timeout)
 
@@ -50,7 +55,7 @@ def replace_state(who: Any, change: Callable[[Any], Any], timeout: float = 5.0) 
     """Replace a server's state by `change(state)`.
 
     `change` runs in that server; a GenServer's state is a dict of its fields.
-    replace_state("counter", lambda state: {**state, "count": 0}). If it fails, nothing has changed.
+    `replace_state("counter", lambda state: {**state, "count": 0})`. If it fails, nothing has changed.
     """
     pid = here.process(who)
     return _ask(pid, sys.replace_state, pid, change, timeout)
@@ -58,6 +63,8 @@ def replace_state(who: Any, change: Callable[[Any], Any], timeout: float = 5.0) 
 
 def kill(who: Any, reason: Any = KILL, *, sure: bool = False) -> str:
     """End a process.
+
+    `kill("alarm_sender")`, `kill(<42@node>, "shutdown")`.
 
     At once (reason "kill"), or by an exit signal with another reason, which it may trap.
 
@@ -78,6 +85,8 @@ def kill(who: Any, reason: Any = KILL, *, sure: bool = False) -> str:
 
 def restart(who: Any) -> str:
     """Stop a supervisor's child in order, and start it again.
+
+    `restart("alarm_sender")`.
 
     By its spec: its `shutdown`, its start function. Blocks until both are done. Of a dynamic supervisor's children only permanent ones can be.
     """

@@ -19,6 +19,8 @@ __all__ = ["confirm", "diff", "lingering", "push", "releases", "rollback"]
 def releases(n: int = 30) -> Table:
     """Releases of the code, and what became of them.
 
+    `releases(5)`.
+
     The newest first; `*` is the one that runs.
     """
     rows = here.look().releases(n)
@@ -43,6 +45,8 @@ def releases(n: int = 30) -> Table:
 def diff(a: str | int, b: str | int | None = None) -> Text:
     """What differs from one release to another.
 
+    `diff("#3")`, `diff(3, 4)`.
+
     From `a` to `b` (that which runs, if not given): lines, as `diff -u`.
     """
     _need_code()
@@ -55,6 +59,8 @@ def diff(a: str | int, b: str | int | None = None) -> Text:
 
 def push(*paths: str, note: str = "") -> Record:
     """Make the node's tree live: save, push.
+
+    `push()`, `push("apps/chat", note="shorter names")`.
 
     All that differs from what runs, or only these files and folders. Blocks until it is live; then it is on probation, if the configuration says so. All or nothing: what is wrong with it
     is said, and nothing has changed. From another machine's tree: tools/push.
@@ -78,6 +84,8 @@ def push(*paths: str, note: str = "") -> Record:
 def rollback(release: str | int | None = None, why: str = "") -> Record:
     """Go back to an earlier release, states included.
 
+    `rollback()`, `rollback("#3", why="too slow")`.
+
     By its id or number; not given: to the one before.
     """
     _need_code()
@@ -85,13 +93,18 @@ def rollback(release: str | int | None = None, why: str = "") -> Record:
 
 
 def confirm() -> Record:
-    """End the probation now: the release is good."""
+    """End the probation now: the release is good.
+
+    `confirm()`.
+    """
     _need_code()
     return _told(_do(code.confirm))
 
 
 def lingering(module: str | None = None) -> Table:
     """Who still runs old code, where, and since when.
+
+    `lingering("apps.chat.domain.users")`.
 
     `kill` ends one that will not leave.
     """

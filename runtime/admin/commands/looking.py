@@ -46,6 +46,8 @@ def tree(who: Any = None, children: int = 20) -> Table:
 def ps(filter: str = "", n: int = 50, sort: str = "number") -> Table:
     """A list of processes, at most `n`.
 
+    `ps("=waiting", n=10)`, `ps("chat", sort="memory")`.
+
     `filter`: only those with this text in pid, name, label or function; `=waiting`: those with that status.
 
     `sort`: number, newest, mailbox, memory, links, monitors, name, initial_call, current, status.
@@ -58,6 +60,8 @@ def top(
     by: str = "mailbox", n: int = 20, every: float | None = None, seconds: float = 3600.0
 ) -> Table | None:
     """The processes with the most of something.
+
+    `top(by="memory", n=5)`.
 
     `by`: mailbox, memory, links, monitors, monitored_by, or anything else that `ps` sorts by.
 
@@ -96,6 +100,8 @@ def info(who: Any) -> Record:
 def state(who: Any, timeout: float = 5.0) -> Any:
     """The state of a server.
 
+    `state("alarms")`.
+
     Asked for in a message (sys.get_state), so it comes after what is in its mailbox.
 
     Of a process that takes no system messages, or does not answer in time: what can be seen from outside, as text.
@@ -121,6 +127,8 @@ def state(who: Any, timeout: float = 5.0) -> Any:
 def stack(who: Any) -> Text:
     """Where a process is: its calls, the innermost last.
 
+    `stack("init")`.
+
     A server that waits for messages has no stack.
     """
     found = _detail(who)
@@ -133,6 +141,8 @@ def stack(who: Any) -> Text:
 
 def messages(who: Any, n: int = 20) -> Table:
     """What waits in a mailbox, the oldest first.
+
+    `messages("alarms", n=5)`.
 
     The heads of the first `n` messages; none is taken out.
     """

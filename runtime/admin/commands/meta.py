@@ -74,7 +74,10 @@ def live(what: Callable[[], Any], every: float = 1.0, seconds: float = 3600.0) -
 
 
 def flush(n: int = 100) -> Table:
-    """Take and show what came to this shell's own mailbox."""
+    """Take and show what came to this shell's own mailbox.
+
+    `flush()`.
+    """
     here.need_life()
     found: list[dict[str, Any]] = []
     while len(found) < n:
@@ -91,9 +94,11 @@ def pid(text: Any) -> Any:
 
 
 def leave(dest: Any = None, reason: Any = "normal") -> Any:
-    """Leave the shell (also Ctrl-D). With a process: send it an exit signal, as `kernel.exit`."""
-    if dest is None:
-        raise SystemExit
+    """Leave the shell (also Ctrl-D), a number is the exit code of `-c`. With a process: send it an exit signal, as `kernel.exit`."""
+    if (
+        dest is None or type(dest) is int
+    ):  # exit(1), as everywhere in Python: not the process with that number
+        raise SystemExit(dest)
     kernel.exit(here.process(dest), reason)
 
 

@@ -18,7 +18,10 @@ __all__ = ["alarms", "applications", "connections", "crashdump", "log", "metrics
 
 
 def node() -> Record:
-    """The node's figures: load, memory, messages since its start."""
+    """The node's figures: load, memory, messages since its start.
+
+    `node()`.
+    """
     seen = dict(here.look().node_summary())
     shown: dict[str, Callable[[Any], Any]] = {
         "memory": size,
@@ -32,7 +35,10 @@ def node() -> Record:
 
 
 def alarms() -> Table:
-    """What is wrong at this moment, and since when."""
+    """What is wrong at this moment, and since when.
+
+    `alarms()`.
+    """
     rows = here.look().alarms()
     return Table(
         rows,
@@ -50,6 +56,8 @@ def alarms() -> Table:
 def metrics(filter: str = "") -> Table:
     """The metrics that the endpoint shows.
 
+    `metrics("mailbox")`.
+
     `filter`: only those with this text in their name or labels.
     """
     from runtime.observe import metrics as source
@@ -60,12 +68,18 @@ def metrics(filter: str = "") -> Table:
 
 
 def applications() -> Table:
-    """The applications of this node, running ones first."""
+    """The applications of this node, running ones first.
+
+    `applications()`.
+    """
     return Table(here.look().applications(), ("name", "status", "start_type", "pid", "description"))
 
 
 def connections(n: int = 50) -> Table:
-    """Connections of all listeners, at most `n`."""
+    """Connections of all listeners, at most `n`.
+
+    `connections(10)`.
+    """
     return Table(
         here.look().connections(n),
         (
@@ -113,6 +127,8 @@ def log(level: str | None = None, module: str = "", seconds: float | None = None
 def reports(n: int = 10, level: str = "warning") -> Text | Table:
     """Crash reports and warnings of the log, the newest last.
 
+    `reports(3, "error")`.
+
     The last `n` entries of at least that level.
     """
     here.need_life()
@@ -127,13 +143,18 @@ def reports(n: int = 10, level: str = "warning") -> Text | Table:
 def crashdump(path: str = "") -> str:
     """Write all that can be seen of the node into one file.
 
-    Returns its path; `tools/shell --dump FILE` opens it with the same commands.
+    `crashdump()`, `crashdump("now.dump")`.
+
+    Returns its path (a relative one is in the data directory); `tools/shell --dump FILE` opens it with the same commands.
     """
     from runtime.observe import crash_dump
 
     here.need_life()
-    place = path or str(here.node().data_dir / f"crash-{time.strftime('%Y%m%d-%H%M%S')}.dump")
-    return str(crash_dump.write(place, reason="asked for in a shell") or place)
+    place = here.node().data_dir / (path or f"crash-{time.strftime('%Y%m%d-%H%M%S')}.dump")
+    try:
+        return str(crash_dump.write(place, reason="asked for in a shell"))
+    except OSError as error:
+        raise CannotDo(f"no dump was made: {error}") from None
 
 
 # Internals

@@ -18,7 +18,10 @@ __all__ = ["backup", "store"]
 
 
 def store() -> Record:
-    """The store's figures: size, what waits, latency."""
+    """The store's figures: size, what waits, latency.
+
+    `store()`.
+    """
     seen = dict(here.look().store_info())
     if not seen:
         raise CannotDo("this node has no store")
@@ -28,6 +31,8 @@ def store() -> Record:
 
 def backup(directory: str = "") -> Text:
     """Copy the store to a new directory, and verify the copy.
+
+    `backup()`.
 
     As of one moment; the node goes on meanwhile.
 

@@ -22,7 +22,7 @@ def trace(
     """Watch messages, calls and exits, for so many or so long.
 
     `what`: processes (messages in and out, their end) or functions (calls, results, how long), one or a list of them:
-    `trace("alarms")`, `trace(<42@node>, state=True)`, `trace("apps.chat.domain.limits.network_of", n=5)`. Over after `n`
+    `trace("alarms", seconds=1)`, `trace(<42@node>, state=True)`, `trace("apps.chat.domain.limits.network_of", n=5)`. Over after `n`
     events, after `seconds`, or by Ctrl-C. Events are printed as they come; `show=False` returns them at the end.
     `receive`, `send`, `exit`, `state` choose kinds; `by`: only calls by that process.
     """
