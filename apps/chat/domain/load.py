@@ -14,10 +14,13 @@ import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from runtime.kernel import cancel_timer, hooks, self_, send_after
+from runtime.kernel import cancel_timer, hooks, is_failure, self_, send_after
 from runtime.otp import GenServer
+
+if TYPE_CHECKING:
+    from runtime.kernel import Process, Timer
 
 __all__ = ["Load", "LoadSampler", "LoadSettings"]
 
@@ -43,7 +46,12 @@ class Load:
         self.busy = False
         self.why = ""
         self.memory = 0
-        self.long_mailboxes = 0
+        self.long: set[Process] = set()
+        "processes beyond their watermark; who died meanwhile is taken out by `sample`"
+
+    @property
+    def long_mailboxes(self) -> int:
+        return len(self.long)
 
     def retry_after(self) -> float:
         """Seconds after which to come back: spread over twice the setting."""
@@ -58,6 +66,7 @@ class Load:
         """Look, and set the flag."""
         settings = self.settings
         self.memory = _resident()
+        self.long = {process for process in self.long if process.alive}
         ease = 0.9 if self.busy else 1.0
         why = ""
         if settings.memory_max and self.memory > settings.memory_max * ease:
@@ -69,17 +78,26 @@ class Load:
             words = f"new logins are refused: {why}" if why else "new logins are welcome again"
             _log.warning("%s", words, extra={"alarm": "busy"})
 
-    def on_mailbox(self, process: Any, high: bool) -> None:
+    def on_mailbox(self, process: Process, high: bool) -> None:
         """Kernel hook: a mailbox passed its high watermark, or came back."""
-        self.long_mailboxes = max(0, self.long_mailboxes + (1 if high else -1))
+        if high:
+            self.long.add(process)
+        else:
+            self.long.discard(process)
 
 
 class LoadSampler(GenServer):
-    """Samples once a second."""
+    """Samples once a second.
+
+    What it has found is kept by `load`, and so is the hook while a crashed one is restarted: nothing is missed meanwhile.
+    """
+
+    timer: Timer | None = None
 
     def init(self, load: Load) -> None:
+        if load.on_mailbox not in hooks.on_mailbox:
+            hooks.on_mailbox.append(load.on_mailbox)
         self.load = load
-        hooks.on_mailbox.append(load.on_mailbox)
         self.timer = send_after(1.0, self_(), _SAMPLE)
 
     def handle_info(self, message: Any) -> Any:
@@ -90,9 +108,11 @@ class LoadSampler(GenServer):
         return None
 
     def on_exit(self, process: Any, reason: Any) -> None:
-        """Kernel: the process is dead, of whatever cause."""
+        """Kernel: the process is dead, of whatever cause; perhaps it had not got through `init`."""
+        if self.timer is None:
+            return
         cancel_timer(self.timer)
-        if self.load.on_mailbox in hooks.on_mailbox:
+        if not is_failure(reason) and self.load.on_mailbox in hooks.on_mailbox:
             hooks.on_mailbox.remove(self.load.on_mailbox)
 
 

@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 from apps.chat.domain.gateways import Gateway, PinMessage, deliver
 from apps.chat.domain.limits import Allowance, GrowingDelay, network_of
 from apps.chat.domain.settings import RegistrationSettings
-from runtime.kernel import Call, cancel_timer, clock, self_, send_after, spawn
+from runtime.kernel import Call, Timer, cancel_timer, clock, self_, send_after, spawn
 from runtime.otp import GenServer
 
 __all__ = ["Asked", "Denied", "PinBook", "Registrar", "normalise"]
@@ -138,6 +138,8 @@ class Registrar(GenServer):
     `number` is normalised. Sends PINs from a process of its own each, so that a slow gateway holds up nobody.
     """
 
+    timer: Timer | None = None
+
     def init(self, settings: RegistrationSettings, gateways: list[Gateway]) -> None:
         self.settings = settings
         self.gateways = gateways
@@ -176,8 +178,9 @@ class Registrar(GenServer):
         return {**status, "state": {"pins": len(self.book)}, "message": "…", "messages": []}
 
     def on_exit(self, process: Any, reason: Any) -> None:
-        """Kernel: the process is dead. Its timer goes with it."""
-        cancel_timer(self.timer)
+        """Kernel: the process is dead, perhaps before it got through `init`. Its timer goes with it."""
+        if self.timer is not None:
+            cancel_timer(self.timer)
 
 
 def normalise(number: str) -> str | None:

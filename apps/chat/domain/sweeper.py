@@ -20,6 +20,7 @@ from runtime.store import Del, StoreError
 
 if TYPE_CHECKING:
     from apps.chat.domain.homes import Homes, HomeShard
+    from runtime.kernel import Timer
 
 __all__ = ["Sweeper"]
 
@@ -32,6 +33,8 @@ PASS: Final = 3600.0  # seconds of rest after a walk over everything
 
 class Sweeper(GenServer):
     """One per node."""
+
+    timer: Timer | None = None
 
     def init(self, homes: Homes) -> None:
         self.homes = homes
@@ -54,8 +57,9 @@ class Sweeper(GenServer):
         return None
 
     def on_exit(self, process: Any, reason: Any) -> None:
-        """Kernel: the process is dead. Its timer goes with it."""
-        cancel_timer(self.timer)
+        """Kernel: the process is dead, perhaps before it got through `init`. Its timer goes with it."""
+        if self.timer is not None:
+            cancel_timer(self.timer)
 
     def step(self) -> bool:
         """Look at the next records; True while this shard has more."""
