@@ -88,9 +88,12 @@ def test_settings_and_options_on_the_page_exist():
         assert key in known[section] or f"{section}.{key}" in functions, f"{section}.{key}"
     for name in set(re.findall(r"\bcode\.(\w+)\(", page)):
         assert name in code.__all__, name
-    said = subprocess.run(
-        [sys.executable, "-m", "runtime.admin.push_command", "--help"], cwd=listings.ROOT, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+    said = "".join(
+        subprocess.run(
+            [sys.executable, "-m", module, "--help"], cwd=listings.ROOT, capture_output=True, text=True, check=True,
+        ).stdout
+        for module in ("runtime.admin.push_command", "runtime.node")
+    )  # fmt: skip
     for option in set(re.findall(r"(--[a-z][a-z-]+)", re.sub(r"tools/chat.*", "", page))):
         assert option in said, option
 
