@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,20 @@ def test_a_release_is_watched_shown_and_taken_back(live: LiveNode, screen: Any) 
     page.wait_for_selector("td >> text=rolled back")
     page.wait_for_selector(".probation", state="detached")
     assert next(one["id"] for one in web.look("releases")["releases"] if one["is_current"]) == first["id"]
+
+
+def test_the_keyboard_stays_where_it_is_while_the_view_is_drawn_anew(live: LiveNode, screen: Any) -> None:
+    page = screen.open(live, "releases")
+    live.save(COUNTER.replace("+= 1", "+= 4"))
+    page.wait_for_selector(".probation h2")
+    page.evaluate("window.before = document.querySelector('[data-act=rollback]'); before.focus()")
+    end = time.monotonic() + 20
+    while page.evaluate("before.isConnected"):
+        assert time.monotonic() < end
+        page.wait_for_timeout(100)
+    assert page.evaluate("document.activeElement.dataset.act") == "rollback"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog >> text=Roll back?")
 
 
 def test_a_release_is_found_good(live: LiveNode, screen: Any) -> None:

@@ -1,6 +1,6 @@
 // Acting: asking first, telling what came of it; and the drawer with one process, from which most acts start.
 
-import { chip, count, el, facts, plainLabel, short, size, visible } from "./dom.js";
+import { chip, count, el, facts, plainLabel, refill, short, size, visible } from "./dom.js";
 import { act, live } from "./net.js";
 
 const drawer = document.getElementById("drawer");
@@ -81,9 +81,9 @@ export function openProcess(who) {
     const status = row.status + row.type;
     if (status !== before) {
       before = status;
-      buttons.replaceChildren(...actions(row, pid, state));
+      refill(buttons, ...actions(row, pid, state));
     }
-    body.replaceChildren(...[
+    refill(body, ...[
       el("p", { class: "chips" }, chip(row.type), chip(row.status, STATUS[row.status] || ""),
         found.trap_exit && chip("traps exits"), row.priority !== "normal" && chip(`${row.priority} priority`), found.alarmed && chip("long mailbox", "bad")),
       facts([
@@ -108,7 +108,7 @@ export function openProcess(who) {
 
 export const STATUS = { running: "good", runnable: "good", waiting: "", suspended: "warn", restarting: "bad", stopped: "bad" };
 
-export const pidLink = (pid) => el("button", { class: "pid", onclick: (event) => { event.stopPropagation(); openProcess(pid); } }, short(pid));
+export const pidLink = (pid) => el("button", { class: "pid", "data-key": pid, onclick: (event) => { event.stopPropagation(); openProcess(pid); } }, short(pid));
 
 function actions(row, pid, state) {
   const name = short(row.pid);

@@ -83,6 +83,14 @@ export const plainLabel = (label) => (label || "").replace(/^'(.*)'$/, "$1");
 
 // pieces that several views use
 
+// Put others in the place of a node's children; whoever is there with the keyboard stays there (data-act or data-key).
+export function refill(node, ...children) {
+  const at = node.contains(document.activeElement) ? document.activeElement.dataset : {};
+  node.replaceChildren(...children);
+  const name = at.act ? "act" : at.key ? "key" : "";
+  if (name) node.querySelector(`[data-${name}="${CSS.escape(at[name])}"]`)?.focus({ preventScroll: true });
+}
+
 export const chip = (text, kind = "") => el("span", { class: `chip ${kind}` }, text);
 export const empty = (text, hint = "") => el("div", { class: "empty" }, el("p", {}, text), hint && el("p", { class: "dim" }, hint));
 

@@ -1,7 +1,7 @@
 // Home: is it well, and how has it been for the last ten minutes?
 
 import { chart } from "./charts.js";
-import { ago, card, chip, count, el, empty, plainLabel, rate, share, short, size, span } from "./dom.js";
+import { ago, card, chip, count, el, empty, plainLabel, rate, refill, share, short, size, span } from "./dom.js";
 import { openProcess } from "./acts.js";
 
 const KEPT = 300;
@@ -23,7 +23,7 @@ export default function home(frame) {
   frame.root.append(hero, el("div", { class: "charts" }, charts.map((one) => one.node)), el("div", { class: "cards" }, alarms, boxes, apps));
   frame.onclose(() => charts.forEach((one) => one.close()));
 
-  const fillIn = (into, node) => into.replaceChildren(into.firstChild, node);
+  const fillIn = (into, node) => refill(into, into.firstChild, node);
   frame.follow({}, (now) => {
     const last = samples.at(-1)?.time ?? 0;
     samples = (now.samples.length > 1 ? now.samples : [...samples, ...now.samples.filter((one) => one.time > last)]).slice(-KEPT);
@@ -38,9 +38,9 @@ export default function home(frame) {
       fact("disk", share(now.node.disk_share), "of it in use"),
       fact("Python", now.node.python, `pid ${now.node.pid}`));
     fillIn(alarms, now.alarms.length ? el("ul", { class: "lines" }, now.alarms.map((one) => el("li", {},
-      el("a", { href: "#/alarms" }, chip(one.level, one.level === "warning" ? "warn" : "bad"), el("span", { class: "grow" }, one.id), el("span", { class: "dim" }, ago(one.since)))))) : empty("No alarm is up."));
+      el("a", { href: "#/alarms", "data-key": one.id }, chip(one.level, one.level === "warning" ? "warn" : "bad"), el("span", { class: "grow" }, one.id), el("span", { class: "dim" }, ago(one.since)))))) : empty("No alarm is up."));
     fillIn(boxes, now.mailboxes.length ? el("ul", { class: "lines" }, now.mailboxes.map((row) => el("li", {},
-      el("button", { class: "line", onclick: () => openProcess(row.number) }, el("b", { class: "figure" }, count(row.mailbox)), el("span", { class: "grow" }, short(row.pid), el("small", {}, ` ${plainLabel(row.label) || row.initial_call}`)))))) : empty("Nobody has mail waiting."));
+      el("button", { class: "line", "data-key": row.number, onclick: () => openProcess(row.number) }, el("b", { class: "figure" }, count(row.mailbox)), el("span", { class: "grow" }, short(row.pid), el("small", {}, ` ${plainLabel(row.label) || row.initial_call}`)))))) : empty("Nobody has mail waiting."));
     fillIn(apps, now.applications.length ? el("ul", { class: "lines" }, now.applications.map((one) => el("li", {},
       el("span", { class: "line" }, chip(one.status, one.status === "running" ? "good" : "warn"), el("b", {}, one.name), el("span", { class: "grow dim" }, one.description))))) : empty("No application runs."));
   });

@@ -1,6 +1,6 @@
 // Releases of the code: what runs, how its probation stands, what differs, and the ways back.
 
-import { ago, card, chip, count, el, empty, facts, share, span, table, moment } from "./dom.js";
+import { ago, card, chip, count, el, empty, facts, share, span, table, moment, refill } from "./dom.js";
 import { confirmed, dialogOf, perform } from "./acts.js";
 import { act, look } from "./net.js";
 
@@ -62,7 +62,7 @@ export default function releases(frame) {
     if (now.alarmed) parts.push(el("article", { class: "card alarm error" }, el("header", {}, chip("stuck", "bad"), el("h2", {}, "A bad release could not be rolled back")), el("p", {}, now.alarmed)));
     if (now.busy) parts.push(el("article", { class: "card" }, el("p", {}, chip("under way", "warn"), ` ${now.busy}`, now.waiting.length > 0 && `, then ${now.waiting.join(", ")}`)));
     if (now.probation) parts.push(probation(now.probation, back));
-    above.replaceChildren(...parts);
+    refill(above, ...parts);
     ask.hidden = now.mode === "off";
   });
 }
