@@ -7,16 +7,15 @@ The file is the node's user's own (0600). A full one is kept as `.1`, the one be
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 import os
 import threading
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from runtime import kernel
+from runtime.observe.aside import TooLate, aside
 
 __all__ = ["InputLog"]
 
@@ -35,10 +34,6 @@ _CONTROLS = {
 # Types
 
 
-class _Written(NamedTuple):
-    number: int
-
-
 class InputLog:
     """The file, and the node's log.
 
@@ -48,7 +43,6 @@ class InputLog:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._numbers = itertools.count(1)
         self._under_way = 0
 
     def put(self, who: str, shell: int, **what: Any) -> None:
@@ -60,18 +54,17 @@ class InputLog:
         if self._under_way >= _THREADS:
             _log.error("shell %d, %s: the audit is not written: the disk hangs", shell, who)
             return
-        me, mine = kernel.self_(), _Written(next(self._numbers))
 
         def work() -> None:
             try:
                 self.write(who, shell, **what)
             finally:
-                kernel.post(me, mine)
                 self._under_way -= 1
 
         self._under_way += 1
-        threading.Thread(target=work, name="shell audit", daemon=True).start()
-        if kernel.receive_match(lambda m: m.__class__ is _Written and m == mine, _PATIENCE) is kernel.TIMEOUT:
+        try:
+            aside(work, name="shell audit", patience=_PATIENCE)
+        except TooLate:
             _log.error("shell %d, %s: the audit is not written yet: the disk hangs", shell, who)
 
     def write(self, who: str, shell: int, **what: Any) -> None:

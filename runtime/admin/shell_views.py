@@ -18,6 +18,7 @@ from typing import Any, Final
 from runtime.admin.tables import Column, Record, Table, Text, field
 from runtime.kernel import Pid, Ref
 from runtime.observe.slices import Breather, sliced
+from runtime.otp.reports import PASSED_ON
 
 __all__ = ["MAX_ROWS", "plain", "pretty", "view"]
 
@@ -280,7 +281,9 @@ def _string(value: Any) -> Any:
 def _repr(value: Any) -> str:
     try:
         return _cut(repr(value), _STRING)
-    except Exception as error:  # noqa: BLE001 - an object that cannot be shown must not hide the others
+    except PASSED_ON:
+        raise
+    except BaseException as error:  # noqa: BLE001 - an object that cannot be shown must not hide the others, nor end the shell
         return f"<{type(value).__qualname__} whose repr fails: {type(error).__name__}>"
 
 

@@ -30,6 +30,7 @@ import msgpack
 
 from runtime import kernel
 from runtime.observe import failures, metrics, snapshot
+from runtime.observe.aside import TooLate, aside
 from runtime.observe.dump_types import detail_of, made, tree_of
 from runtime.observe.slices import Breather, sliced
 from runtime.observe.snapshot_types import (
@@ -49,6 +50,8 @@ _CONNECTIONS = 1_000
 _MOST = 500_000_000
 """Bytes of a dump, unpacked; one of 10,000 processes has some 20 million."""
 _STALE = 3_600.0
+_PATIENCE = 300.0
+"""Seconds until a disk that does not take a dump is given up."""
 
 # Types
 
@@ -188,7 +191,10 @@ def write(path: str | Path, *, reason: str = "", keep: int = 0) -> Path:
     except kernel.NotAProcess:
         failed = _put(place, data, keep)
     else:
-        failed = kernel.blocking(_put, place, data, keep)
+        try:
+            failed = aside(_put, place, data, keep, name="crash dump", patience=_PATIENCE)
+        except TooLate:
+            failed = OSError(errno.ETIMEDOUT, "the disk takes very long, and may still take it", str(place))
     if failed is not None:
         raise failed
     return place

@@ -354,6 +354,20 @@ def test_a_repr_that_fails_hides_nothing_else(shell):
     assert shell.text("[1, A(), 2]") == "[1, <A whose repr fails: ValueError>, 2]"
 
 
+@pytest.mark.parametrize("error", ["SystemExit", "ProcessExit('x')", "GeneratorExit"])
+def test_a_repr_that_exits_does_not_leave_the_shell(shell, error):
+    shell.do(f"class Leaving:\n    def __repr__(self): raise {error}\n")
+    for code in ("Leaving()", "[Leaving()]", "{'a': Leaving()}", "[{'a': Leaving()}]"):
+        assert shell.do(code)["kind"] in ("text", "table", "error"), code
+        assert shell.do(code, form="json")["kind"] in ("json", "error"), code
+    shell.do("class Keeper(GenServer):\n    def init(self): self.value = Leaving()\n")
+    shell.do("keeper = Keeper.start()")
+    assert shell.do("info(keeper)")["kind"] == "table"
+    assert shell.do("state(keeper)")["kind"] in ("text", "error")
+    shell.do("kill(keeper)")
+    assert shell.text("1 + 1") == "2"
+
+
 def test_forking_leaves_one_node(node, shell, other):
     children = set(node.children())
     assert int(shell.text("import os; os.fork()")) > 0

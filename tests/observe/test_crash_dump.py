@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import threading
 import zlib
 from contextlib import contextmanager
 
@@ -156,7 +157,6 @@ def test_what_cannot_be_packed_is_named_and_hides_nothing_else(tmp_path, monkeyp
 def test_without_memory_or_descriptors_it_is_an_os_error(tmp_path, monkeypatch):
     """Whoever writes one at the end of a node expects that, and goes on to stop the rest in order."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    kernel.blocking(int)  # its thread has what it needs
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
     try:
         with pytest.raises(OSError, match="Too many open files"):
@@ -184,6 +184,18 @@ def test_a_full_disk_leaves_nothing(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_that_hang_keep_no_dump_from_being_made(tmp_path):
+    """What it is made for may be that all threads of the pool are taken."""
+    gone = threading.Event()
+    stuck = [kernel.spawn(lambda: kernel.blocking(gone.wait, 30)) for _ in range(100)]
+    until(lambda: kernel.thread_jobs() >= 100)
+    try:
+        assert Dump.open(write(tmp_path / "one.dump")).processes(1)
+    finally:
+        gone.set()
+        until(lambda: not any(pid.alive for pid in stuck))
 
 
 def test_two_at_once_into_one_file(tmp_path):
