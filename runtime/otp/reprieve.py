@@ -21,6 +21,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable
 from typing import Any, ClassVar, Final, NamedTuple
+from weakref import WeakSet
 
 from runtime.kernel import Pid, clock, send
 from runtime.otp.child_spec import ChildSpec
@@ -58,7 +59,7 @@ class Reprieve:
         self.is_mended: bool | None = None
         self.until = clock.now() + seconds
         """When it is over at the latest; after a good end: until when one may come late."""
-        self._sharers: set[Pid] = set()
+        self._sharers: WeakSet[Pid] = WeakSet()
         self._timer = clock.after(seconds, self._end, False)
 
     def share(self, supervisor: Pid) -> bool:
@@ -77,7 +78,7 @@ class Reprieve:
             self.is_mended, self.about = is_mended, None
             self._timer.cancel()
             self.until = clock.now() + (_LATE if is_mended else -1.0)
-            for supervisor in self._sharers:
+            for supervisor in list(self._sharers):
                 send(supervisor, self)
 
 

@@ -19,7 +19,8 @@ known by pid only, and they stop all at once. (See `dynamic_supervisor` for chil
 
 Where this differs from OTP: `period` counts fractions of seconds; a call that is no request of a supervisor fails for
 its caller instead of ending the supervisor; a living child that sends its supervisor an exit signal is not taken for
-dead; starting an id that is being restarted is `Restarting`.
+dead; starting an id that is being restarted is `Restarting`; before it gives up, it may be told to wait (`reprieve`: live code
+takes a bad release back), with the child `RESTARTING`.
 
 Source: OTP supervisor; supervisor_SUITE.
 """

@@ -30,7 +30,7 @@ from tests.upgrade.edits_of_chat import (
     protocol_2,
     users_2,
 )
-from tests.upgrade.site import Site
+from tests.upgrade.site import Site, replaced
 
 pytestmark = [pytest.mark.plain, pytest.mark.slow]
 CROWD = 10_000
@@ -232,6 +232,33 @@ def test_a_bad_release_rolls_itself_back(tmp_path: Path, release: object, what: 
         assert re.search(what, found["why"])
         people.load(100)
         people.settle(receipts_once=False, attempts=5)
+
+
+def test_a_release_whose_child_crashes_whenever_it_is_started(tmp_path: Path) -> None:
+    """Its supervisor, the top of an application, would end the node within milliseconds: it waits for the way back."""
+    limits = "code.probation=60", "code.max_crashes=0", "code.max_restarts=0", "code.max_errors=0"
+    with Site(tmp_path, *limits) as site, Counted(site, tmp_path) as people:
+        people.during(lambda: site.ask("gather", count=10))
+        first = site.running()["id"]
+        path = "apps/probe/application.py"
+        text = replaced(
+            site.texts[path], "self.told = self.turns = 0\n", "raise RuntimeError('cannot start')\n"
+        )
+        text = replaced(
+            text,
+            "        if not self.members:\n",
+            "        if True:\n            raise RuntimeError('cannot go on')\n        if not self.members:\n",
+        )
+        bad = people.during(site.push, {path: text})
+        people.until(lambda: site.running()["id"] == first, 20.0)
+        assert (
+            "supervisor out of restarts over changed code"
+            in site.ask("show", release=f"#{bad['number']}")["why"]
+        )
+        assert (
+            people.during(lambda: site.ask("gather", count=10)) == 20
+        )  # of the supervisor's other child none has ended
+        people.settle()
 
 
 def test_back_by_command_over_several_releases(site: Site, tmp_path: Path) -> None:
