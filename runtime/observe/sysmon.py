@@ -21,6 +21,8 @@ say, and keeps the alarms of all of that.
 | (store_..., path)               | the store says so (runtime.store.hooks)             | it says so                    |
 | (net, listener, kind)           | a listener says so (runtime.net.alarms)             | it says so                    |
 
+Not by this process, but in the same list: (alarm_sender, place), while alarms do not get there (`alarm_sender`).
+
 An alarm is cleared only when its cause has been away for `hold` seconds, so what flaps is raised once and cleared once.
 Any process can hear of each rise and fall itself: `subscribe` sends it SystemMonitor(kind, pid, info).
 
