@@ -11,6 +11,7 @@ import select
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import Any
 
 from runtime.admin.client import Client, NotConnected, OperationFailed
@@ -89,9 +90,14 @@ class ShellLink:
 
     def complete(self, text: str) -> tuple[int, list[str]]:
         """Ask what may stand at the end of `text`: from where on, and the names. Empty when the node is busy."""
-        number = self.client.send("shell.complete", {"shell": self.number, "text": text}, timeout=_TYPING)
+        number = self.client.send("shell.complete", {"shell": self.number, "text": text}, timeout=_SOON)
+        until = monotonic() + _TYPING
         while True:
-            answer = self._read(_TYPING)
+            if not self.client.pending():
+                left = until - monotonic()
+                if left <= 0 or not select.select([self.client.fileno()], [], [], left)[0]:
+                    return len(text), []  # its answer is passed over when it comes
+            answer = self._read(_SOON)
             if answer.get("id") == number:
                 result = answer.get("result") or {"start": len(text), "names": []}
                 return result["start"], result["names"]

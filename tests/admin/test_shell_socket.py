@@ -766,6 +766,23 @@ def test_completion_of_a_very_long_name_is_quick(shell):
     )  # of the processor: 0.2 and more once
 
 
+def test_completion_of_a_busy_node_offers_nothing_and_ends_nothing(shell, other):
+    done = other.start("exec(compile('while True: pass', 'other', 'exec'))")
+    time.sleep(0.1)  # the node is held: it cannot say so
+    assert shell.link.complete("kernel.rec") == (10, [])
+    done()
+    assert shell.link.complete("kernel.rec")[1][0] == "receive"
+    assert shell.text("1 + 1") == "2"
+
+
+def test_the_promised_commands_are_there(shell):
+    names = (
+        "tree ps top info state stack messages trace suspend resume replace_state kill restart alarms metrics log reports "
+        "releases push rollback lingering sessions user queue kick pin backup store crashdump help"
+    )
+    assert shell.value(f"[name for name in {names!r}.split() if not callable(globals().get(name))]") == []
+
+
 def test_completion_runs_nothing(shell):
     shell.do(
         "ran = []\n"

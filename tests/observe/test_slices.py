@@ -18,8 +18,8 @@ from runtime.otp.dynamic_supervisor import DynamicSupervisor
 from runtime.otp.gen_server import GenServer
 from runtime.testing import settle
 
-MOST = 0.006
-"""Seconds of one piece; the promise is 5 ms, a piece aims at 0.5."""
+MOST = 0.012
+"""Seconds of one piece. They aim at half a millisecond, the promise is 5; whatever is not sliced takes 20 and more here."""
 MANY = 15_000
 
 
