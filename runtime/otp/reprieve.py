@@ -11,7 +11,7 @@ the end comes as a message (the Reprieve).
                  └──────▶ not, or the time is up      all give up
 
 A supervisor has a share in one and the same reprieve once. One whose mailbox is full of what happened before the end may
-still come a moment late (`_LATE`): the end is told to it at once.
+still come a moment late (`_LATE`, and while anybody listens): the end is told to it at once.
 
 Invariant: at most one reprieve is pending in a node.
 """
@@ -67,7 +67,7 @@ class Reprieve:
         if supervisor in self._sharers:
             return False
         if self.is_mended is not None:
-            if clock.now() > self.until:
+            if clock.now() > self.until or not on_give_up:
                 return False
             send(supervisor, self)
         self._sharers.add(supervisor)

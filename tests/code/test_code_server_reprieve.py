@@ -267,7 +267,7 @@ def test_a_server_that_is_busy_with_something_long(place, crashes):
         kernel.exit(pid_of(top, "worker"), "boom")
         settle()
         assert pid_of(top, "worker") is RESTARTING
-        assert code.status().waiting == ("rollback",)
+        until(lambda: code.status().waiting == ("rollback",))
         assert reprieve.pending().spec.id == "worker"
         kernel.exit(gate, "kill")
         heard("rolled_back")
