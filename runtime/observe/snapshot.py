@@ -280,12 +280,15 @@ def releases(limit: int = 200) -> list[ReleaseRow]:
     releaser = _releaser()
     if releaser is None:
         return []
-    running = releaser.current
+    try:
+        running = releaser.current.number
+    except RuntimeError:  # the first one is being made
+        running = 0
     return [
         ReleaseRow(
             id=one.id, base=one.base, number=one.number, time=one.time, by=one.by, note=one.note, kind=one.kind,
             result=one.result, why=one.why, files=len(one.files), seconds=dict(one.seconds), migrated=one.migrated,
-            is_current=one.number == running.number,
+            is_current=one.number == running,
         )
         for one in sliced(releaser.log.releases()[-limit:][::-1])
     ]  # fmt: skip

@@ -20,6 +20,10 @@ from runtime.admin.http_pages import load_pages
 from runtime.admin.http_server import HttpServer, Place
 from runtime.admin.operations import Denied, Operations
 from runtime.admin.recent_log import RecentLog, since
+from runtime.code.engine import Engine
+from runtime.code.release_log import ReleaseLog
+from runtime.code.releaser import Releaser
+from runtime.code.roots import Roots
 from runtime.kernel import (
     KILL,
     exit,
@@ -35,7 +39,8 @@ from runtime.kernel import (
 )
 from runtime.kernel.scheduler import Stat
 from runtime.net.connections import ListenError
-from runtime.observe import alarms, slices
+from runtime.observe import alarms, slices, snapshot
+from runtime.otp.gen_server import GenServer
 from runtime.otp.outcome import StartError
 from runtime.otp.proc_lib import stop
 from tests.net.helpers import until
@@ -425,6 +430,23 @@ def test_whatever_is_in_a_view_it_is_json(world, monkeypatch, odd):
     assert status == 200
     assert json.loads(body)["rows"][1] == 1
     assert json.loads(body)["odd"] == json.loads(body)["rows"][0]
+
+
+class Beginning(GenServer):
+    """What the code server is like while it makes its first release."""
+
+    def init(self, directory):
+        self.releaser = Releaser(Engine(Roots(directory, ["apps"])), ReleaseLog(directory / "log"))
+
+
+@served
+def test_releases_are_shown_while_the_first_is_being_made(world, tmp_path):
+    starting = Beginning.start(tmp_path, name="code_server")
+    try:
+        assert snapshot.releases() == []
+        assert snapshot.node_summary()["release"] == ""
+    finally:
+        stop(starting, "shutdown", 5.0)
 
 
 @served
