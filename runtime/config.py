@@ -8,6 +8,9 @@ Whoever needs a setting reads it once through a typed getter of `Config`:
     config = load("etc/chat.toml", KEYS, ["chat.window=8"])
     config.integer("chat.window")            # 8
     config.into(ChatSettings, "chat")        # a dataclass whose fields are named like the keys
+
+The value of a key marked `secret` is a `Secret`, which shows itself as `'***'`: in reports, dumps, shells and complaints,
+alone or inside whatever it is handed on in.
 """
 
 from __future__ import annotations
@@ -20,11 +23,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["Config", "ConfigError", "ConfigErrors", "Key", "load", "load_files"]
+__all__ = ["Config", "ConfigError", "ConfigErrors", "Key", "Secret", "load", "load_files"]
 
 T = TypeVar("T")
 
 # Types
+
+
+class Secret(str):
+    """A text that is not shown: its repr is `'***'`. Everything else, `str()` too, works on the text itself."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'" if self else "''"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,7 +45,8 @@ class Key:
 
     `type` is bool, int, float, str, list[str], list[int] or dict (a table handed through as it is).
     A float accepts whole numbers. `min` and `max` bound a number, or the length of a text or list;
-    `choices` lists the allowed values (of a list: of its items). Durations are seconds.
+    `choices` lists the allowed values (of a list: of its items). Durations are seconds. `secret`: a text, or list of
+    texts, that is never shown (a password, a URL that may have one in it).
     """
 
     name: str
@@ -44,6 +57,7 @@ class Key:
     max: float | None = None
     choices: Sequence[Any] | None = None
     doc: str = ""
+    secret: bool = False
 
     @property
     def section(self) -> str:
@@ -57,6 +71,12 @@ class Key:
             text = f"a list, each {text}" if self.type in _LISTS else text
         bounds = _bounds(self)
         return f"{text}{bounds}" + (f" ({self.unit})" if self.unit else "")
+
+    def guard(self, value: Any) -> Any:
+        """Return `value` as it may be kept: what is secret, in a form that is not shown."""
+        if not self.secret:
+            return value
+        return list(map(Secret, value)) if isinstance(value, list) else Secret(value)
 
     def check(self, value: Any) -> Any:
         """Return the value in the key's type; raise ValueError when it is not allowed."""
@@ -125,7 +145,8 @@ class Config(Mapping[str, Any]):
         return self._origins.get(name, "default")
 
     def text(self, name: str) -> str:
-        return str(self._typed(name, str))
+        value: str = self._typed(name, str)  # as it is: `str` would make a Secret one that is shown
+        return value
 
     def integer(self, name: str) -> int:
         return int(self._typed(name, int))
@@ -200,7 +221,7 @@ def load_files(
     """
     parts = [(path, {key.name: key for key in schema}) for path, schema in files]
     keys = {name: key for _, schema in parts for name, key in schema.items()}
-    values: dict[str, Any] = {name: key.default for name, key in keys.items()}
+    values: dict[str, Any] = {name: key.guard(key.default) for name, key in keys.items()}
     origins: dict[str, str] = {}
     errors: list[ConfigError] = []
     for path, schema in parts:
@@ -213,10 +234,15 @@ def load_files(
         name, equals, raw = text.partition("=")
         name = name.strip()
         if not equals:
-            errors.append(ConfigError("--set", name, text, f"{text!r} is not of the form section.key=value"))
+            secret = next((key.name for key in keys.values() if key.secret and key.name in text), None)
+            shown = text if secret is None else f"{secret}***"
+            message = f"{shown!r} is not of the form section.key=value"
+            errors.append(ConfigError("--set", secret or name, shown, message))
             continue
         value = _parse_override(keys.get(name), raw.strip())
-        _take(f"--set {text}", "command line", name, value, keys, keys, values, origins, errors)
+        meant = keys.get(name) or keys.get(_nearest_name(name, keys))
+        source = f"--set {name}=***" if meant is not None and meant.secret else f"--set {text}"
+        _take(source, "command line", name, value, keys, keys, values, origins, errors)
     if errors:
         raise ConfigErrors(errors)
     return Config(values, origins)
@@ -255,12 +281,15 @@ def _take(
             message = f"{name} belongs in another file"
         else:
             message = f"unknown key {name}{_nearest(name, every)}"
+            meant = every.get(_nearest_name(name, every))
+            value = None if meant is not None and meant.secret else value
         errors.append(ConfigError(source, name, value, message))
         return
     try:
-        values[name] = key.check(value)
+        values[name] = key.guard(key.check(value))
     except ValueError:
-        shown = _shown(value)
+        shown = "***" if key.secret else _shown(value)
+        value = None if key.secret else value
         errors.append(
             ConfigError(source, name, value, f"{name} = {shown} is not allowed; wanted: {key.allowed()}")
         )
@@ -337,6 +366,11 @@ def _shown(value: Any) -> str:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
+    found = _nearest_name(name, known)
+    return f"; did you mean {found}?" if found else ""
+
+
+def _nearest_name(name: str, known: Iterable[str]) -> str:
     names = list(known)
     tail = name.rpartition(".")[2]
     # Best guess first: the right key in the wrong section, a slip of the fingers, the short name alone.
@@ -345,4 +379,4 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     if not found:
         tails = {one.rpartition(".")[2]: one for one in names}
         found = [tails[match] for match in difflib.get_close_matches(tail, list(tails), 1, 0.75)]
-    return f"; did you mean {found[0]}?" if found else ""
+    return found[0] if found else ""

@@ -189,8 +189,20 @@ KEYS: tuple[Key, ...] = (
         10**9,
         doc="a certificate that ends sooner raises certificate; 0: never",
     ),
-    Key("alarms.webhook", str, "", doc="URL that is sent each alarm and its end as JSON (POST); empty: none"),
-    Key("alarms.apprise", list[str], [], doc="apprise URLs that are sent each alarm and its end as text"),
+    Key(
+        "alarms.webhook",
+        str,
+        "",
+        doc="URL that is sent each alarm and its end as JSON (POST); empty: none",
+        secret=True,
+    ),
+    Key(
+        "alarms.apprise",
+        list[str],
+        [],
+        doc="apprise URLs that are sent each alarm and its end as text",
+        secret=True,
+    ),
     Key(
         "alarms.send_level",
         str,

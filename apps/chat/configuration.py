@@ -172,7 +172,9 @@ def _keys() -> tuple[Key, ...]:
             factory: Any = one.default_factory
             default = one.default if one.default is not MISSING else factory()
             choices = ("console", "webhook", "apprise") if one.name == "gateways" else None
-            keys.append(Key(f"{section}.{one.name}", types[one.name], default, unit, low, high, choices, doc))
+            name = f"{section}.{one.name}"
+            is_secret = not one.repr
+            keys.append(Key(name, types[one.name], default, unit, low, high, choices, doc, is_secret))
     return tuple(keys)
 
 

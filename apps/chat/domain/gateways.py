@@ -112,6 +112,7 @@ class AppriseGateway:
     def send(self, message: PinMessage, timeout: float) -> None:
         import apprise
 
+        logging.getLogger("apprise").propagate = False  # its own log lines have whole URLs in them
         sender = apprise.Apprise()
         for url in self._urls:
             if not sender.add(url.replace("{number}", message.number.lstrip("+"))):

@@ -8,6 +8,7 @@ __all__ = ["DeliverySettings", "LoginSettings", "RegistrationSettings"]
 
 # The defaults are here and in no second place: etc/chat.toml shows them and a test compares.
 # No slots: there is one object of each, and a setting may be added while it lives.
+# repr=False marks a secret: `apps.chat.configuration` makes its key one (a URL may have a password in it).
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class RegistrationSettings:
     per_prefix: int = 200
     limit_window: float = 3600.0
     gateways: list[str] = field(default_factory=lambda: ["console"])
-    webhook_url: str = ""
-    webhook_secret: str = ""
-    apprise_urls: list[str] = field(default_factory=list)
+    webhook_url: str = field(default="", repr=False)
+    webhook_secret: str = field(default="", repr=False)
+    apprise_urls: list[str] = field(default_factory=list, repr=False)
     gateway_timeout: float = 10.0
 
 
