@@ -113,7 +113,9 @@ class ChatCommands:
         damaged: list[bytes] = []
         rows = []
         for where in (QUEUE, ASIDE):
-            for record in shard.store.scan(where, prefix, records.prefix_end(prefix), min(n, 1000), damaged):
+            for record in shard.store.scan(
+                where, prefix, records.prefix_end(prefix), max(1, min(n, 1000)), damaged
+            ):
                 entry = records.read_entry(record.val)
                 is_message = isinstance(entry, Envelope)
                 rows.append(
@@ -173,6 +175,8 @@ class ChatCommands:
         """
         if not self._is_console:
             raise CannotDo("only in development: this node sends its PINs out (chat.registration.gateways)")
+        if not isinstance(number, str):
+            raise CannotDo(f'{number!r} is no number as a text: pin("+33612345678")')
         asked = normalise(number)
         digits = call(self._registrar, ("in_flight", asked)) if asked is not None else None
         if digits is None:

@@ -40,6 +40,7 @@ _SWALLOWS: Final = 6
 """Interrupts, one each 50 ms, that an input which holds the node may swallow before its process is ended for good."""
 _DEATHS: Final = 20
 _TRACE: Final = 20_000
+_SENTENCE: Final = 5_000
 _KEY: Final = "$shell"
 
 # Types
@@ -149,7 +150,7 @@ class Evaluator:
             except Interrupted as error:
                 return {"kind": "interrupted", "text": str(error)}
             except CannotDo as error:
-                return {"kind": "error", "text": str(error), "error": "CannotDo"}
+                return {"kind": "error", "text": str(error)[:_SENTENCE], "error": "CannotDo"}
             except BaseException as error:  # noqa: BLE001 - whatever was typed may raise whatever there is
                 return {"kind": "error", "text": self._trace(error), "error": type(error).__name__}
         except Interrupted as error:  # while a failure was being told of

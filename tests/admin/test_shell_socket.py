@@ -629,6 +629,19 @@ def test_the_way_in_is_not_suspended_by_mistake(shell):
         assert "sure=True" in shell.text(f"suspend('{name}')")
 
 
+def test_mistakes_are_told_in_a_sentence(shell):
+    number = shell.value("whereis('alarms').number")
+    assert shell.value(f"ps({number})")[0]["name"] == "alarms"
+    assert shell.value("ps(<alarms@evergreen@localhost>)")[0]["name"] == "alarms"
+    for code in (
+        "top([])", "suspend(self_())", "resume(self_())", "replace_state(self_(), str)", "reports(3, 'x')", "pin(7)",
+        "info('x' * 100_000)", "info('<@>')", "kill(object())", "restart(None)", "queue(7)", "trace(len)", "trace('alarms', n=0)",
+        "trace('alarms', seconds=float('nan'))", "crashdump('/proc/x')", "backup('/proc/x')", "log('info', 7)",
+    ):  # fmt: skip
+        assert shell.do(code)["error"] == "CannotDo", code
+    assert shell.value("queue('+33612345678', -1)") == []
+
+
 def test_what_takes_no_system_messages_is_said_to(shell):
     assert "a process" in shell.text("suspend('init', timeout=0.05, sure=True)")
     for code in ("suspend(plain, 0.05)", "resume(plain, 0.05)", "replace_state(plain, str, 0.05)"):

@@ -8,7 +8,7 @@ from typing import Any
 from runtime import kernel
 from runtime.admin.commands import here
 from runtime.admin.commands.here import CannotDo
-from runtime.kernel import KILL, TIMEOUT_REASON, CallError, Process
+from runtime.kernel import CALLING_SELF, KILL, TIMEOUT_REASON, CallError, Process
 from runtime.observe import snapshot
 from runtime.otp import dynamic_supervisor, supervisor, sys
 from runtime.otp.dynamic_children import DynamicChildren
@@ -123,6 +123,8 @@ def _ask(pid: Process, operation: Callable[..., Any], *args: Any) -> Any:
         row = snapshot.row(pid)
         if row is None:
             raise CannotDo(f"{pid!r} has ended") from None
+        if error.reason == CALLING_SELF:
+            raise CannotDo("that is this shell's own process: it cannot answer itself") from None
         if error.reason != TIMEOUT_REASON:
             raise
         raise CannotDo(

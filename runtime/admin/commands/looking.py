@@ -43,7 +43,7 @@ def tree(who: Any = None, children: int = 20) -> Table:
     )
 
 
-def ps(filter: str = "", n: int = 50, sort: str = "number") -> Table:
+def ps(filter: Any = "", n: int = 50, sort: str = "number") -> Table:
     """A list of processes, at most `n`.
 
     `ps("=waiting", n=10)`, `ps("chat", sort="memory")`.
@@ -53,7 +53,9 @@ def ps(filter: str = "", n: int = 50, sort: str = "number") -> Table:
     `sort`: number, newest, mailbox, memory, links, monitors, name, initial_call, current, status.
     """
     _check_sort(sort)
-    return Table(here.look().processes(n, sort=sort, filter=filter), _ROW, note=_beyond(n))
+    # ps(42), ps(<42@node>): what is looked for may be pasted, too.
+    wanted = filter if isinstance(filter, str) else repr(filter)
+    return Table(here.look().processes(n, sort=sort, filter=wanted), _ROW, note=_beyond(n))
 
 
 def top(
@@ -181,7 +183,7 @@ def _detail(who: Any) -> Any:
 
 def _check_sort(by: str) -> None:
     sorts = getattr(here.look(), "SORTS", snapshot.SORTS)
-    if by not in sorts:
+    if not isinstance(by, str) or by not in sorts:
         raise CannotDo(f"{by!r} is nothing to sort by: {', '.join(sorts)}")
 
 

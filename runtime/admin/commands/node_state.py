@@ -63,7 +63,7 @@ def metrics(filter: str = "") -> Table:
     from runtime.observe import metrics as source
 
     values = here.look().metrics if here.is_dump() else source.values()
-    rows = [{"name": name, "value": value} for name, value in values.items() if filter in name]
+    rows = [{"name": name, "value": value} for name, value in values.items() if str(filter) in name]
     return Table(rows, ("name", Column("value", show=_figure, is_right=True)))
 
 
@@ -132,7 +132,10 @@ def reports(n: int = 10, level: str = "warning") -> Text | Table:
     The last `n` entries of at least that level.
     """
     here.need_life()
-    found = recent(n, level)
+    try:
+        found = recent(n, level)
+    except ValueError as error:
+        raise CannotDo(str(error)) from None
     if not found:
         return Table(
             [], ("time", "level", "text"), note=f"nothing of level {level} or above since the node's start"
