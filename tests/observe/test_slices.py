@@ -74,6 +74,7 @@ def test_no_look_holds_the_loop():
         "filtered": lambda: snapshot.processes(10_000, "newest", "Kid"),
         "plain": lambda: snapshot.plain(snapshot.processes(10_000)),
         "a wide tree": lambda: snapshot.tree(children=100_000, nodes=100_000),
+        "the tree's table": lambda: shell_views.view(looking.tree(children=100_000)),
         "a process with many links": lambda: snapshot.process("boss"),
         "a dump": lambda: crash_dump._packed(crash_dump.collect()),
         "a table": lambda: shell_views.view(looking.ps(n=10_000)),

@@ -9,6 +9,7 @@ from runtime.admin.commands.here import CannotDo
 from runtime.admin.shell_views import pretty
 from runtime.admin.tables import Column, Record, Table, Text, number, size
 from runtime.observe import snapshot
+from runtime.observe.slices import Breather
 from runtime.otp import sys
 
 __all__ = ["info", "messages", "ps", "stack", "state", "top", "tree"]
@@ -27,8 +28,9 @@ def tree(who: Any = None, children: int = 20) -> Table:
     if who is not None:
         found = [_below(found, who)]
     rows: list[dict[str, Any]] = []
+    breather = Breather()
     for node in found:
-        _branch(node, "", "", rows)
+        _branch(node, "", "", rows, breather)
     return Table(
         rows,
         (
@@ -201,7 +203,8 @@ def _load() -> str:
     )
 
 
-def _branch(node: Any, lead: str, below: str, rows: list[dict[str, Any]]) -> None:
+def _branch(node: Any, lead: str, below: str, rows: list[dict[str, Any]], breather: Breather) -> None:
+    breather.take()
     restarts = f"{node.restarts}/{node.intensity}" if node.strategy else ""
     rows.append(
         {
@@ -212,7 +215,8 @@ def _branch(node: Any, lead: str, below: str, rows: list[dict[str, Any]]) -> Non
     last = len(node.children) - 1
     for at, child in enumerate(node.children):
         is_last = at == last and not node.more
-        _branch(child, below + ("└─ " if is_last else "├─ "), below + ("   " if is_last else "│  "), rows)
+        lead = below + ("└─ " if is_last else "├─ ")
+        _branch(child, lead, below + ("   " if is_last else "│  "), rows, breather)
     if node.more:
         rows.append({"tree": f"{below}└─ … {node.more:,} more"})
 
