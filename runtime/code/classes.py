@@ -144,9 +144,32 @@ def _choose(
             following.append(unit)
     if is_made_from(cls, plan.node, [*following, *_reordered(plan)]):
         return [], True
+    if not path and _is_read_by_others(commit, plan, cls):
+        return [], True
     for inner_plan, inner in nested:
         change_class(commit, version, inner_plan, inner, namespace, (*path, cls))
     return chosen, False
+
+
+def _is_read_by_others(commit: Commit, plan: ClassPlan, cls: type) -> bool:
+    """Tell whether what changes is read while the class is made: an inner class of options, by a metaclass; an attribute,
+    by a base's `__init_subclass__`.
+    """
+    inner, other = False, False
+    for step in plan.steps:
+        if step.verdict is Verdict.CLASS or (step.unit.is_class and step.verdict is Verdict.EXECUTE):
+            inner = True
+        elif step.verdict is Verdict.EXECUTE and step.unit.is_assignment:
+            other = True
+    inner = inner or any(unit.is_class for unit in plan.removed)
+    other = other or any(unit.is_assignment for unit in plan.removed)
+    hooks = (
+        base.__dict__["__init_subclass__"] for base in cls.__mro__[1:] if "__init_subclass__" in base.__dict__
+    )
+    hook = getattr(next(hooks, None), "__func__", None)  # that of the bases, which has seen this class made
+    is_hooked = getattr(hook, "__module__", None) in commit.importer.modules
+    is_shaped = type(cls).__module__ in commit.importer.modules
+    return (inner and (is_hooked or is_shaped)) or (other and is_hooked)
 
 
 def _reordered(plan: ClassPlan) -> list[Unit]:
@@ -188,12 +211,14 @@ def _bare(node: ast.stmt) -> ast.stmt:
 class _ClassScope(dict[str, Any]):
     """The namespace of a class body that runs in part: what the body does not bind is found in the living class."""
 
-    def __init__(self, living: type) -> None:
+    def __init__(self, living: type, own: frozenset[str] = frozenset()) -> None:
         super().__init__()
         self.living = living
+        self.own = own
+        """Names that only the statements which run bind: before they have, the living class's are not theirs."""
 
     def __missing__(self, name: str) -> Any:
-        if name.startswith("__") or name not in self.living.__dict__:
+        if name.startswith("__") or name in self.own or name not in self.living.__dict__:
             raise KeyError(name)
         return self.living.__dict__[name]
 
@@ -202,14 +227,19 @@ def _run_members(
     commit: Commit, version: ModuleVersion, plan: ClassPlan, cls: type, statements: list[ast.stmt],
     namespace: dict[str, Any], path: tuple[type, ...],
 ) -> None:  # fmt: skip
-    caught = _catch(commit, version, plan.node, statements, (*path, cls), namespace)
+    running = {id(statement) for statement in statements}
+    resting = {name for step in plan.steps if id(step.unit.node) not in running for name in step.unit.names}
+    bound = {name for step in plan.steps if id(step.unit.node) in running for name in step.unit.names}
+    caught = _catch(
+        commit, version, plan.node, statements, (*path, cls), namespace, frozenset(bound - resting)
+    )
     kept: dict[int, Any] = {}  # a new function -> the living one that took its code and stays
     # Tables come last: they may refer to methods.
     for name, value in sorted(caught.items(), key=lambda item: type(item[1]) in (dict, list, set, tuple)):
         if name in _OF_THE_BODY:
             continue
         if kept and name != "__annotations__":
-            value = _with_kept(value, kept)  # noqa: PLW2901
+            value = kept.get(id(value)) or _with_kept(value, kept)  # noqa: PLW2901
         if name == "__annotations__":
             own = cls.__dict__.get(name, {})
             commit.journal.class_attribute(cls, name, {**own, **value})
@@ -231,9 +261,9 @@ def _with_kept(value: Any, kept: dict[int, Any]) -> Any:
 
 def _catch(
     commit: Commit, version: ModuleVersion, node: ast.ClassDef, statements: list[ast.stmt], path: tuple[type, ...],
-    namespace: dict[str, Any],
+    namespace: dict[str, Any], own: frozenset[str],
 ) -> dict[str, Any]:  # fmt: skip
-    """Run statements as the body of the innermost class of `path`, and return what they bind."""
+    """Run statements as the body of the innermost class of `path`, and return what they bind; `own`: see _ClassScope."""
     living = iter(path)
     outcome: list[dict[str, Any]] = []
     cells: list[tuple[types.CellType, type]] = []
@@ -241,7 +271,8 @@ def _catch(
     class Catcher(type):
         @classmethod
         def __prepare__(cls, _name: str, _bases: tuple[type, ...], /, **_: Any) -> _ClassScope:
-            return _ClassScope(next(living))
+            cls_now = next(living)
+            return _ClassScope(cls_now, own if cls_now is path[-1] else frozenset())
 
         def __new__(cls, name: str, _bases: tuple[type, ...], scope: dict[str, Any], /, **_: Any) -> Any:
             # A plain class is made of it all the same: `type` wraps __new__, __init_subclass__, __class_getitem__.

@@ -12,6 +12,7 @@ Three ways, from the least to the most that changes:
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 import weakref
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from .commit import Commit
 
 __all__ = [
-    "FORWARD", "copy_appearance", "forward", "inner_functions", "origin", "patch", "patch_wrapper", "redecorated", "swap",
+    "FORWARD", "copy_appearance", "forward", "inner_functions", "is_elsewhere", "origin", "patch", "patch_wrapper", "redecorated", "swap",
     "update_docs",
     "wraps_own",
 ]  # fmt: skip
@@ -67,6 +68,16 @@ def patch(commit: Commit, old: FunctionType, new: FunctionType) -> bool:
     old.__defaults__, old.__kwdefaults__ = new.__defaults__, new.__kwdefaults__
     copy_appearance(old, new)
     return True
+
+
+def is_elsewhere(fn: FunctionType, name: str) -> bool:
+    """Tell whether a function has a place of its own in its module, by its qualified name, that is not `name`."""
+    if fn.__qualname__ == name:
+        return False
+    found: Any = sys.modules.get(fn.__module__)
+    for part in fn.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is fn
 
 
 def forward(commit: Commit, old: FunctionType, target: Any) -> None:

@@ -151,7 +151,7 @@ def set_member(commit: Commit, cls: type, name: str, value: Any) -> None:
         if (current.__module__, current.__qualname__) == (value.__module__, value.__qualname__):
             if merge_class(commit, cls.__module__, current, value):
                 return
-    elif type(current) is type(value):
+    elif type(current) is type(value) and not _is_alias(cls, name, current, value):
         if isinstance(current, FunctionType):
             namespace = sys.modules[cls.__module__].__dict__ if cls.__module__ in sys.modules else {}
             if patch(commit, current, value) or redecorated(commit, current, value, namespace):
@@ -164,6 +164,14 @@ def set_member(commit: Commit, cls: type, name: str, value: Any) -> None:
     set_name = getattr(type(value), "__set_name__", None)
     if set_name is not None and not isinstance(value, functools.cached_property):
         set_name(value, cls, name)
+
+
+def _is_alias(cls: type, name: str, *members: Any) -> bool:
+    """Tell whether a name of a class meant, or means now, a method that has a name of its own there."""
+    return any(
+        isinstance(fn, FunctionType) and fn.__name__ != name and cls.__dict__.get(fn.__name__) is fn
+        for fn in members
+    )
 
 
 def renew_abstract(commit: Commit, cls: type) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import codes
 from .merge import merge_class, move_class
-from .functions import forward, origin, patch, redecorated, wraps_own
+from .functions import forward, is_elsewhere, origin, patch, redecorated, wraps_own
 from .journal import MISSING
 from .registries import become, may_leak, remember, suspect
 from .removed import has_moved, retire_removed
@@ -179,7 +179,15 @@ def _settle_function(
         return True
     if old.__globals__ is not namespace and not (unit.is_function and wraps_own(old, namespace)):
         return False  # another module's function under a name here: it was not edited
-    if isinstance(new, FunctionType) and new.__globals__ is namespace and patch(commit, old, new):
+    if unit.is_assignment and is_elsewhere(old, name):
+        return False  # the name was an alias: what it meant stays what it is
+    is_alias = unit.is_assignment and isinstance(new, FunctionType) and is_elsewhere(new, name)
+    if (
+        isinstance(new, FunctionType)
+        and new.__globals__ is namespace
+        and not is_alias
+        and patch(commit, old, new)
+    ):
         _stay(commit, unit, name, old, new, namespace)
         return True
     forward(commit, old, new)

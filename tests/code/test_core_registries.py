@@ -171,7 +171,9 @@ def test_what_a_removed_or_rerouted_definition_left_goes_and_comes_back_when_the
     def now():
         return list(module.saved.receivers), dict(module.TABLE), module.show("x")
 
-    failing = "\ndef __selfcheck__():\n    assert show('x') == 'thing' and '/former' not in TABLE\n    1 / 0\n"
+    failing = (
+        "\ndef __selfcheck__():\n    assert show('x') == 'thing' and '/former' not in TABLE\n    1 / 0\n"
+    )
     with pytest.raises(Refused, match="ZeroDivisionError"):
         push({"hub.py": RECEIVERS + LATER + failing})
     assert now() == before

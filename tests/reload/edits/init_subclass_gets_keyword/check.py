@@ -11,4 +11,6 @@ def check(h):
     assert (Json.label, one.label, mine.Text.label) == ("j", "j", "t")
     assert base.Plugin.kinds == {"Json": Json, "Text": mine.Text} and mine.Json is Json
     h.rollback()
-    assert base.Plugin.kinds == {"Json": Json, "Text": mine.Text} and mine.Json is Json and one.load() == "json"
+    assert (
+        base.Plugin.kinds == {"Json": Json, "Text": mine.Text} and mine.Json is Json and one.load() == "json"
+    )

@@ -10,6 +10,8 @@ def check(h):
     assert [show(x) for x in (1, [1], "a", b"", (2,))] == ["int", "list of int", "text", "thing", "thing"]
     h.push()
     expected = ["an int", "sequence of an int", "some thing", "bytes", "sequence of an int"]
-    assert [show(x) for x in (1, [1], "a", b"", (2,))] == expected, [show(x) for x in (1, [1], "a", b"", (2,))]
+    assert [show(x) for x in (1, [1], "a", b"", (2,))] == expected, [
+        show(x) for x in (1, [1], "a", b"", (2,))
+    ]
     h.rollback()
     assert [show(x) for x in (1, [1], "a", b"", (2,))] == ["int", "list of int", "text", "thing", "thing"]

@@ -1,0 +1,11 @@
+from dataclasses import dataclass
+
+
+@dataclass
+class Base:
+    first: int
+    second: int
+
+
+def make():
+    return Base(1, 2)

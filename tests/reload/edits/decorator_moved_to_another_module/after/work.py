@@ -1,0 +1,6 @@
+from marks import times
+
+
+@times(2)
+def ping(x):
+    return "pong", x

@@ -1,0 +1,6 @@
+import tools
+from tools import build, clip
+
+
+def work(n):
+    return clip(n), build(n), tools.clip(n)

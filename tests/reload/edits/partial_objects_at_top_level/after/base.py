@@ -1,0 +1,2 @@
+def power(base, exponent, plus=100):
+    return base**exponent + plus

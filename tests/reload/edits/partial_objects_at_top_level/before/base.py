@@ -1,0 +1,2 @@
+def power(base, exponent, plus=0):
+    return base**exponent + plus
