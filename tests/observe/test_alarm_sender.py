@@ -15,7 +15,7 @@ import pytest
 
 from runtime import kernel
 from runtime.kernel import KILL, exit, is_alive, receive_match
-from runtime.observe import alarm_sender, alarms
+from runtime.observe import alarm_sender, alarms, snapshot
 from runtime.observe.alarm_sender import AlarmSender, Ways
 from runtime.otp import stop
 from runtime.testing import settle, until
@@ -333,3 +333,21 @@ def test_ten_thousand_alarms_at_once(web):
         assert len(sender.behaviour.told) == 10_000
         assert time.thread_time() - before < 2.0  # 20 s when each looks through all the others
         web.go_on.set()
+
+
+def test_what_is_shown_of_it_has_no_url(web, caplog):
+    """URLs are secrets: not in a look, a dump, a report of its end, or a message that waits."""
+    with sending(webhook=web.url) as sender:
+        seen = snapshot.process(sender)
+        assert "http://127.0.0.1" in seen.state
+        kernel.unlink(sender)
+        kernel.send(sender, kernel.Cast(Ways(webhook=web.url)))
+        said = str(snapshot.process(sender)) + repr(Ways(webhook=web.url, apprise=(web.url,)))
+        settle()
+        kernel.cast(sender, Ways(webhook=web.url, send_level="a mistake"))
+        alarms.set_alarm("printer", "out of paper", quiet=True)
+        settle()
+        assert not is_alive(sender)
+    said += str(seen) + caplog.text
+    assert "KeyError: 'a mistake'" in said
+    assert "secret" not in said
