@@ -5,13 +5,14 @@ Keys: admin.http_port, admin.http_names. The token is in data_dir/admin.token.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final
 
 from runtime import kernel
 from runtime.admin import http_history, http_server
 from runtime.admin.control import Audit
 from runtime.admin.http_app import Application
-from runtime.admin.http_guard import Guard, load_token
+from runtime.admin.http_guard import TOKEN, Guard, load_token
 from runtime.admin.http_history import History
 from runtime.admin.http_pages import Page, load_pages
 from runtime.admin.http_server import HttpServer, Place
@@ -50,10 +51,16 @@ class Dashboard:
         ]
 
     def announce(self) -> None:
-        """Say where it is, with the link that lets in, once it has started."""
+        """Say where it is, once it has started; to a person at a terminal with the link that lets in.
+
+        What is no terminal is often a journal or a file that more people may read than the token.
+        """
         place = self._place
-        link = f"dashboard: http://{place.host}:{place.port}/#token={self._token}"
-        self._node.announce("http", place.host, place.port, link)
+        page = f"dashboard: http://{place.host}:{place.port}/"
+        more = (
+            f"#token={self._token}" if sys.stdout.isatty() else f" (its token: {self._node.data_dir / TOKEN})"
+        )
+        self._node.announce("http", place.host, place.port, page + more)
 
 
 # Internals

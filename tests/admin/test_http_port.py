@@ -47,6 +47,29 @@ def test_the_token_is_for_the_nodes_user_alone_and_stays(tmp_path: Path) -> None
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_the_token_is_in_no_file_but_its_own(tmp_path: Path) -> None:
+    """The start message may go to a journal that others read."""
+
+    class Told(Node):
+        def command(self) -> list[str]:
+            return [word for word in super().command() if word != "--json-ready"]
+
+    node = Told(tmp_path / "var")
+    node.launch()
+    try:
+        node.wait(lambda: any("dashboard: http://127.0.0.1:" in line for line in node.lines), 30.0)
+        token = (node.directory / "admin.token").read_text().strip()
+        node.wait(lambda: any("Ctrl-C" in line for line in node.lines), 10.0)
+        assert token not in "\n".join(node.lines)
+        assert any(str(node.directory / "admin.token") in line for line in node.lines)
+        holding = [
+            path for path in tmp_path.rglob("*") if path.is_file() and token.encode() in path.read_bytes()
+        ]
+        assert holding == [node.directory / "admin.token"]
+    finally:
+        node.close()
+
+
 def test_without_the_token_there_is_nothing_to_see_and_nothing_to_do(web: Web) -> None:
     paths = [f"/api/{kind}/{name}" for kind in ("look", "live") for name in LOOKS]
     for path in [

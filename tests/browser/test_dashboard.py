@@ -90,6 +90,18 @@ def test_the_tree_is_drawn_folds_and_opens_a_process(screen: Any, node: Node) ->
     assert page.evaluate("document.activeElement.dataset.key") == "node_services/observers"
 
 
+def test_the_tree_is_one_stop_for_the_keyboard(screen: Any, node: Node) -> None:
+    """WAI-ARIA, tree view: Tab leads into the tree and out of it, arrows lead about in it."""
+    page = screen.open(node, "tree")
+    stops = "[...document.querySelectorAll('.tree [tabindex=\"0\"]')].map((one) => one.dataset.key)"
+    assert page.evaluate(stops) == ["node_services"]
+    page.focus("[data-key='node_services']")
+    page.keyboard.press("ArrowDown")
+    (second,) = page.evaluate(stops)
+    assert second != "node_services"
+    assert page.evaluate("document.activeElement.dataset.key") == second
+
+
 def test_processes_are_filtered_sorted_and_looked_into(screen: Any, node: Node) -> None:
     page = screen.open(node, "processes")
     page.keyboard.press("/")

@@ -15,7 +15,7 @@ export default function tree(frame) {
       ["application", "supervisor", "worker"].map((kind) => el("span", {}, mark(kind), kind)),
       el("span", {}, el("i", { class: "dot warn" }), "restarted"), el("span", {}, el("i", { class: "dot bad" }), "down")));
   frame.root.append(bar, el("div", { class: "scroll paper", tabindex: 0, role: "region", "aria-label": "Drawing" }, paper));
-  let trees = [], seen = "";
+  let trees = [], seen = "", here = ""; // here: the one box that Tab leads to; arrows lead on
 
   function foldAll(close) {
     const walk = (node, key, depth) => {
@@ -61,7 +61,14 @@ export default function tree(frame) {
         return svg("path", { d: `M${x1} ${y1}C${x1 + 30} ${y1} ${x2 - 30} ${y2} ${x2} ${y2}` });
       })),
       ...boxes.sort((a, b) => a.y - b.y).map(box));
+    stops();
     if (focused) paper.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  function stops() {
+    const all = [...paper.querySelectorAll(".box")];
+    const stop = all.find((one) => one.dataset.key === here) || all.find((one) => one.getAttribute("aria-level") === "1");
+    all.forEach((one) => one.setAttribute("tabindex", one === stop ? 0 : -1));
   }
 
   function box(spot) {
@@ -74,11 +81,12 @@ export default function tree(frame) {
     const under = node.strategy ? `${node.strategy.replaceAll("_", " ")} ${node.restarts}/${node.intensity}` : `${node.status === "running" ? "" : node.status + " "}${node.restart}`;
     const group = svg("g", {
       class: `box ${kind}${isDown ? " down" : isRestarted ? " restarted" : ""}`, transform: `translate(${x} ${y})`,
-      tabindex: 0, role: "treeitem", "data-key": key, "aria-level": spot.depth + 1,
+      tabindex: -1, role: "treeitem", "data-key": key, "aria-level": spot.depth + 1,
       "aria-expanded": node.children.length ? String(!isFolded(node, key)) : null,
       "aria-label": `${name}, ${node.type}, ${node.status}, mailbox ${node.mailbox}${node.strategy ? `, ${under}` : ""}`,
       onclick: () => node.number && openProcess(node.number),
       onkeydown: (event) => move(event, node, key),
+      onfocus: () => { here = key; stops(); },
     },
     svg("rect", { width: BOX, height: HIGH, rx: 8 }),
     svg("text", { class: "name", x: 12, y: 14.5 }, clip(name, 25)),
