@@ -23,6 +23,7 @@ from runtime.observe import health, snapshot
 __all__ = ["ASKED", "LOOKS", "NotThere", "head", "look"]
 
 _MAX_ROWS: Final = 500
+_ALARMS: Final = 200
 _LOGS: Final = 400
 _LOG_CHARS: Final = 1_000_000
 """Of all entries of one look: a flood of long reports must not become megabytes for each page."""
@@ -105,7 +106,9 @@ def _tree(query: Query, memory: Memory) -> Any:
 
 def _alarms(query: Query, memory: Memory) -> Any:
     ready = health.ready(running())
-    return {"alarms": snapshot.alarms(), "ready": ready.ok, "reasons": ready.reasons}
+    ups = snapshot.alarms()
+    more = max(0, len(ups) - _ALARMS)
+    return {"alarms": ups[:_ALARMS], "more": more, "ready": ready.ok, "reasons": ready.reasons[:_ALARMS]}
 
 
 def _releases(query: Query, memory: Memory) -> Any:

@@ -432,6 +432,22 @@ def test_whatever_is_in_a_view_it_is_json(world, monkeypatch, odd):
     assert json.loads(body)["odd"] == json.loads(body)["rows"][0]
 
 
+@served
+def test_very_many_alarms_are_shown_in_part(world):
+    keeper = alarms.start_link()
+    for n in range(500):
+        alarms.set_alarm(("sick", n), "x" * 2_000)
+    until(lambda: len(alarms.peek()) == 500)
+    with world.link() as link:
+        link.sendall(request())
+        _, body = answer(link)
+    shown = json.loads(body)
+    assert len(shown["alarms"]) + shown["more"] == 500
+    assert len(body) < 600_000
+    unlink(keeper)
+    stop(keeper, "shutdown", 5.0)
+
+
 class Beginning(GenServer):
     """What the code server is like while it makes its first release."""
 
