@@ -207,7 +207,7 @@ class Quiesced:
         elif not kernel.at_rest(process):
             self._moving[process] = self._moving[process] or now
             return False
-        elif self._gate.is_closed(process) or not process.mailbox_length:
+        elif self._gate.is_closed(process) or not process.has_mail:
             self._gate.close(process)
             del self._moving[process]
         else:

@@ -98,7 +98,7 @@ from .terms import BadTerm, RemoteCrash, decode_term, encode_term
 from .threads import blocking, busy_threads, hold_threads, in_hub, post, thread_jobs, thread_work
 from .timers import Timeout, Timer, cancel_timer, read_timer, send_after, sleep, start_timer
 from .watchdog import Hog, HogReport, start_watchdog, stop_watchdog
-from .watermarks import set_default_watermarks, set_watermarks, sweep, top_senders
+from .watermarks import kept, set_default_watermarks, set_watermarks, sweep, top_senders
 
 __all__ = [
     "BLOCKED", "CALLING_SELF", "INTERPRETER_EXITS", "KILL", "KILLED", "NOCONNECTION", "NOPROC", "NORMAL",
@@ -108,7 +108,7 @@ __all__ = [
     "RemotePid", "Request", "Response", "Shutdown", "Timeout", "Timer", "TookTooLong", "Watcher", "alias", "at_rest", "become", "mailboxes", "blocking",
     "busy_threads", "call", "cancel_timer", "cast", "check_invariants", "check_messages", "check_response", "clock",
     "decode_term", "demonitor", "disconnect", "encode_term", "erase", "exit", "fail", "get", "guard", "hooks", "hold_threads", "in_hub", "interrupt", "is_alive",
-    "is_failure", "limited", "link", "loop", "make_ref", "monitor", "node", "node_creation", "pause", "pid_from_wire", "post",
+    "is_failure", "kept", "limited", "link", "loop", "make_ref", "monitor", "node", "node_creation", "pause", "pid_from_wire", "post",
     "process_count", "process_frame", "process_info", "processes", "put", "read_timer", "receive", "receive_every", "receive_mark", "receive_match",
     "receive_response", "register", "registered", "reply", "request", "run", "same_reason", "self_", "send",
     "send_after", "set_default_watermarks", "set_label", "set_node", "set_watermarks", "sleep", "spawn",

@@ -31,8 +31,9 @@ from . import hooks, scheduler
 from .death import Exit
 from .receive import receive
 from .scheduler import DEADQ, RECV, Behaviour, Process, self_, wake
+from .watermarks import kept
 
-__all__ = ["Gate", "at_rest", "become", "mailboxes"]
+__all__ = ["Gate", "at_rest", "become", "held", "mailboxes"]
 
 # --------------------------------------------------------------------------------------------------------- types
 
@@ -96,7 +97,9 @@ class Gate:
     # ------------------------------------------------------------------------------------------------- callbacks
 
     def on_message(self, process: Process, message: Any) -> None:
-        self._held.setdefault(process, []).append(message)
+        box = self._held.setdefault(process, [])
+        box.append(message)
+        kept(process, len(box))
         if message.__class__ is Exit and getattr(message.sender, "number", None) == process.parent:
             self.open(process)
             self._left.append(process)
@@ -112,13 +115,24 @@ class Gate:
 # ----------------------------------------------------------------------------------------------------------- API
 
 
+def held(process: Process) -> tuple[Any, ...]:
+    """Return the lists and deques of what is kept back from a suspended process, or one behind a gate, oldest first.
+
+    A behaviour that takes messages out of the mailbox to keep them for later has them in `process.control.held` (None:
+    none), and tells `watermarks.kept` of each: so they are still mail to whoever looks at it, and can raise its alarm.
+    """
+    own = getattr(process.control, "held", None)
+    behaviour = process.behaviour
+    if behaviour.__class__ is not Gate:
+        return () if own is None else (own,)
+    return tuple(box for box in (own, behaviour._held.get(process)) if box is not None)
+
+
 def mailboxes(process: Process) -> Iterator[Any]:
     """Yield the lists and deques in which a process's messages wait, oldest first: to look through, or to exchange some."""
-    gate = process.behaviour
-    if gate.__class__ is Gate and process in gate._held:
-        yield gate._held[process]
+    yield from held(process)
     for box in (process.cur, process.q):
-        if box.__class__ in (list, deque):
+        if isinstance(box, list | deque):
             yield box
 
 
@@ -177,3 +191,6 @@ def _waits_for(process: Process) -> Iterator[Any]:
         yield dest
     elif wait is RECV and process.monitors:  # open requests, and ends that it wants to see
         yield from process.monitors.values()
+
+
+scheduler.held = held

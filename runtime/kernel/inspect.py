@@ -10,7 +10,7 @@ import gc
 import sys
 import traceback
 from collections.abc import Iterator
-from itertools import takewhile
+from itertools import chain, takewhile
 from types import FrameType
 from typing import Any
 
@@ -209,13 +209,23 @@ def _initial_call(p: Process) -> str:
 
 
 def _messages(p: Process) -> list[Any]:
-    return [*(p.cur or ()), *(p.q or ())]
+    return [*chain(*scheduler.held(p)), *(p.cur or ()), *(p.q or ())]
 
 
 def _memory(p: Process) -> int:
     """Bytes of the kernel's own record, its mailbox and its stack; not of what the behaviour holds."""
     total = sys.getsizeof(p)
-    for part in (p.q, p.cur, p.links, p.monitors, p.monitored_by, p.pdict, p.extra, p.behaviour):
+    for part in (
+        p.q,
+        p.cur,
+        p.links,
+        p.monitors,
+        p.monitored_by,
+        p.pdict,
+        p.extra,
+        p.behaviour,
+        *scheduler.held(p),
+    ):
         if part is not None:
             total += sys.getsizeof(part)
     return total + (7_200 if p.g is not None else 0)

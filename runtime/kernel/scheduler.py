@@ -215,9 +215,17 @@ class Process(Pid):
 
     @property
     def mailbox_length(self) -> int:
-        """Messages waiting: O(1)."""
+        """Messages waiting, those that are kept back from it included (see `gate.held`): O(1)."""
         q, cur = self.q, self.cur
-        return (len(q) if q is not None else 0) + (len(cur) if cur is not None else 0)
+        length = (len(q) if q is not None else 0) + (len(cur) if cur is not None else 0)
+        for box in held(self):
+            length += len(box)
+        return length
+
+    @property
+    def has_mail(self) -> bool:
+        """Tell whether its next turn has a message to take: one that is kept back is none."""
+        return bool(self.q or self.cur)
 
     def __repr__(self) -> str:
         return f"<{self.name or self.number}@{identity.node()}>"
@@ -325,11 +333,12 @@ def _unset(*_args: Any) -> None:
     raise RuntimeError("the kernel is not assembled: import runtime.kernel, not its parts")
 
 
-# Set by the modules above this one when they load (death, calls, watermarks, messages): imports point downwards.
+# Set by the modules above this one when they load (death, calls, watermarks, messages, gate): imports point downwards.
 die: Callable[[Process, Any], None] = _unset
 arm_calls: Callable[[], None] = _unset
 mailbox_check: Callable[[Process, Any], Any] = _unset
 verify_message: Callable[[Any], None] = _unset
+held: Callable[[Process], Any] = _unset
 
 # ----------------------------------------------------------------------------------------------------------- API
 

@@ -1,7 +1,7 @@
 """Mailbox length: the primary health figure, watched at no cost per message.
 
 A mailbox is looked at when its process takes a batch out of it, and, for processes that block and take nothing, by
-`sweep`, which only visits processes that hold a stack. Past the high watermark the alarm is raised once and the mailbox
+`sweep`, which only visits processes that hold a stack. What is kept back from a suspended process counts as its mailbox. Past the high watermark the alarm is raised once and the mailbox
 is replaced by one that counts who sends (so the top senders are known exactly while it matters and nobody pays
 otherwise); at the low watermark it is cleared.
 """
@@ -17,7 +17,7 @@ from greenlet import getcurrent
 from . import hooks, scheduler
 from .scheduler import DEADQ, Extra, Process
 
-__all__ = ["default_watermarks", "set_default_watermarks", "set_watermarks", "sweep", "top_senders"]
+__all__ = ["default_watermarks", "kept", "set_default_watermarks", "set_watermarks", "sweep", "top_senders"]
 
 _default = (10_000, 1_000)
 _lowest_high = 10_000
@@ -79,12 +79,31 @@ def sweep() -> None:
 
 def check(p: Process, q: Any) -> Any:
     """Raise or clear the alarm of `p`, whose waiting messages are `q`; return the mailbox to go on with."""
+    extra = _judge(p, p.mailbox_length if q is p.q else len(q) + sum(map(len, scheduler.held(p))))
+    if extra is not None and p.q is not DEADQ and not isinstance(q, CountingMailbox):
+        p_senders = extra.senders
+        assert p_senders is not None
+        return CountingMailbox(q, p_senders)
+    return q
+
+
+def kept(p: Process, count: int) -> None:
+    """Hear that messages are kept back from `p`, `count` of them by now: they are its mailbox, and may raise the alarm.
+
+    To be called by whoever keeps them, from p's own turn: for each one, and with 0 when all have been handled. One
+    comparison as long as they are few.
+    """
+    if count >= scheduler.mailbox_alarm_at or p.extra is not None:
+        _judge(p, p.mailbox_length)
+
+
+def _judge(p: Process, length: int) -> Extra | None:
+    """Raise or clear the alarm of `p`; return its record while the alarm is up."""
     extra = p.extra
     high, low = (extra.watermarks if extra is not None else None) or _default
-    length = p.mailbox_length if q is p.q else len(q)
     if extra is None or not extra.alarmed:
         if length < high:
-            return q
+            return None
         if extra is None:
             extra = p.extra = Extra()
         extra.alarmed = True
@@ -96,12 +115,8 @@ def check(p: Process, q: Any) -> Any:
         extra.senders = None
         p.push, extra.push = extra.push, None
         hooks.call(hooks.on_mailbox, p, False)
-        return q
-    if p.q is not DEADQ and not isinstance(q, CountingMailbox):
-        p_senders = extra.senders
-        assert p_senders is not None
-        return CountingMailbox(q, p_senders)
-    return q
+        return None
+    return extra
 
 
 def _counting_push(p: Process) -> None:

@@ -321,7 +321,7 @@ class _Control:
         """The arguments of init, before it has run."""
         self.suspended = False
         self.held: deque[Any] | None = None
-        """Ordinary messages that came while suspended."""
+        """Ordinary messages that came while suspended, until they have been handled."""
         self.hibernated = False
         self.armed: _EventTimeout | None = None
         self.timer: Any = None
@@ -330,7 +330,7 @@ class _Control:
 
     def tidy(self, process: Process) -> None:
         """Leave the slot if there is nothing special about the server any more."""
-        if self.armed is None and self.debug is None and not (self.hibernated or self.suspended):
+        if not (self.armed or self.debug or self.held is not None or self.hibernated or self.suspended):
             process.control = None
 
     def on_exit(self, process: Process | None = None, _reason: Any = None) -> None:
@@ -428,6 +428,7 @@ def _admit(server: GenServer, process: Process, message: Any) -> bool:
         if control.held is None:
             control.held = deque()
         control.held.append(message)
+        kernel.kept(process, len(control.held))
         return False
     kind = message.__class__
     if kind is _EventTimeout and message is not control.armed:
@@ -441,7 +442,8 @@ def _admit(server: GenServer, process: Process, message: Any) -> bool:
     control.armed = None
     control.hibernated = False
     if debug is None:
-        process.control = None
+        if control.held is None:
+            process.control = None
         return True
     debug.run(server, process, message, message.message if kind is _EventTimeout else message)
     return False
@@ -539,13 +541,15 @@ def _system(server: GenServer, process: Process, call: Call) -> None:
         return
     control.suspended = False
     held = control.held
-    control.held = None
-    control.tidy(process)
-    # Before anything newer. No system message is taken meanwhile: it is newer than all of these.
+    # Before anything newer. No system message is taken meanwhile: it is newer than all of these. What is still to come stays
+    # where it is, to be seen.
     while held:
         server.on_message(process, held.popleft())
         if not len(held) & 63:
             kernel.yield_()
+    control.held = None
+    control.tidy(process)
+    kernel.kept(process, 0)
 
 
 def _is_parent(server: GenServer, process: Process, sender: Any) -> bool:

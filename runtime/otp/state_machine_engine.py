@@ -170,6 +170,7 @@ def admit(machine: GenStateMachine, process: Process, engine: Engine, message: A
         if engine.held is None:
             engine.held = deque()
         engine.held.append(message)
+        kernel.kept(process, len(engine.held))
         return False
     due = engine.timers.get(EVENT_TIMEOUT)
     if message.__class__ is Call and message.process is None:  # skipped: no event, so it cancels nothing
@@ -252,12 +253,14 @@ def system(machine: GenStateMachine, process: Process, engine: Engine, call: Cal
     engine.refresh()
     if now:
         return
-    held, engine.held = engine.held, None
+    held = engine.held
     # No system message is taken meanwhile: it is newer than all of these.
     while held:
         machine.on_message(process, held.popleft())
         if not len(held) % BATCH:
             kernel.yield_()
+    engine.held = None
+    kernel.kept(process, 0)
 
 
 def check_state(machine: GenStateMachine, engine: Engine, state: Any) -> None:

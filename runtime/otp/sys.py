@@ -4,7 +4,8 @@ A system message is an ordinary call whose request is a `SystemRequest`. A behav
 process with a loop of its own to `handle`. Like all messages it is taken in the order of arrival, as in OTP: behind
 100,000 queued messages it waits for these. It neither cancels a time-out nor ends hibernation.
 
-A suspended process serves system messages and its parent's Exit, and nothing else; the rest waits, in order.
+A suspended process serves system messages and its parent's Exit, and nothing else; the rest waits, in order, and is still
+its mailbox: in process_info, and for the alarm of a long one.
 
 What happens in a process can be printed (`trace`), kept (`log`), written (`log_to_file`), counted (`statistics`) and given
 to a function (`install`), as long as it takes; see `sys_debug`. A process without any of these pays nothing for them.
@@ -104,7 +105,7 @@ class SystemStatus:
     """As format_status returns it."""
     hibernated: bool = False
     held: int = 0
-    """Messages held back while suspended; they are no longer in the mailbox."""
+    """Messages held back while suspended; they count as its mailbox."""
     debug: dict[str, Any] = field(default_factory=dict)
     """The debug options that are on, by name, and what they hold."""
     more: dict[str, Any] = field(default_factory=dict)
