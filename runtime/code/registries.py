@@ -211,7 +211,9 @@ def _is_mentioned(commit: Commit, made: Any) -> bool:
     """Tell whether a statement at top level, here or where it is imported, does something with a definition."""
     module, name = made.__module__, made.__qualname__
     places = [(module, name)]
-    places += [(user, local) for user, original, local in commit.importers.get(module, ()) if original == name]
+    places += [
+        (user, local) for user, original, local in commit.importers.get(module, ()) if original == name
+    ]
     for place, local in places:
         for unit in commit.version(place).units:
             if not (unit.is_function or unit.is_class) and local in unit.loads:

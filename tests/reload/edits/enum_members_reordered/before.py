@@ -7,6 +7,5 @@ class Level(enum.Enum):
     HIGH = enum.auto()
 
 
-
 def rank(level):
     return list(Level).index(level)

@@ -1,4 +1,5 @@
 from colours import NAMES, Colour
 
+
 def warmth(colour):
     return NAMES[colour]
