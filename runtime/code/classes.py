@@ -13,10 +13,11 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from . import syntax
+from .compare import is_made_from
 from .errors import Refused
 from .journal import MISSING
 from .merge import merge_class, renew_abstract, set_member
-from .plan import ClassPlan, Step, Verdict, is_made_from
+from .plan import ClassPlan, Step, Verdict
 from .purity import is_pure
 from .registries import become, may_leak, remember, suspect
 from .spread import propagate

@@ -15,44 +15,35 @@ Whatever fails, the journal takes everything back, within the same callback.
 
 from __future__ import annotations
 
-import ast
-import builtins
 import linecache
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple, Protocol
 
 from runtime import kernel
 
-from .blocks import dependent_part, is_quiet
-from .classes import change_class, follow_class
+from .applying import apply, fill_package
 from .errors import Refused, said
 from .failure import forget_imports, line_in, refusal_of
+from .following import follow, news, remake
 from .functions import FORWARD, swap, update_docs
 from .heap import Heap
 from .importer import Importer, show_source
 from .journal import MISSING, Journal
 from .merge import renew_instance_checks
-from .plan import Change, ModulePlan, Plan, Step, Verdict
-from .purity import is_pure
+from .plan import Change, ModulePlan, Plan
 from .registries import Twin, exchange, unregister
 from .snapshot import Snapshot
-from .spread import namespace_of, spread, take_by_star
-from .statements import annotate, dependencies, run_statement, undo_statement
+from .spread import namespace_of, spread
 from .structs import Remaking
-from .units import Unit, bound_together, unannotated
+from .units import Unit
 from .version import ModuleVersion
 
 __all__ = ["Commit", "Kept", "Migration"]
 
-_OF_THE_MODULE = frozenset(
-    {"__annotations__", "__builtins__", "__cached__", "__doc__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__"}
-)  # fmt: skip
 _LONGEST = 5.0
 """Seconds that the code of a release may take in the step: top levels, decorators, self-checks, code_change."""
-_ROUNDS = 20
-"""Times that changes may travel round a circle of imports."""
 
 
 class Kept(NamedTuple):
@@ -109,7 +100,7 @@ class Commit:
         versions = {**importer.modules, **{n: m.new for n, m in plan.modules.items()}, **plan.added}
         self.importers = _importers(versions)
         self._versions = versions
-        self._imported = {name: version.imports - {name} for name, version in versions.items()}
+        self.imported = {name: version.imports - {name} for name, version in versions.items()}
 
     # ------------------------------------------------------------------------------------------------- the step
 
@@ -118,7 +109,7 @@ class Commit:
         before, loaded = dict(self.importer.modules), set(sys.modules)
         self.journal.undo(self.importer.modules.update, before)
         self.journal.undo(self.importer.modules.clear)
-        self.importer.stage(self.plan.sources)
+        self.importer.stage(self.plan.sources, self.plan.added)
         try:
             with kernel.limited(self.limit):
                 self._run(migration, extra)
@@ -135,7 +126,7 @@ class Commit:
             ]
             raise refusal_of(error, versions, self.limit) from error
         finally:
-            self.importer.stage({})
+            self.importer.stage({}, {})
             self.heap.functions.clear()
         for plan in self.plan.modules.values():
             show_source(plan.new)
@@ -149,19 +140,19 @@ class Commit:
         if migration is not None and plan.direction == "down":
             self.migrated = migration.migrate(self.journal, "down", extra)
         for version in plan.added.values():
-            self._fill_package(version)
+            fill_package(self, version)
         for module in plan.modules.values():
             self._swap(module)
         seen: dict[str, int] = {}
         for module in plan.modules.values():
-            self._apply(module)
+            apply(self, module)
             spread(self, module.name)
             self.importer.modules[module.name] = module.new
-            seen[module.name] = self._news(module.name)
+            seen[module.name] = news(self, module.name)
         for name in plan.added:  # made of what is in force now
-            seen[name] = self._news(name)
-        self._remake()
-        self._follow(seen)
+            seen[name] = news(self, name)
+        remake(self)
+        follow(self, seen)
         for name in plan.deleted:
             self._delete_module(name)
         exchange(self)
@@ -171,6 +162,8 @@ class Commit:
             for holder in self.heap.take_holders():
                 remaking.exchange(holder)
             for process in kernel.processes():  # mail has come since the walk passed their boxes
+                if not (process.cur or process.q or process.behaviour.__class__ is kernel.Gate):
+                    continue
                 for box in kernel.mailboxes(process):
                     for message in box:
                         if isinstance(message, (kernel.Call, kernel.Cast)):
@@ -242,229 +235,6 @@ class Commit:
                     if fn.__doc__ != doc:
                         update_docs(self, _named(module.name, fn.__qualname__), fn, doc)
 
-    def _apply(self, module: ModulePlan) -> None:
-        """Bring one module of the release up to date."""
-        living = sys.modules[module.name]
-        namespace = living.__dict__
-        self.journal.namespace(namespace)
-        for name in module.reshaped:
-            self.mark(module.name, name)
-        last = {
-            name: step.unit for step in module.steps for name in step.unit.names if name in module.together
-        }
-        units = [step.unit for step in module.steps if step.verdict in (Verdict.KEEP, Verdict.SWAP)]
-        moving = {
-            name for step in module.steps if step.verdict is Verdict.EXECUTE for name in step.unit.names
-        }
-        self._uncover(module, namespace)
-        together = module.together | self._reached(module.new, units, namespace, moving)
-        for step in module.steps:
-            later = {name for name in step.unit.names if last.get(name, step.unit) is not step.unit}
-            self._take(module.new, step, namespace, together, later)
-        still = {name for step in module.steps for name in step.unit.names}
-        for unit in module.removed:
-            for name in unit.names:
-                if name in still or name not in namespace or name in _OF_THE_MODULE:
-                    continue
-                if _is_submodule(
-                    namespace[name], f"{module.name}.{name}"
-                ):  # an attribute by its own import, too
-                    continue
-                self.removed.setdefault(module.name, {})[name] = gone = namespace.pop(name)
-                self.note(module.name, "delete", name)
-                if unit.is_class or getattr(unit.node, "decorator_list", None):
-                    unregister(self, gone)
-                take_by_star(self, module.new, name)
-            undo_statement(self, unit, namespace)
-        self._tidy(module, namespace)
-
-    def _uncover(self, module: ModulePlan, namespace: dict[str, Any]) -> None:
-        """A name that hid a built-in goes first: what is made with it is made with the built-in now."""
-        still = {name for step in module.steps for name in step.unit.names}
-        for unit in module.removed:
-            for name in unit.names:
-                if name in namespace and name not in still and hasattr(builtins, name):
-                    self.removed.setdefault(module.name, {})[name] = namespace.pop(name)
-                    self.mark(module.name, name)
-
-    def _fill_package(self, version: ModuleVersion) -> None:
-        """A folder that was imported without an `__init__` gets one: it fills the module that is there."""
-        living = sys.modules.get(version.name)
-        if living is None or version.name in self.importer.modules:
-            return
-        namespace = living.__dict__
-        self.journal.namespace(namespace)
-        spec = self.importer.find_spec(version.name)
-        if spec is not None:
-            namespace.update(
-                __spec__=spec,
-                __loader__=spec.loader,
-                __file__=version.path,
-                __path__=spec.submodule_search_locations or [],
-            )
-        exec(version.code, namespace)  # noqa: S102 - the program's own source
-        self.importer.modules[version.name] = version
-        for name in namespace.keys() - self.journal.namespace(namespace).keys():
-            self.mark(version.name, name)
-
-    def _remake(self) -> None:
-        """Dataclasses derived from a dataclass that was made anew have its fields in their constructors."""
-        sub: type
-        for cls in self.remade:  # grows meanwhile
-            for sub in type.__subclasses__(cls):
-                version = self.importer.modules.get(sub.__module__)
-                namespace = namespace_of(sub.__module__)
-                if "__dataclass_fields__" not in sub.__dict__ or version is None or namespace is None:
-                    continue
-                if namespace.get(sub.__name__) is not sub or sub in self.remade:
-                    continue
-                for unit in version.units:
-                    if unit.is_class and unit.name == sub.__name__:
-                        self.journal.namespace(namespace)
-                        follow_class(self, version, unit, sub, namespace, remake=True)
-
-    def _take(
-        self,
-        version: ModuleVersion,
-        step: Step,
-        namespace: dict[str, Any],
-        together: frozenset[str],
-        later: set[str],
-    ) -> None:
-        unit = step.unit
-        if step.class_plan is not None:
-            cls: Any = namespace.get(unit.name)
-            was: Any = self.journal.namespace(namespace).get(unit.name)
-            if isinstance(cls, type) and was is cls:
-                change_class(self, version, step.class_plan, cls, namespace)
-            else:
-                run_statement(self, version, unit, namespace, later)
-        elif step.verdict is Verdict.ANNOTATE:
-            annotate(self, version, unit, namespace)
-        elif step.verdict is Verdict.EXECUTE:
-            run_statement(self, version, unit, namespace, later)
-            self.note(version.name, "define" if unit.is_function or unit.is_class else "execute", unit.name or unit.kind, unit.node.lineno)  # fmt: skip
-        elif version.keep and version.keep.issuperset(unit.names) and unit.names:
-            return
-        elif not together.isdisjoint(unit.names):
-            run_statement(self, version, unit, namespace, later)
-        else:
-            self._follow_unit(version, unit, namespace)
-
-    def _follow_unit(self, version: ModuleVersion, unit: Unit, namespace: dict[str, Any]) -> None:
-        """A statement that stands as it was: run it again if it is made from something that changed and may run."""
-        depends, replaced = dependencies(self, version.name, unit, namespace)
-        if not depends:
-            return
-        if version.keep and version.keep.issuperset(unit.names) and unit.names:
-            return
-        if unit.is_assignment:
-            value = unit.node.value  # type: ignore[attr-defined]
-            if not replaced and value is not None and not is_pure(value, namespace):
-                self.keep(version.name, unit.name, unit)
-                return
-        elif unit.is_class:
-            cls = namespace.get(unit.name)
-            if isinstance(cls, type):
-                follow_class(self, version, unit, cls, namespace)
-                return
-        elif isinstance(unit.node, (ast.If, ast.Try)):
-            if not (isinstance(unit.node, ast.If) and self._decides_otherwise(version, unit.node, namespace)):
-                part = dependent_part(self, version.name, unit, namespace)
-                if part is None and is_pure(getattr(unit.node, "test", unit.node), namespace):
-                    return
-                if part is None and not is_quiet(unit.node, namespace):
-                    self.keep(version.name, unit.name or unit.kind.lower(), unit)
-                    return
-                unit = part or unit
-        elif not unit.is_function:
-            if not unit.kind.startswith("Import"):
-                self.keep(version.name, unit.name or unit.kind.lower(), unit)
-            return
-        run_statement(self, version, unit, namespace)
-        self.note(version.name, "follow", unit.name, unit.node.lineno)
-
-    def _reached(
-        self, version: ModuleVersion, units: Sequence[Unit], namespace: dict[str, Any], moving: set[str]
-    ) -> frozenset[str]:
-        """Return the names that several statements bind, one of which follows a change: all of these run again, or none.
-
-        `moving`: names that change for certain. So that `X = [A]` is there once more for `X += [B]` when B has changed.
-        """
-        several = bound_together(units)
-        binders = [unit for unit in units if not several.isdisjoint(unit.names)]
-        if not binders:
-            return frozenset()
-        for unit in units:  # in order: what follows now makes others follow
-            if (
-                not moving.isdisjoint(unit.value_loads)
-                or dependencies(self, version.name, unit, namespace)[0]
-            ):
-                moving = moving.union(unit.names)
-        reached = {name for unit in binders for name in unit.names if name in moving}
-        for unit in binders:
-            value = getattr(unit.node, "value", None)
-            if unit.is_assignment and value is not None and not is_pure(value, namespace):
-                reached.difference_update(unit.names)
-        return several & reached
-
-    def _decides_otherwise(self, version: ModuleVersion, node: ast.If, namespace: dict[str, Any]) -> bool:
-        """Tell whether a condition at the top level has another outcome than it had: then the other branch counts."""
-        if not is_pure(node.test, namespace):
-            return False
-        test = compile(ast.Expression(node.test), version.path, "eval", dont_inherit=True)
-        before = self.journal.namespace(namespace)
-        return bool(eval(test, dict(before))) != bool(eval(test, namespace))  # noqa: S307 - the program's own source
-
-    def _follow(self, seen: dict[str, int]) -> None:
-        """Let modules follow what changed in those that they import, until nothing does any more."""
-        for _ in range(_ROUNDS):
-            behind = [name for name in self.importer.modules if self._news(name) != seen.get(name, 0)]
-            if not behind:
-                return
-            for name in behind:
-                namespace = namespace_of(name)
-                if namespace is None:
-                    seen[name] = self._news(name)
-                    continue
-                version = self.importer.modules[name]
-                self.journal.namespace(namespace)
-                together = self._reached(version, version.units, namespace, set())
-                last = {name: unit for unit in version.units for name in unit.names if name in together}
-                for unit in version.units:
-                    if together.isdisjoint(unit.names):
-                        self._follow_unit(version, unit, namespace)
-                    else:
-                        later = {name for name in unit.names if last.get(name, unit) is not unit}
-                        run_statement(self, version, unit, namespace, later)
-                seen[name] = self._news(name)  # what it has just changed itself is no news to it
-                spread(self, name)
-
-    def _news(self, name: str) -> int:
-        """Count what a module has to follow: its own changed names, and those of modules that it imports as such."""
-        own = len(self.changed.get(name, ())) + len(self.replaced.get(name, ()))
-        imported = self._imported.get(name, frozenset())  # one that this very step imports is new anyway
-        classes = sum(
-            cls.__module__ in imported or cls.__module__ == name for cls, _ in self.class_attributes
-        )
-        return own + classes + sum(len(self.changed[other]) for other in imported & self.changed.keys())
-
-    def _tidy(self, module: ModulePlan, namespace: dict[str, Any]) -> None:
-        """What a module says about itself: its doc, and the annotations of variables that are gone."""
-        first = module.new.units[0].node if module.new.units else None
-        doc = _docstring(first)
-        if doc != _docstring(module.old.units[0].node if module.old.units else None):
-            namespace["__doc__"] = doc
-        annotations = namespace.get("__annotations__")
-        if annotations is not None:
-            old = [*module.removed, *(step.old for step in module.steps if step.old)]
-            gone = unannotated(old, [step.unit for step in module.steps])
-            self.journal.container(annotations)
-            for name in gone:
-                annotations.pop(name, None)
-            if gone and not annotations:
-                del namespace["__annotations__"]
-
     def _delete_module(self, name: str) -> None:
         module = sys.modules.get(name)
         self.importer.modules.pop(name, None)
@@ -523,15 +293,6 @@ def _importers(versions: Mapping[str, ModuleVersion]) -> dict[str, list[tuple[st
         for base, original, local in version.bindings:
             found.setdefault(base, []).append((name, original, local))
     return found
-
-
-def _is_submodule(value: Any, name: str) -> bool:
-    return isinstance(value, ModuleType) and value.__name__ == name and sys.modules.get(name) is value
-
-
-def _docstring(node: Any) -> str | None:
-    value = getattr(getattr(node, "value", None), "value", None)
-    return value if isinstance(value, str) and type(node).__name__ == "Expr" else None
 
 
 def _named(module: str, qualname: str) -> Any:

@@ -1,6 +1,6 @@
 """The engine of live code: plan a release, find what it touches, wait for the processes it concerns, and take the step.
 
-Theory of operation. A release is worked out in slices while everything else runs (`plan`). Then the processes whose
+Theory of operation. A release is worked out in slices while everything else runs (`planning`). Then the processes whose
 states change their shape stop taking messages (`processes`), the heap is walked in slices for functions and instances
 (`heap`), and in one callback of the loop the release becomes live or is undone (`commit`). Nobody ever sees half of it.
 
@@ -10,6 +10,7 @@ once; the code server sees to that.
 
 from __future__ import annotations
 
+import ast
 import gc
 import sys
 from collections.abc import Mapping
@@ -21,18 +22,19 @@ from runtime import kernel
 
 from .commit import Commit, Kept
 from .errors import Refused
-from .heap import Heap
+from .heap import Heap, collect_young, uncollected
 from .importer import Importer
 from .lingering import Retired
 from .merge import LayoutChanged
-from .plan import Change, Direction, Plan, Sources, make_plan, read_imports
+from .plan import Change, Direction, Plan, Sources
+from .planning import make_plan, read_imports
 from .processes import quiesce
 from .roots import Roots
 from .structs import is_struct
 from .supervisors import Refreshed, refresh
 from .version import ModuleVersion
 
-__all__ = ["Engine", "Report"]
+__all__ = ["Engine", "Report", "give_way"]
 
 _RETRY = 0.002
 """Seconds between two looks at whether the step can be taken."""
@@ -93,20 +95,16 @@ class Engine:
 
     def warm(self) -> None:
         """Learn the imports of all loaded modules, in slices, so that the first release need not."""
-        read_imports(self.importer, _give_way)
+        read_imports(self.importer, _between)
 
     def plan(self, sources: Sources, *, direction: Direction = "up") -> Plan:
         """Work out what `sources` would change. Touches nothing; gives way between slices. Raises Refused."""
-        was_on = gc.isenabled()
-        gc.disable()  # syntax trees are many objects, none of them garbage yet
-        try:
-            return make_plan(self.importer, sources, direction, _give_way)
-        except Refused:
-            self._forget_syntax()
-            raise
-        finally:
-            if was_on:
-                gc.enable()
+        with uncollected():
+            try:
+                return make_plan(self.importer, sources, direction, _between)
+            except Refused:
+                self._forget_syntax()
+                raise
 
     def apply(self, plan: Plan, *, extra: Any = None, selfchecks: bool = True) -> Report:
         """Make a plan live. Blocks until it is, or nothing of it is and Refused says why.
@@ -117,22 +115,28 @@ class Engine:
         seconds = {"quiesce": 0.0, "look": 0.0, "step": 0.0}
         changed = plan.vsn_changes
         until = monotonic() + self.quiesce
-        held = quiesce(changed, self.quiesce) if changed else None
+        remade = _remade_structs(plan)
+        users = {user for module in remade for user in self._users_of(module)}
+        held = quiesce(changed, self.quiesce, users) if changed or users else None
         seconds["quiesce"] = perf_counter() - began
         kernel.hooks.call(kernel.hooks.on_release, True)
         try:
             try:
-                commit = self._attempt(plan, held, extra, selfchecks, until, seconds)
+                commit = self._attempt(plan, held, extra, selfchecks, until, seconds, at_rest=bool(remade))
             except LayoutChanged as error:
                 # Callbacks may be at work with such instances: let those finish that could be. What is alive then is kept.
                 if held is not None:
                     held.release()
-                users = self._users_of(error.cls.__module__)
+                users |= self._users_of(error.cls.__module__)
                 error.__traceback__ = None  # its frames hold instances, too
                 held = quiesce(changed, max(0.0, until - monotonic()), users)
                 seconds["quiesce"] = perf_counter() - began
-                gc.collect()
-                commit = self._attempt(plan, held, extra, selfchecks, until, seconds, at_rest=True)
+                try:
+                    commit = self._attempt(plan, held, extra, selfchecks, until, seconds, at_rest=True)
+                except LayoutChanged as again:
+                    again.__traceback__ = None
+                    gc.collect()  # nobody may hold them any more but each other
+                    commit = self._attempt(plan, held, extra, selfchecks, until, seconds, at_rest=True)
         except Refused:
             self._forget_syntax()
             raise
@@ -141,7 +145,7 @@ class Engine:
             if held is not None:
                 held.release()
         self._settle(plan, commit)
-        supervisors = refresh(plan.modules, self.quiesce)
+        supervisors = refresh(plan.modules, self.quiesce, give_way)
         noted = [str(one) for one in supervisors if one.new or one.gone or one.error]
         seconds["total"] = perf_counter() - began
         return Report(
@@ -153,9 +157,10 @@ class Engine:
     def push(self, sources: Sources, *, direction: Direction = "up", extra: Any = None) -> Report:
         """Plan and apply. Rolling back is a push of the sources before, with direction "down"."""
         began = perf_counter()
-        plan = self.plan(sources, direction=direction)
-        planned = perf_counter() - began
-        report = self.apply(plan, extra=extra)
+        with uncollected():
+            plan = self.plan(sources, direction=direction)
+            planned = perf_counter() - began
+            report = self.apply(plan, extra=extra)
         report.seconds["plan"] = planned
         report.seconds["total"] += planned
         return report
@@ -178,10 +183,8 @@ class Engine:
         classes, structs = _classes_of(plan)
         codes = [id(old) for module in plan.modules.values() for old, _ in module.swaps]
         heap = Heap(codes, classes, structs if at_rest else ())
-        was_on = gc.isenabled()
-        gc.disable()  # until the step is over: what is born meanwhile stays in the youngest generation
-        try:
-            heap.look(_give_way)
+        with uncollected():  # until the step is over: what is born meanwhile stays in the youngest generation
+            heap.look(give_way)
             seconds["look"] += perf_counter() - began
             commit = Commit(self.importer, plan, heap)
             commit.selfchecks = selfchecks
@@ -197,9 +200,6 @@ class Engine:
             with kernel.hold_threads(_HOLD):
                 while (taken := kernel.step(run) if held is None else held.step(run)) is None:
                     self._wait_for_threads(until)
-        finally:
-            if was_on:
-                gc.enable()
         seconds["step"] = taken
         return commit
 
@@ -241,18 +241,29 @@ class Engine:
                     release[relative] = text
         for code, module, sha in commit.retired:
             self.retired.add(code, module, sha)
-        for name in {*commit.changed, *plan.modules, *plan.followers}:
+        for name in {*commit.changed, *plan.modules, *plan.added, *plan.followers}:
             version = self.modules.get(name)
-            if version is not None:
-                version.forget_syntax()
+            if version is not None and version.has_syntax:
+                version.forget_syntax(give_way)
+        for changed in plan.modules.values():
+            give_way()
+            changed.old.forget_syntax()
+            give_way()
+            changed.forget(give_way)
 
 
-def _give_way() -> None:
+def give_way() -> None:
     """Let everybody have a turn. A step of nothing would not: it is over before the run queue goes on."""
     try:
         kernel.yield_()
     except kernel.NotAProcess:  # a main program
         kernel.pause(0.0)
+
+
+def _between() -> None:
+    """Between two slices of work that makes many objects."""
+    give_way()
+    collect_young()
 
 
 def _classes_of(plan: Plan) -> tuple[list[type], list[type]]:
@@ -266,6 +277,26 @@ def _classes_of(plan: Plan) -> tuple[list[type], list[type]]:
             if step.class_plan is not None and isinstance(cls, type):
                 (structs if is_struct(cls) else found).append(cls)
     return found, structs
+
+
+def _remade_structs(plan: Plan) -> set[str]:
+    """The modules of Structs that are certainly exchanged: made anew, and no field is added that has no default.
+
+    So the processes that have to do with them can be brought to rest at once, and not after a first step in vain.
+    """
+    return {
+        module.name
+        for module in plan.modules.values()
+        for step in module.steps
+        if step.class_plan is not None
+        and step.class_plan.rebuild
+        and is_struct(getattr(sys.modules.get(module.name), step.unit.name, type(None)))
+        and all(
+            isinstance(member.unit.node, ast.AnnAssign) and member.unit.node.value is not None
+            for member in step.class_plan.steps
+            if member.old is None and not member.unit.is_function
+        )
+    }
 
 
 def _told(plan: Plan, commit: Commit) -> list[Change]:

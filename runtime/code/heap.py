@@ -12,24 +12,52 @@ from __future__ import annotations
 
 import functools
 import gc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import compress, filterfalse
 from types import FrameType, FunctionType
 from typing import Any
 
 from runtime import kernel
 
-from .structs import is_struct, leads_to, may_lead
+from .structs import DEEPEST, is_struct, leads_to, may_lead
 
-__all__ = ["Heap", "instances_of"]
+__all__ = ["Heap", "collect_young", "instances_of", "uncollected"]
 
-_SLICE = 20_000
+_SLICE = 8_000
 """Objects looked at between two pauses: about half a millisecond."""
-_HOLDERS_SLICE = 1_000
-"""Likewise, when the referents of each are looked at, too."""
+_HOLDERS_SLICE = 2_000
+"""Likewise, when their referents are looked at, too."""
+_YOUNG = 3_000
+"""Objects that are young together at most."""
+_BUNCH = 128
+"""Objects whose referents are looked at together: seldom is one of interest among them."""
+_NO_WAY, _IS_ONE, _THROUGH, _UNTRACKED = range(4)
+"""An object may lead nowhere; be what is looked for; hold it, as a tuple does; or do so if the collector does not track it."""
 _HAS_GC = 1 << 14
 _NO_HOLDERS = (FrameType, FunctionType, tuple, frozenset)
 """Types whose objects are not changed in place: tuples are exchanged at their own holders."""
 _LRU = type(functools.lru_cache(lambda: None))
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep the collector from running by itself: to look through syntax trees, many objects and none of them garbage, would
+    take it long. Who makes them calls `collect_young` between slices.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def collect_young() -> None:
+    """Have the collector look through the youngest objects, when there are as many as it can do in half a millisecond."""
+    if gc.get_count()[0] > _YOUNG:
+        gc.collect(0)
 
 
 class Heap:
@@ -46,25 +74,31 @@ class Heap:
         self.functions: dict[int, list[FunctionType]] = {}
         self.caches: list[Any] = []
         self.holders: list[Any] = []
-        self._class_dicts: set[int] = set()
-        self._look: dict[type, bool] = {}
-        """Whether an object of a type may lead to an instance of one of `structs`: most cannot."""
+        self._class_dicts: dict[int, type] = {}
+        """Whose a dict is, by its id."""
+        self._ways: dict[type, int] = {}
         self._instances: dict[int, Any] = {}
+        self._collections = -1
 
     def look(self, pause: Callable[[], None]) -> None:
         """Walk all objects, in slices. The caller has collections off until the step is over."""
         gc.unfreeze()
-        pile = gc.get_objects()
+        gc.collect(0)
+        self._collections = _collections()
         size = _HOLDERS_SLICE if self._structs else _SLICE
-        while pile:
-            self._sort(pile[-size:])
-            del pile[-size:]
-            if pile:
+        for generation in (2, 1):
+            pause()
+            pile = gc.get_objects(generation=generation)
+            while pile:
                 pause()
+                self._sort(pile[-size:])
+                del pile[-size:]
 
     def look_again(self) -> None:
         """Walk the objects born since; in the step."""
-        self._sort(gc.get_objects(generation=0))
+        # Somebody may have collected all the same: then those born since are among the old ones.
+        untouched = self._collections == _collections()
+        self._sort(gc.get_objects(generation=0) if untouched else gc.get_objects())
 
     def instances(self, cls: type) -> list[Any]:
         """Return the living instances of `cls` and its subclasses; `cls` need not be among those looked for."""
@@ -79,7 +113,8 @@ class Heap:
 
     def take_holders(self) -> list[Any]:
         """Return who holds an instance of one of `structs`, and forget them."""
-        found = [o for o in self.holders if id(o) not in self._class_dicts]
+        # The dict of a class must not be written to behind its back.
+        found = [self._class_dicts.get(id(o), o) for o in self.holders]
         self.holders = []
         return found
 
@@ -106,22 +141,60 @@ class Heap:
             self._find_holders(objects)
 
     def _find_holders(self, objects: list[Any]) -> None:
-        wanted, look, get = self._structs, self._look, self._look.get
-        own = {id(self.holders), id(self.caches), id(self._instances), id(objects)}
-        for o in objects:
-            kind = type(o)
-            if kind in _NO_HOLDERS or id(o) in own:
-                continue
-            referents = gc.get_referents(o)
-            if isinstance(o, type):  # its dict must not be written to behind its back
-                self._class_dicts.update(id(r) for r in referents if type(r) is dict)
-            for r in referents:
-                is_of_interest = get(type(r))
-                if is_of_interest is None:
-                    is_of_interest = look[type(r)] = may_lead(type(r), wanted)
-                if is_of_interest and leads_to(r, wanted):
-                    self.holders.append(o)
-                    break
+        kinds = {kind: issubclass(kind, type) for kind in set(map(type, objects))}
+        if any(kinds.values()):
+            for cls in objects:
+                if kinds[type(cls)]:
+                    self._class_dicts.update((id(r), cls) for r in gc.get_referents(cls) if type(r) is dict)
+        possible = [o for o in objects if type(o) not in _NO_HOLDERS]
+        own = {id(self.holders), id(self.caches), id(self._instances), id(objects), id(possible)}
+        for start in range(0, len(possible), _BUNCH):
+            bunch = possible[start : start + _BUNCH]
+            if self._some_lead(gc.get_referents(*bunch)):
+                wanted = self._structs
+                for o in bunch:
+                    if id(o) not in own and any(leads_to(r, wanted) for r in gc.get_referents(o)):
+                        self.holders.append(o)
+
+    def _some_lead(self, values: list[Any]) -> bool:
+        """Tell whether `leads_to` says yes to one of `values`. Asked for many together, as it mostly does not."""
+        for _ in range(DEEPEST + 1):
+            kinds = list(map(type, values))
+            ways = {kind: self._way(kind) for kind in set(kinds)}
+            found = set(ways.values())
+            if _IS_ONE in found:
+                return True
+            inner: list[Any] = []
+            if _THROUGH in found:
+                inner += compress(
+                    values, map({k for k, way in ways.items() if way == _THROUGH}.__contains__, kinds)
+                )
+            if _UNTRACKED in found:
+                some = compress(
+                    values, map({k for k, way in ways.items() if way == _UNTRACKED}.__contains__, kinds)
+                )
+                inner += filterfalse(gc.is_tracked, some)
+            if not inner:
+                return False
+            values = gc.get_referents(*inner)
+        return True
+
+    def _way(self, kind: type) -> int:
+        """Return how an object of a type may lead to an instance of one of `structs`."""
+        way = self._ways.get(kind)
+        if way is None:
+            if kind in self._structs:
+                way = _IS_ONE
+            elif not may_lead(kind, self._structs):
+                way = _NO_WAY
+            else:
+                way = _THROUGH if issubclass(kind, (tuple, frozenset)) else _UNTRACKED
+            self._ways[kind] = way
+        return way
+
+
+def _collections() -> int:
+    return sum(generation["collections"] for generation in gc.get_stats())
 
 
 def family(classes: Iterable[type]) -> set[type]:
@@ -147,10 +220,12 @@ def instances_of(cls: type) -> list[Any]:
     if all(c.__flags__ & _HAS_GC for c in wanted) and not _is_struct(cls):
         return [o for o in gc.get_objects() if type(o) in wanted]
     found: dict[int, Any] = {}
-    for holder in gc.get_objects():
-        for o in (holder, *gc.get_referents(holder)):
-            if type(o) in wanted:
-                found[id(o)] = o
+    objects = gc.get_objects()
+    for start in range(0, len(objects), _BUNCH):
+        bunch = objects[start : start + _BUNCH]
+        held = gc.get_referents(*bunch)
+        if not wanted.isdisjoint(map(type, bunch)) or not wanted.isdisjoint(map(type, held)):
+            found.update((id(o), o) for o in (*bunch, *held) if type(o) in wanted)
     for _, top in kernel.stacks():  # the frames of a stack that waits are no objects of the collector's
         frame: FrameType | None = top
         while frame is not None:

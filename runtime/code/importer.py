@@ -32,6 +32,7 @@ class Importer(importlib.abc.MetaPathFinder):
         self.release: dict[str, str] | None = None
         """Relative path -> source of the release that runs; None: what is on disk."""
         self._staged: Mapping[str, str | None] = {}
+        self._compiled: Mapping[str, ModuleVersion] = {}
 
     def install(self, sources: Mapping[str, str] | None = None) -> None:
         """Take part in imports from now on. With `sources` these, and not the files on disk, are the managed modules."""
@@ -43,9 +44,20 @@ class Importer(importlib.abc.MetaPathFinder):
         if self in sys.meta_path:
             sys.meta_path.remove(self)
 
-    def stage(self, sources: Mapping[str, str | None]) -> None:
-        """Let new modules of the release that is being committed be found; {} when that is over."""
-        self._staged = sources
+    def stage(self, sources: Mapping[str, str | None], compiled: Mapping[str, ModuleVersion]) -> None:
+        """Let new modules of the release that is being committed be found; {} when that is over.
+
+        `compiled`: those that are compiled already, by name.
+        """
+        self._staged, self._compiled = sources, compiled
+
+    def version_of(self, fullname: str, relative: str, path: str) -> ModuleVersion:
+        """Return a managed module that is about to be loaded, compiled."""
+        source = self.text_of(relative, path)
+        known = self._compiled.get(fullname)
+        if known is not None and known.source == source and known.path == path and known.is_whole:
+            return known
+        return ModuleVersion(fullname, relative, path, source)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -97,8 +109,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
         self._version: ModuleVersion | None = None
 
     def get_code(self, fullname: str) -> CodeType:
-        source = self._importer.text_of(self._relative, self.path)
-        self._version = version = ModuleVersion(fullname, self._relative, self.path, source)
+        self._version = version = self._importer.version_of(fullname, self._relative, self.path)
         if self._importer.release is not None:
             show_source(version)
         return version.code

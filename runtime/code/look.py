@@ -28,12 +28,16 @@ from importlib.util import decode_source
 from pathlib import Path
 from stat import S_ISREG
 
+from runtime.code import pieces
 from runtime.code.roots import Roots
 
 __all__ = ["Look", "Tree", "imported_with", "is_source", "parsed"]
 
 _FRESH = 50_000_000
 """Nanoseconds: a stat younger than this may hide a second write."""
+
+_MOMENT = 1e-5
+"""Seconds: none at all might not be enough for another thread to wake up."""
 
 # Types
 
@@ -89,8 +93,10 @@ class Tree:
         unread: dict[str, str] = {}
         batch = self._read(differing, unread)
         new = {path for path in self.files if path not in running}
-        batch |= imported_with(self.roots, batch, new, lambda path: self._read({path}, unread).get(path))
-        doubtful = {path for path, text in batch.items() if not text or parsed(text) is None}
+        batch |= imported_with(
+            self.roots, batch, new, lambda path: self._read({path}, unread).get(path), _let_others
+        )
+        doubtful = {path for path, text in batch.items() if not text or parsed(text, _let_others) is None}
         return Look(changed, batch, frozenset(doubtful), unread, frozenset(held))
 
     # internals
@@ -176,14 +182,18 @@ def imported_with(
     batch: Mapping[str, str | None],
     others: Collection[str],
     read: Callable[[str], str | None],
+    pause: Callable[[], None],
 ) -> dict[str, str | None]:
-    """Return those of `others` that the modules of `batch` import when they are imported, and what these import in turn."""
+    """Return those of `others` that the modules of `batch` import when they are imported, and what these import in turn.
+
+    `pause` is called now and then, for others to run.
+    """
     left = set(others)
     joined: dict[str, str | None] = {}
     waiting = list(batch.items())
     while waiting and left:
         path, text = waiting.pop()
-        tree = parsed(text)
+        tree = parsed(text, pause)
         for other in sorted(left & _imports(roots, path, tree)) if tree is not None else ():
             left.discard(other)
             joined[other] = read(other)
@@ -191,13 +201,13 @@ def imported_with(
     return joined
 
 
-def parsed(text: str | None) -> ast.Module | None:
+def parsed(text: str | None, pause: Callable[[], None]) -> ast.Module | None:
     """Return the syntax tree, or None for what is no Python: compiled to the end, since some errors only show there."""
     if text is None:
         return None
     try:
-        tree = ast.parse(text)
-        compile(text, "<look>", "exec", dont_inherit=True)
+        tree = pieces.parse(text, "<look>", pause)
+        pieces.compile_functions(tree, "<look>", pause)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     return tree
@@ -227,6 +237,11 @@ def _imports(roots: Roots, path: str, tree: ast.Module) -> set[str]:
             at = "/".join(parts[:length])
             paths |= {f"{at}.py", f"{at}/__init__.py"}
     return paths
+
+
+def _let_others() -> None:
+    """Let go of the interpreter: a thread that compiles would keep it from the loop for as long as it takes."""
+    time.sleep(_MOMENT)
 
 
 def _sha(data: bytes) -> str:

@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from runtime import kernel
+from runtime.code import pieces
 from runtime.code.blobs import BlobDamaged, digest
 from runtime.code.check import Checker
-from runtime.code.engine import Engine, Report
+from runtime.code.engine import Engine, Report, give_way
 from runtime.code.errors import Refused, refused_syntax
+from runtime.code.heap import uncollected
 from runtime.code.look import imported_with
 from runtime.code.known_bad import known_bad
 from runtime.code.plan import Direction, Plan
@@ -160,17 +162,20 @@ class Releaser:
         try:
             tell("plan", files=len(sources))
             live, resting = self._split(sources)
-            plan = self.engine.plan(live)
-            if goes_down(plan.vsn_changes):  # an old file was saved again: its states are of the older form
-                plan = self.engine.plan(live, direction="down")
-            self._needs_entries(plan)
-            aside = check and self.checks and not plan.is_empty
-            if aside:
-                tell("check", modules=len(plan.modules) + len(plan.added))
-                self._check(plan, sources)
-            tell("apply", modules=list(plan.modules))
             before = self._texts_of(sources)
-            report = self.engine.apply(plan, extra=extra, selfchecks=not aside)
+            with uncollected():
+                plan = self.engine.plan(live)
+                if goes_down(
+                    plan.vsn_changes
+                ):  # an old file was saved again: its states are of the older form
+                    plan = self.engine.plan(live, direction="down")
+                self._needs_entries(plan)
+                aside = check and self.checks and not plan.is_empty
+                if aside:
+                    tell("check", modules=len(plan.modules) + len(plan.added))
+                    self._check(plan, sources)
+                tell("apply", modules=list(plan.modules))
+                report = self.engine.apply(plan, extra=extra, selfchecks=not aside)
             self._rest(resting)
         except Refused as error:
             self._keep_refused(sources, kind, by, note, error)
@@ -203,9 +208,10 @@ class Releaser:
         back: Direction = "down" if self._age(target) < self._age(leaving) else "up"
         tell("plan", files=len(sources))
         live, resting = self._split(sources)
-        plan = self.engine.plan(live, direction=back)
-        tell("apply", modules=list(plan.modules))
-        report = self.engine.apply(plan, extra=extra)
+        with uncollected():
+            plan = self.engine.plan(live, direction=back)
+            tell("apply", modules=list(plan.modules))
+            report = self.engine.apply(plan, extra=extra)
         self._rest(resting)
         release = kernel.blocking(
             lambda: self.log.add(
@@ -349,7 +355,7 @@ class Releaser:
         """What is or becomes part of what runs, and what rests until somebody imports it: a client's module, a tool."""
         running = self.engine.running()
         live = {path: text for path, text in sources.items() if path in running}
-        live |= imported_with(self.engine.roots, live, sources.keys() - live.keys(), sources.get)
+        live |= imported_with(self.engine.roots, live, sources.keys() - live.keys(), sources.get, give_way)
         resting = {path: text for path, text in sources.items() if path not in live}
         for path, text in resting.items():
             if text is not None:
@@ -454,7 +460,7 @@ class Releaser:
 
 def _compiles(module: str, path: str, text: str) -> None:
     try:
-        compile(text, path, "exec", dont_inherit=True)
+        pieces.compile_functions(pieces.parse(text, path, give_way), path, give_way)
     except (SyntaxError, ValueError) as error:
         raise refused_syntax(module, path, text, error) from None
 

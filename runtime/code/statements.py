@@ -41,9 +41,7 @@ def compile_statement(version: ModuleVersion, node: ast.stmt) -> CodeType:
     are imported at the top differently), and that a later release looks for.
     """
     tree = ast.Module(body=[node], type_ignores=[])
-    code: CodeType = compile(
-        tree, version.path, "exec", flags=codes.flags_of(version.code), dont_inherit=True
-    )
+    code: CodeType = compile(tree, version.path, "exec", flags=version.flags, dont_inherit=True)
     return codes.with_functions_of(code, version.codes)
 
 

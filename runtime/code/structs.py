@@ -25,9 +25,9 @@ import msgspec
 if TYPE_CHECKING:
     from .commit import Commit
 
-__all__ = ["Remaking", "answer_for_new_fields", "can_follow", "is_struct", "leads_to", "may_lead"]
+__all__ = ["DEEPEST", "Remaking", "answer_for_new_fields", "can_follow", "is_struct", "leads_to", "may_lead"]
 
-_DEEPEST = 6
+DEEPEST = 6
 """Tuples within tuples that are looked into."""
 
 
@@ -64,7 +64,7 @@ def leads_to(value: Any, wanted: Collection[type], depth: int = 0) -> bool:
     kind = type(value)
     if kind in wanted:
         return True
-    if depth > _DEEPEST:
+    if depth > DEEPEST:
         return False
     if kind in (tuple, frozenset) or (isinstance(value, tuple)):
         return any(leads_to(item, wanted, depth + 1) for item in value)

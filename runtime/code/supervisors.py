@@ -14,7 +14,7 @@ Source: OTP supervisor, code_change/3; supervisor_SUITE code_change.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,9 @@ from runtime.otp import sys
 from runtime.otp.supervision import SupervisorServer
 
 __all__ = ["Refreshed", "refresh"]
+
+_SLICE = 1_000
+"""Processes looked at between two pauses."""
 
 # --------------------------------------------------------------------------------------------------------- types
 
@@ -57,17 +60,22 @@ class Refreshed:
 # ----------------------------------------------------------------------------------------------------------- API
 
 
-def refresh(modules: Collection[str], timeout: float = 5.0) -> list[Refreshed]:
+def refresh(
+    modules: Collection[str], timeout: float = 5.0, pause: Callable[[], None] = lambda: None
+) -> list[Refreshed]:
     """Ask the supervisors whose classes are defined in `modules` for their flags and child specs again.
 
+    `pause` is called now and then while they are looked for.
     Blocks the caller, a process or the main program, for at most `timeout` seconds. One that is still busy then is
     reported so, and takes the new ones as soon as it is not. Those that end meanwhile are left out.
     """
-    found = [
-        (process, behaviour)
-        for process in kernel.processes()
-        if isinstance(behaviour := process.behaviour, SupervisorServer) and _is_concerned(behaviour, modules)
-    ]
+    found = []
+    for number, process in enumerate(kernel.processes(), 1):
+        behaviour = process.behaviour
+        if isinstance(behaviour, SupervisorServer) and _is_concerned(behaviour, modules):
+            found.append((process, behaviour))
+        if not number % _SLICE:
+            pause()
     if not found:
         return []
     try:

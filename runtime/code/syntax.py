@@ -11,7 +11,8 @@ import ast
 from collections.abc import Iterator
 
 __all__ = [
-    "COMPOUND", "FUNCTIONS", "annotation_digest", "attribute_loads", "bound_names", "digest", "functions_in", "loads", "shell",
+    "COMPOUND", "FUNCTIONS", "annotation_digest", "attribute_loads", "bound_names", "digest", "digest_parts", "functions_in",
+    "loads", "shell", "shell_parts",
 ]  # fmt: skip
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -24,12 +25,54 @@ COMPOUND = (
 
 def digest(node: ast.AST) -> str:
     """Return all that the statement says, without positions."""
-    return ast.dump(node, annotate_fields=False)
+    return "\n".join(digest_parts(node))
+
+
+def digest_parts(node: ast.AST) -> Iterator[str]:
+    """Yield the digest line by line: of a class, which may be long, one for each member."""
+    if not isinstance(node, ast.ClassDef):
+        yield ast.dump(node, annotate_fields=False)
+        return
+    yield f"class {node.name}"
+    for kind, parts in (("base", node.bases), ("keyword", node.keywords), ("decorator", node.decorator_list)):
+        for part in parts:
+            yield f"{kind} {ast.dump(part, annotate_fields=False)}"
+    yield "{"
+    for statement in node.body:
+        yield from digest_parts(statement)
+    yield "}"
 
 
 def shell(node: ast.AST) -> str:
     """Return what the statement says outside of the bodies of functions."""
-    return "\n".join(_shell(node))
+    return "\n".join(shell_parts(node))
+
+
+def shell_parts(node: ast.AST) -> Iterator[str]:
+    """Yield the shell in parts, of a class a few for each member."""
+    if isinstance(node, FUNCTIONS):
+        yield f"{type(node).__name__} {node.name} {digest(node.args)}"
+        yield from map(digest, node.decorator_list)
+        yield digest(node.returns) if node.returns is not None else "-"
+    elif isinstance(node, ast.ClassDef):
+        yield f"class {node.name}"
+        for part in (*node.bases, *node.keywords, *node.decorator_list):
+            yield digest(part)
+        yield "{"
+        for statement in node.body:
+            yield from shell_parts(statement)
+        yield "}"
+    elif isinstance(node, COMPOUND):
+        yield type(node).__name__
+        for name, value in ast.iter_fields(node):
+            yield name
+            if isinstance(value, list):
+                for item in value:
+                    yield from shell_parts(item) if isinstance(item, ast.AST) else (repr(item),)
+            else:
+                yield digest(value) if isinstance(value, ast.AST) else repr(value)
+    else:
+        yield digest(node)
 
 
 def annotation_digest(node: ast.AST) -> str:
@@ -44,46 +87,14 @@ def annotation_digest(node: ast.AST) -> str:
 def functions_in(node: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda]:
     """Return the functions that the statement makes when it runs, in order; not those inside their bodies."""
     found: list[ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda] = []
-
-    def walk(node: ast.AST) -> None:
-        if isinstance(node, FUNCTIONS):
-            found.append(node)
-            for part in _evaluated(node):
-                walk(part)
-        elif isinstance(node, ast.Lambda):
-            found.append(node)
-            for default in (*node.args.defaults, *filter(None, node.args.kw_defaults)):
-                walk(default)
-        else:
-            for child in ast.iter_child_nodes(node):
-                walk(child)
-
-    walk(node)
+    _find_functions(node, found)
     return found
 
 
 def bound_names(node: ast.AST) -> list[str]:
     """Return the names that the statement binds in its own scope, in order. A star import's are not known here."""
     found: list[str] = []
-
-    def walk(node: ast.AST) -> None:
-        if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
-            found.append(node.name)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            found.extend(
-                alias.asname or alias.name.partition(".")[0] for alias in node.names if alias.name != "*"
-            )
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
-            found.append(node.id)
-        elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
-            found.append(node.name)
-        elif isinstance(node, ast.MatchMapping) and node.rest:
-            found.append(node.rest)
-        if not isinstance(node, SCOPES):
-            for child in ast.iter_child_nodes(node):
-                walk(child)
-
-    walk(node)
+    _find_bound(node, found)
     return found
 
 
@@ -102,6 +113,39 @@ def attribute_loads(node: ast.AST) -> set[tuple[str, str]]:
 
 
 # Internals
+
+
+# No closures here that call themselves: each would be garbage for the collector, and what it found with it.
+def _find_functions(node: ast.AST, found: list[ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda]) -> None:
+    if isinstance(node, FUNCTIONS):
+        found.append(node)
+        for part in _evaluated(node):
+            _find_functions(part, found)
+    elif isinstance(node, ast.Lambda):
+        found.append(node)
+        for default in (*node.args.defaults, *filter(None, node.args.kw_defaults)):
+            _find_functions(default, found)
+    else:
+        for child in ast.iter_child_nodes(node):
+            _find_functions(child, found)
+
+
+def _find_bound(node: ast.AST, found: list[str]) -> None:
+    if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+        found.append(node.name)
+    elif isinstance(node, (ast.Import, ast.ImportFrom)):
+        found.extend(
+            alias.asname or alias.name.partition(".")[0] for alias in node.names if alias.name != "*"
+        )
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
+        found.append(node.id)
+    elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
+        found.append(node.name)
+    elif isinstance(node, ast.MatchMapping) and node.rest:
+        found.append(node.rest)
+    if not isinstance(node, SCOPES):
+        for child in ast.iter_child_nodes(node):
+            _find_bound(child, found)
 
 
 def _evaluated(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.AST]:
@@ -140,29 +184,3 @@ def _running(node: ast.AST) -> Iterator[ast.AST]:
             stack.extend((*node.args.defaults, *filter(None, node.args.kw_defaults)))
         else:
             stack.extend(ast.iter_child_nodes(node))
-
-
-def _shell(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, FUNCTIONS):
-        yield f"{type(node).__name__} {node.name} {digest(node.args)}"
-        yield from map(digest, node.decorator_list)
-        yield digest(node.returns) if node.returns is not None else "-"
-    elif isinstance(node, ast.ClassDef):
-        yield f"class {node.name}"
-        for part in (*node.bases, *node.keywords, *node.decorator_list):
-            yield digest(part)
-        yield "{"
-        for statement in node.body:
-            yield from _shell(statement)
-        yield "}"
-    elif isinstance(node, COMPOUND):
-        yield type(node).__name__
-        for name, value in ast.iter_fields(node):
-            yield name
-            if isinstance(value, list):
-                for item in value:
-                    yield from _shell(item) if isinstance(item, ast.AST) else (repr(item),)
-            else:
-                yield digest(value) if isinstance(value, ast.AST) else repr(value)
-    else:
-        yield digest(node)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -19,6 +19,8 @@ __all__ = ["Pairing", "Unit", "pair", "bound_together", "unannotated", "units_of
 
 _SLICE = 4
 """Statements digested between two pauses."""
+_PARTS = 8
+"""Likewise lines of a digest: members of a class."""
 
 
 class Unit:
@@ -46,6 +48,13 @@ class Unit:
     @cached_property
     def shell(self) -> str:
         return syntax.shell(self.node)
+
+    def study(self, pause: Callable[[], None]) -> None:
+        """Have digest and shell, made in slices: a class may be all of a file."""
+        if "digest" not in self.__dict__:
+            self.digest = "\n".join(_slowly(syntax.digest_parts(self.node), pause))
+        if "shell" not in self.__dict__:
+            self.shell = "\n".join(_slowly(syntax.shell_parts(self.node), pause))
 
     @cached_property
     def value_digest(self) -> str:
@@ -99,7 +108,7 @@ def units_of(body: Sequence[ast.stmt], lines: Sequence[bytes]) -> list[Unit]:
     return [Unit(node, _text(node, lines)) for node in body]
 
 
-def pair(old: Sequence[Unit], new: Sequence[Unit], pause: Callable[[], None] | None = None) -> Pairing:
+def pair(old: Sequence[Unit], new: Sequence[Unit], pause: Callable[[], None]) -> Pairing:
     """Find for each new unit the old one: of the same text, else digest, else kind, name and shell, else name.
 
     `pause` is called now and then.
@@ -129,14 +138,21 @@ def pair(old: Sequence[Unit], new: Sequence[Unit], pause: Callable[[], None] | N
 
     take(lambda unit: unit.text)
     for number, unit in enumerate((*left, *open_) if left and open_ else ()):
-        if pause is not None and not number % _SLICE:
+        if not number % _SLICE:
             pause()
-        _ = unit.digest, unit.shell
+        unit.study(pause)
     take(lambda unit: unit.digest)
     take(lambda unit: (unit.kind, unit.name, unit.shell) if unit.name else None)
     take(lambda unit: (unit.kind, unit.name) if unit.name else None)
     take(lambda unit: unit.name or None)
     return Pairing([(found.get(id(unit)), unit) for unit in new], left)
+
+
+def _slowly(parts: Iterable[str], pause: Callable[[], None]) -> Iterator[str]:
+    for number, part in enumerate(parts, 1):
+        yield part
+        if not number % _PARTS:
+            pause()
 
 
 _BINDERS = (

@@ -2,6 +2,9 @@
 
 What only comparing needs (the syntax tree, the units) is made when a release touches the module and dropped after it:
 a tree is some fifty times the size of its source, and full collections would walk it for ever.
+
+A version that changes a living module is never executed as a whole: only its functions' code is used. So it is compiled
+in pieces (see `pieces`), and `parts` are these; of a version that is imported they are the code of the module.
 """
 
 from __future__ import annotations
@@ -13,12 +16,14 @@ from functools import cached_property
 from types import CodeType
 from typing import Any, NamedTuple
 
-from . import codes
+from . import codes, pieces
 from .units import Unit, units_of
 
 __all__ = ["Binding", "ModuleVersion"]
 
 _SYNTAX = ("tree", "units", "lines", "codes")
+_LASTING = ("_imports", "names", "imports", "bindings", "vsn", "keep", "reset")
+"""What is learned from it, and kept."""
 
 
 class Binding(NamedTuple):
@@ -30,22 +35,44 @@ class Binding(NamedTuple):
 
 
 class ModuleVersion:
-    """A module's source, compiled. Raises SyntaxError or ValueError as `compile` does. `pause` lets others run in between."""
+    """A module's source, compiled. Raises SyntaxError or ValueError as `compile` does.
+
+    With `pause`, which lets others run, all is done in slices; but for the code of the module itself if it is to be
+    executed (`whole`).
+    """
 
     def __init__(
-        self, name: str, relative: str, path: str, source: str, pause: Callable[[], None] | None = None
-    ) -> None:
+        self, name: str, relative: str, path: str, source: str, pause: Callable[[], None] | None = None, *,
+        whole: bool = True,
+    ) -> None:  # fmt: skip
         self.name = name
         self.relative = relative
         self.path = path
         self.source = source
         self.sha = hashlib.sha256(source.encode("utf-8", "surrogateescape")).hexdigest()
         self.is_package = relative.endswith("__init__.py")
+        self.is_whole = whole or pause is None
         code: Any = source
-        if pause is not None:  # in two bites, since each holds the loop, and the tree will be needed anyway
+        if pause is not None:
+            self.read(pause)
             code = self.tree
             pause()
-        self.code: CodeType = compile(code, path, "exec", dont_inherit=True)
+        self.parts: list[CodeType] = (
+            [compile(code, path, "exec", dont_inherit=True)]
+            if self.is_whole or pause is None
+            else pieces.compile_functions(self.tree, path, pause)
+        )
+
+    @property
+    def code(self) -> CodeType:
+        """The code of the module itself, for who executes it."""
+        assert self.is_whole
+        return self.parts[0]
+
+    @property
+    def flags(self) -> int:
+        """The `from __future__` flags that it is compiled with."""
+        return codes.flags_of(self.parts[0])
 
     @cached_property
     def tree(self) -> ast.Module:
@@ -124,7 +151,10 @@ class ModuleVersion:
     @cached_property
     def codes(self) -> codes.Index:
         """The code objects that its functions run."""
-        return codes.index(self.code)
+        found: codes.Index = {}
+        for part in self.parts:
+            codes.index(part, found)
+        return found
 
     @property
     def is_read(self) -> bool:
@@ -135,9 +165,21 @@ class ModuleVersion:
     def has_syntax(self) -> bool:
         return not self.__dict__.keys().isdisjoint(_SYNTAX)
 
-    def forget_syntax(self) -> None:
+    def read(self, pause: Callable[[], None]) -> None:
+        """Have the syntax tree and the units, made in slices."""
+        if "tree" not in self.__dict__:
+            self.tree = pieces.parse(self.source, self.path, pause)
+        if "units" not in self.__dict__:
+            pause()
+            _ = self.units
+
+    def forget_syntax(self, pause: Callable[[], None] = lambda: None) -> None:
         """Drop the syntax tree; it is made again when needed."""
-        _ = self._imports, self.names, self.imports, self.bindings, self.vsn, self.keep, self.reset
+        for name in _LASTING:
+            if name not in self.__dict__:
+                pause()
+                getattr(self, name)
+        pause()
         for name in _SYNTAX:
             self.__dict__.pop(name, None)
 

@@ -123,7 +123,7 @@ def test_every_row_that_was_promised_is_there_with_its_target():
         "memory_server": 500, "hub": 25, "crash": 10, "echo_added": 2, "idle_plain": 1, "idle_tls": 16, "tls_echo_16": 200_000,
         "appends": 80_000, "appends_busy": 40_000, "one_writer_ratio": 2, "messages": 20_000, "messages_cpu": 45, "p99": 10,
         "idle": 25, "logins": 1000, "stored": 20_000, "drained": 20_000,
-        "swap": 10, "swap_stall": 10, "migrate": 100, "check": 150, "save": 250, "tls_dropped": 0, "tls_lost": 0, "tls_doubled": 0,
+        "swap": 10, "swap_stall": 10, "edit_stall": 10, "migrate": 100, "check": 150, "save": 250, "tls_dropped": 0, "tls_lost": 0, "tls_doubled": 0,
     }  # fmt: skip
     rows = {r["key"]: r["target"] for r in json.loads(bench("--list", "--json").stdout)}
     assert {key: rows.get(key) for key in promised} == promised

@@ -86,6 +86,39 @@ def swap(lab: Lab) -> None:
 
 @case(
     _row(
+        "edit_stall", "one function of 2,000 lines, longest stall", "ms",
+        "one body changes in the middle of a module of 2,000 lines, 10,000 processes: the longest time that another process, "
+        "which only gives way, waits for its turn", 10,
+    ),
+    _row("edit_total", "one function of 2,000 lines, all of it", "ms", "from the push until it is live"),
+)  # fmt: skip
+def edit(lab: Lab) -> None:
+    for _ in lab.rounds(3):
+        sizes = {"functions": lab.pick(30, 330, 330), "processes": lab.pick(50, 10_000, 10_000)}
+        found = _probe(lab, "edit", "ours", pushes=lab.pick(2, 10, 30), **sizes)
+        lab.value("edit_stall", found["stall"])
+        lab.value("edit_total", found["total"])
+        lab.note("edit_stall", "lines", f"{found['lines']:.0f} lines")
+
+
+@case(
+    _row(
+        "struct_held", "a message's class gains a field, users held", "ms",
+        "a Struct of which 10,000 processes keep an instance gains an optional field: how long those processes are held while all "
+        "instances are looked for and exchanged",
+    ),
+    _row("struct_stall", "a message's class gains a field, longest stall", "ms", "of a process that has nothing to do with it"),
+)  # fmt: skip
+def struct(lab: Lab) -> None:
+    for _ in lab.rounds(3):
+        sizes = {"processes": lab.pick(50, 10_000, 10_000), "pushes": lab.pick(2, 5, 10)}
+        found = _probe(lab, "struct", "ours", **sizes)
+        lab.value("struct_held", found["held"])
+        lab.value("struct_stall", found["stall"])
+
+
+@case(
+    _row(
         "migrate", "10,000 states migrated", "ms",
         "10,000 GenServers whose state changes its form, up and down in turns: the step, code_change of all of them included", 100,
         constants=(known.BEAM_CHANGE,),

@@ -32,7 +32,7 @@ from runtime.testing import settle
 from tools.benchmarks.probe import leave, ready
 from tools.benchmarks.proc import resident
 
-__all__ = ["check", "door", "growth", "migrate", "save", "swap"]
+__all__ = ["check", "door", "edit", "growth", "migrate", "save", "struct", "swap"]
 
 _NAME = "subject"
 
@@ -86,12 +86,16 @@ def _begin(path: str, engine: str, text: str) -> tuple[Any, Any]:
     return changer, importlib.import_module(_NAME)
 
 
+def _body(number: int, version: int) -> str:
+    return (
+        f"def f{number}(x):\n    total = x + {version}\n    for part in (1, 2):\n        total += part\n"
+        f"    return {version}\n\n\n"
+    )
+
+
 def _functions(count: int, version: int) -> str:
     """A module of `count` functions, of which every body says another version, and a server that uses one."""
-    bodies = "".join(
-        f"def f{n}(x):\n    total = x + {version}\n    for part in (1, 2):\n        total += part\n    return {version}\n\n\n"
-        for n in range(count)
-    )
+    bodies = "".join(_body(n, version) for n in range(count))
     return f"from runtime.otp.gen_server import GenServer\n\n\n{bodies}{_SERVER}"
 
 
@@ -159,6 +163,78 @@ def swap(path: str, engine: str, functions: int, processes: int, pushes: int) ->
         # The first push is a warm-up.
         found = {"commit": commits[1:], "total": totals[1:], "stall": stalls[1:]}
         return {name: statistics.median(values) * 1e3 for name, values in found.items()} | {"stale": stale}
+
+    return run(body)  # type: ignore[no-any-return]
+
+
+def edit(path: str, functions: int, processes: int, pushes: int) -> dict[str, float]:
+    """Milliseconds of the whole push of a module of which one function changes, and of the longest stall."""
+
+    def body() -> dict[str, float]:
+        changer, module = _begin(path, "ours", _functions(functions, 0))
+        for _ in range(processes):
+            module.Server.start()
+        settle()
+        gc.collect()
+        ticker = _Ticker()
+        totals, stalls = [], []
+        for version in range(1, pushes + 2):
+            new = _functions(functions, 0).replace(_body(functions // 2, 0), _body(functions // 2, version))
+            ticker.take()
+            start = time.perf_counter()
+            changer.push(new)
+            totals.append(time.perf_counter() - start)
+            yield_()
+            stalls.append(ticker.take())
+        exit(ticker.pid, KILL)
+        found = {"total": totals[1:], "stall": stalls[1:]}
+        return {name: statistics.median(values) * 1e3 for name, values in found.items()} | {
+            "lines": new.count("\n")
+        }
+
+    return run(body)  # type: ignore[no-any-return]
+
+
+_STRUCT = """import msgspec
+from runtime.otp.gen_server import GenServer
+
+
+class Frame(msgspec.Struct):
+    number: int
+{fields}
+
+class Server(GenServer):
+    def init(self, number):
+        self.frame = Frame(number)
+
+    def handle_call(self, request, sender):
+        return len(self.frame.__struct_fields__)
+"""
+
+
+def struct(path: str, processes: int, pushes: int) -> dict[str, float]:
+    """Milliseconds for which processes are held whose Structs gain a field, and of the longest stall of another."""
+
+    def body() -> dict[str, float]:
+        changer, module = _begin(path, "ours", _STRUCT.format(fields=""))
+        pids = [module.Server.start(number) for number in range(processes)]
+        settle()
+        gc.collect()
+        ticker = _Ticker()
+        held, stalls = [], []
+        for number in range(1, pushes + 2):
+            fields = "".join(f"    field{n}: int = {n}\n" for n in range(number))
+            ticker.take()
+            report = changer.push(_STRUCT.format(fields=fields))
+            yield_()
+            stalls.append(ticker.take())
+            held.append(sum(report.seconds[part] for part in ("quiesce", "look", "step")))
+            if call(pids[number % processes], None) != number + 1:
+                raise RuntimeError("a process has an instance of the class before")
+        exit(ticker.pid, KILL)
+        return {
+            name: statistics.median(values[1:]) * 1e3 for name, values in (("held", held), ("stall", stalls))
+        }
 
     return run(body)  # type: ignore[no-any-return]
 
