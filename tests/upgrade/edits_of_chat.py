@@ -168,7 +168,11 @@ def _entries(tree: Tree, marker: str) -> Texts:
 
 def _supervision(tree: Tree, marker: str) -> Texts:
     """Flags and child specs."""
-    text = replaced(tree[SUPERVISION], "intensity=5, period=30.0", "intensity=6, period=20.0")
+    text = replaced(
+        tree[SUPERVISION],
+        'strategy="rest_for_one", intensity=5, period=30.0',
+        'strategy="rest_for_one", intensity=6, period=20.0',
+    )
     return {SUPERVISION: mark(text, "ChatSupervisor.init", marker)}
 
 
