@@ -162,7 +162,12 @@ class Commit:
             for holder in self.heap.take_holders():
                 remaking.exchange(holder)
             for process in kernel.processes():  # mail has come since the walk passed their boxes
-                if not (process.cur or process.q or process.behaviour.__class__ is kernel.Gate):
+                if not (
+                    process.cur
+                    or process.q
+                    or process.behaviour.__class__ is kernel.Gate
+                    or _keeps_mail(process)
+                ):
                     continue
                 for box in kernel.mailboxes(process):
                     for message in box:
@@ -284,6 +289,10 @@ class Commit:
 
 
 # Internals
+
+
+def _keeps_mail(process: kernel.Process) -> bool:
+    return getattr(process.control, "held", None) is not None
 
 
 def _importers(versions: Mapping[str, ModuleVersion]) -> dict[str, list[tuple[str, str, str]]]:

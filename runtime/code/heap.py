@@ -35,6 +35,8 @@ _BUNCH = 128
 _NO_WAY, _IS_ONE, _THROUGH, _UNTRACKED = range(4)
 """An object may lead nowhere; be what is looked for; hold it, as a tuple does; or do so if the collector does not track it."""
 _HAS_GC = 1 << 14
+_MANY = 5_000
+"""Referents after which there is a pause at once."""
 _NO_HOLDERS = (FrameType, FunctionType, tuple, frozenset)
 """Types whose objects are not changed in place: tuples are exchanged at their own holders."""
 _LRU = type(functools.lru_cache(lambda: None))
@@ -91,14 +93,14 @@ class Heap:
             pile = gc.get_objects(generation=generation)
             while pile:
                 pause()
-                self._sort(pile[-size:])
+                self._sort(pile[-size:], pause)
                 del pile[-size:]
 
     def look_again(self) -> None:
         """Walk the objects born since; in the step."""
         # Somebody may have collected all the same: then those born since are among the old ones.
         untouched = self._collections == _collections()
-        self._sort(gc.get_objects(generation=0) if untouched else gc.get_objects())
+        self._sort(gc.get_objects(generation=0) if untouched else gc.get_objects(), lambda: None)
 
     def instances(self, cls: type) -> list[Any]:
         """Return the living instances of `cls` and its subclasses; `cls` need not be among those looked for."""
@@ -125,7 +127,7 @@ class Heap:
             del self._instances[key]
         return len(instances_of(cls))
 
-    def _sort(self, objects: list[Any]) -> None:
+    def _sort(self, objects: list[Any], pause: Callable[[], None]) -> None:
         codes, classes, functions = self._codes, self._classes, self.functions
         for o in objects:
             kind = type(o)
@@ -138,9 +140,9 @@ class Heap:
             elif kind in classes:
                 self._instances[id(o)] = o
         if self._structs:
-            self._find_holders(objects)
+            self._find_holders(objects, pause)
 
-    def _find_holders(self, objects: list[Any]) -> None:
+    def _find_holders(self, objects: list[Any], pause: Callable[[], None]) -> None:
         kinds = {kind: issubclass(kind, type) for kind in set(map(type, objects))}
         if any(kinds.values()):
             for cls in objects:
@@ -150,11 +152,14 @@ class Heap:
         own = {id(self.holders), id(self.caches), id(self._instances), id(objects), id(possible)}
         for start in range(0, len(possible), _BUNCH):
             bunch = possible[start : start + _BUNCH]
-            if self._some_lead(gc.get_referents(*bunch)):
+            held = gc.get_referents(*bunch)
+            if self._some_lead(held):
                 wanted = self._structs
                 for o in bunch:
                     if id(o) not in own and any(leads_to(r, wanted) for r in gc.get_referents(o)):
                         self.holders.append(o)
+            if len(held) > _MANY:  # a table of all processes, say
+                pause()
 
     def _some_lead(self, values: list[Any]) -> bool:
         """Tell whether `leads_to` says yes to one of `values`. Asked for many together, as it mostly does not."""
