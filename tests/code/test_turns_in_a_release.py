@@ -241,7 +241,9 @@ def test_holders_are_those_that_a_look_at_each_object_finds(kind):
         if type(o) not in (types.FunctionType, types.FrameType, tuple, frozenset)
         and any(leads_to(r, wanted) for r in gc.get_referents(o))
     }
-    assert found == ({id(kept)} if kind == "class" else expected)  # its dict is not written to behind its back
+    assert found == (
+        {id(kept)} if kind == "class" else expected
+    )  # its dict is not written to behind its back
     assert bool(found) is (kind != "none")
     assert len(instances_of(Frame)) == (kind not in ("none", "frozen set"))
 
