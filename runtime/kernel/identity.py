@@ -33,16 +33,16 @@ class Pid:
         return (self.node, self.creation, self.number)
 
     def __lt__(self, other: Pid) -> bool:
-        return self._key() < other._key()
+        return self._key() < other._key() if isinstance(other, Pid) else NotImplemented
 
     def __le__(self, other: Pid) -> bool:
-        return self._key() <= other._key()
+        return self._key() <= other._key() if isinstance(other, Pid) else NotImplemented
 
     def __gt__(self, other: Pid) -> bool:
-        return self._key() > other._key()
+        return self._key() > other._key() if isinstance(other, Pid) else NotImplemented
 
     def __ge__(self, other: Pid) -> bool:
-        return self._key() >= other._key()
+        return self._key() >= other._key() if isinstance(other, Pid) else NotImplemented
 
     def to_wire(self) -> tuple[str, int, int]:
         """Return the form that travels between nodes: (node, number, creation)."""
@@ -89,7 +89,7 @@ class Ref:
         self.number = _next_ref()
 
     def __lt__(self, other: Ref) -> bool:
-        return self.number < other.number
+        return self.number < other.number if isinstance(other, Ref) else NotImplemented
 
     def __repr__(self) -> str:
         return f"<ref {self.number}@{_node}>"

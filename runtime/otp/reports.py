@@ -217,16 +217,19 @@ def render(
     return _cut("\n".join(lines), chars_limit)
 
 
-def format_term(value: Any, depth: int = DEPTH, chars_limit: int = CHARS_LIMIT) -> str:
+def format_term(
+    value: Any, depth: int = DEPTH, chars_limit: int = CHARS_LIMIT, *, secrets: bool = False
+) -> str:
     """Return a `repr` that looks no deeper than `depth` and is no longer than `chars_limit`.
 
     The work is bounded too: containers are not walked past what is shown. Objects that are no containers are asked for
     their own repr, which may raise here without harm; one that computes for too long is ended, where the watchdog runs.
+    Fields that a class names in `__secret_fields__` are left out, unless `secrets`: `Envelope(sender='ann', body=…)`.
     """
     if type(value) in _QUICK:
         return _cut(_term(value, depth, _Budget(chars_limit)), chars_limit)
     with limited(_LONGEST) as limit:
-        return _cut(_term(value, depth, _Budget(chars_limit, limit)), chars_limit)
+        return _cut(_term(value, depth, _Budget(chars_limit, limit, secrets)), chars_limit)
 
 
 # ----------------------------------------------------------------------------------------------------- internals
@@ -258,25 +261,28 @@ def _cut(text: str, limit: int) -> str:
 def _term(value: Any, depth: int, budget: _Budget) -> str:
     """`budget` holds the characters left for the whole value; when it is spent, the rest is `...`."""
     kind = type(value)
-    if budget.left <= 0:
+    before = budget.left
+    if before <= 0:
         return "..."
     if kind is str or kind is bytes:
         text = repr(value if len(value) <= budget.left else value[: budget.left])
     else:
         text = _too_long(kind) if _is_slow(kind, budget) else _asked(value, depth, budget)
-    text = _cut(text, max(budget.left, 3))
-    budget.left -= len(text)
+    # Counted once: what is within a container has taken its part already, and is part of this text.
+    text = _cut(text, max(before, 3))
+    budget.left = before - len(text)
     return text
 
 
 class _Budget:
-    """What a text may still take: characters, and time (by `limit`, None: a value that takes none)."""
+    """What a text may still take: characters, and time (by `limit`, None: a value that takes none); what it may show."""
 
-    __slots__ = ("left", "limit")
+    __slots__ = ("left", "limit", "secrets")
 
-    def __init__(self, left: int, limit: limited | None = None) -> None:
+    def __init__(self, left: int, limit: limited | None = None, secrets: bool = False) -> None:
         self.left = left
         self.limit = limit
+        self.secrets = secrets
 
 
 _QUICK = frozenset({int, float, bool, str, bytes, type(None), Process, Ref})
@@ -299,7 +305,11 @@ def _asked(value: Any, depth: int, budget: _Budget) -> str:
     """The text of a value that may be anything: whatever its class does, a text, or what ends this from outside."""
     kind = type(value)
     try:
-        if isinstance(value, (Mapping, tuple, list, AbstractSet, deque)) or is_dataclass(value):
+        if (
+            isinstance(value, (Mapping, tuple, list, AbstractSet, deque))
+            or is_dataclass(value)
+            or _is_struct(kind)
+        ):
             return _container(value, depth - 1, budget) if depth > 0 else "..."
         return repr(value)
     except INTERPRETER_EXITS:
@@ -316,9 +326,14 @@ def _asked(value: Any, depth: int, budget: _Budget) -> str:
 
 def _container(value: Any, depth: int, budget: _Budget) -> str:
     kind = value.__class__
-    if is_dataclass(value) and not isinstance(value, type):
+    is_struct = _is_struct(kind)
+    if is_struct or (is_dataclass(value) and not isinstance(value, type)):
+        names = kind.__struct_fields__ if is_struct else [f.name for f in fields(value) if f.repr]
+        hidden: Any = () if budget.secrets else getattr(kind, "__secret_fields__", ())
         shown = _items(
-            ((f.name + "=", getattr(value, f.name, "?")) for f in fields(value) if f.repr), depth, budget
+            ((name + "=", _HIDDEN if name in hidden else getattr(value, name, "?")) for name in names),
+            depth,
+            budget,
         )
         return f"{kind.__qualname__}({shown})"
     if isinstance(value, type):
@@ -338,6 +353,26 @@ def _container(value: Any, depth: int, budget: _Budget) -> str:
     if kind is set and value:
         return "{" + shown + "}"
     return f"{kind.__qualname__}([{shown}])" if value else f"{kind.__qualname__}()"
+
+
+class _Hidden:
+    """Stands for the value of a secret field."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "…"
+
+
+_HIDDEN = _Hidden()
+
+
+def _is_struct(kind: type) -> bool:
+    """Tell whether this is one of msgspec's records, without a repr of its own: theirs writes all there is in it."""
+    if not hasattr(kind, "__struct_fields__"):
+        return False
+    own = (one for one in kind.__mro__ if one is not object and not one.__module__.startswith("msgspec"))
+    return not any("__repr__" in one.__dict__ for one in own)
 
 
 def _items(pairs: Iterable[tuple[str, Any]], depth: int, budget: _Budget, total: int = 0) -> str:

@@ -495,6 +495,18 @@ def test_a_timer_to_a_dead_process_or_name_disappears(clock: VirtualClock) -> No
 # ----------------------------------------------------------------------------------------------------- identity
 
 
+def test_a_pid_has_no_order_with_what_is_none() -> None:
+    """As Python's own types: TypeError, whichever stands first."""
+    here = spawn(forever)
+    for pid in (here, RemotePid("other", 7, 1)):
+        for compared in (lambda: pid < 2, lambda: 2 >= pid, lambda: pid >= "a", lambda: [] > pid):  # noqa: B023
+            with pytest.raises(TypeError, match="not supported between"):
+                compared()
+    with pytest.raises(TypeError, match="not supported between"):
+        _ = make_ref() < 2
+    end(here)
+
+
 def test_pids_have_a_stable_order_and_a_wire_form() -> None:
     """RUNTIME 2: pids (node, number, creation) with stable order, wire form and equality across nodes."""
     a, b = spawn(forever), spawn(forever)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import msgspec
 import pytest
 
 from runtime.kernel import (
@@ -391,6 +392,31 @@ def test_t_format_depth_shortens():
     )
     assert len(render(report, chars_limit=300)) == 300
     assert len(render(report)) > 8_000
+    assert format_term({"s": "y" * 9_000}, chars_limit=1_000).startswith("{'s': 'yyyyyyyy")
+    assert format_term([{"a": [1, 2]}, {"b": 3}], chars_limit=100) == "[{'a': [1, 2]}, {'b': 3}]"
+
+
+class Letter(msgspec.Struct):
+    __secret_fields__ = frozenset({"body"})
+
+    to: str
+    body: bytes
+
+
+class Quiet(msgspec.Struct):
+    word: str
+
+    def __repr__(self) -> str:
+        return "Quiet(…)"
+
+
+def test_fields_that_a_class_declares_secret_are_not_shown():
+    """Wherever in a value it lies; a class that writes itself is believed."""
+    assert format_term(Letter("ann", b"hidden")) == "Letter(to='ann', body=…)"
+    assert format_term({"in": [Letter("ann", b"hidden")]}) == "{'in': [Letter(to='ann', body=…)]}"
+    assert format_term(Letter("ann", b"shown"), secrets=True) == "Letter(to='ann', body=b'shown')"
+    assert format_term(Quiet("hush")) == "Quiet(…)"
+    assert len(format_term(Letter("ann" * 1_000, b""), chars_limit=100)) == 100
 
 
 @pytest.mark.parametrize(

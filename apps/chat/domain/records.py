@@ -20,7 +20,7 @@ Values are msgpack arrays: fields are only ever added at the end, with a default
 
 from __future__ import annotations
 
-from typing import Final, Union
+from typing import ClassVar, Final, Union
 
 import msgspec
 
@@ -67,6 +67,8 @@ class Account(msgspec.Struct, frozen=True, array_like=True):
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=0):
     """A message that waits for its recipient's device. `body` is opaque."""
+
+    __secret_fields__: ClassVar[frozenset[str]] = frozenset({"body"})
 
     message: int
     sender: str

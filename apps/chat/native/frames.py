@@ -16,7 +16,7 @@ Units: `time` and `server_time` are milliseconds since 1970 UTC (int); every dur
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Final, Literal, Union, get_args
+from typing import Annotated, ClassVar, Final, Literal, Union, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -177,6 +177,8 @@ class Pong(Struct, frozen=True, array_like=True, gc=False, tag=5):
     With `ref` 0 it may come unasked, for the token's sake.
     """
 
+    __secret_fields__: ClassVar[frozenset[str]] = frozenset({"token"})
+
     ref: Ref = 0
     token: Token | None = None
 
@@ -217,6 +219,8 @@ class PinSent(Struct, frozen=True, array_like=True, tag=11):
 class Register(Struct, frozen=True, array_like=True, tag=12):
     """Give the PIN back; the account's former device, if any, is signed off."""
 
+    __secret_fields__: ClassVar[frozenset[str]] = frozenset({"pin"})
+
     ref: Ref
     number: Number
     pin: Annotated[str, Meta(min_length=1, max_length=16)]
@@ -225,6 +229,8 @@ class Register(Struct, frozen=True, array_like=True, tag=12):
 
 class Registered(Struct, frozen=True, array_like=True, tag=13):
     """The account is yours. `key` is shown this once and is the SCRAM password from now on."""
+
+    __secret_fields__: ClassVar[frozenset[str]] = frozenset({"key"})
 
     ref: Ref
     user: User
@@ -263,6 +269,8 @@ class Ready(Struct, frozen=True, array_like=True, tag=23):
     `acked` + `queued` meets a server restored from a backup: it takes `acked` + `queued` as what it has received.
     """
 
+    __secret_fields__: ClassVar[frozenset[str]] = frozenset({"token"})
+
     ref: Ref
     user: User
     device: Device
@@ -280,6 +288,8 @@ class Ready(Struct, frozen=True, array_like=True, tag=23):
 class Resume(Struct, frozen=True, array_like=True, tag=24):
     """Go on after a broken connection, without a login."""
 
+    __secret_fields__: ClassVar[frozenset[str]] = frozenset({"token"})
+
     ref: Ref
     token: Token
     received: Seq = 0
@@ -288,6 +298,8 @@ class Resume(Struct, frozen=True, array_like=True, tag=24):
 
 class Send(Struct, frozen=True, array_like=True, gc=False, tag=30):
     """Send a message. The same `id` again within 7 days gives the same answer and no second message."""
+
+    __secret_fields__: ClassVar[frozenset[str]] = frozenset({"body"})
 
     id: ClientId
     to: User
@@ -316,6 +328,8 @@ class Refused(Struct, frozen=True, array_like=True, gc=False, tag=32):
 
 class Deliver(Struct, frozen=True, array_like=True, gc=False, tag=33):
     """A message for this device. Store it, then `Ack` its number."""
+
+    __secret_fields__: ClassVar[frozenset[str]] = frozenset({"body"})
 
     seq: Seq
     message: MessageId
