@@ -14,7 +14,7 @@ from pathlib import Path
 
 from runtime.code.roots import Roots
 
-__all__ = ["not_live", "not_live_text"]
+__all__ = ["is_beneath", "not_live", "not_live_text"]
 
 _RUNTIME = f"{Path(__file__).resolve().parents[1]}{os.sep}"
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
@@ -36,7 +36,7 @@ def not_live(roots: Roots, applications: Sequence[str] = ()) -> list[str]:
         path = getattr(module, "__file__", None)
         if name == "__main__" or not isinstance(path, str) or not path.endswith(".py"):
             continue
-        is_ours = name.partition(".")[0] in packages or _is_beneath(path, roots.base)
+        is_ours = name.partition(".")[0] in packages or is_beneath(path, roots.base)
         if is_ours and not path.startswith(_RUNTIME) and not roots.owns(path):
             found.append(name)
     return sorted(found)
@@ -52,10 +52,7 @@ def not_live_text(modules: Sequence[str], roots: Roots) -> str:
     )
 
 
-# Internals
-
-
-def _is_beneath(path: str, base: Path) -> bool:
+def is_beneath(path: str, base: Path) -> bool:
     """Tell whether a file was imported from a project: the base, without what was installed into it."""
     try:
         inner = Path(path).relative_to(base)

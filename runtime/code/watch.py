@@ -34,6 +34,7 @@ from runtime.code.hints import HINTED, Hints, NoEvents
 from runtime.code.look import Look, Tree
 from runtime.code.outside import not_live, not_live_text
 from runtime.code.roots import Roots
+from runtime.code.unwatched import Unwatched
 from runtime.kernel import Process, clock
 from runtime.otp.gen_server import GenServer
 from runtime.otp.outcome import NoReply
@@ -89,6 +90,7 @@ class Watcher(GenServer):
         self.held: frozenset[str] = frozenset()
         """Files that were last said to be left alone."""
         self.tree = Tree(roots)
+        self.outside = Unwatched(roots)
         self.hints = Hints(roots, kernel.self_())
         self.lock = _git_lock(roots.base)
         self.polls = False
@@ -105,6 +107,8 @@ class Watcher(GenServer):
         self.dealt: Mapping[str, str | None] = {}
         """The batch that was pushed last, live or refused."""
         self.tries = 0
+        self.is_refused = False
+        """The last batch was refused."""
         self.unread: Mapping[str, str] = {}
         self.blind = ""
         """Why the files cannot be looked at."""
@@ -124,6 +128,7 @@ class Watcher(GenServer):
         outside = kernel.blocking(not_live, self.roots, self.applications)
         if outside:
             _log.warning("%s", not_live_text(outside, self.roots))
+        kernel.blocking(self.outside.look)
         self._attach()
         self.first = clock.now()  # what was edited while the node started
         self._step()
@@ -138,6 +143,7 @@ class Watcher(GenServer):
             self.timer = None
             if self.first is None:
                 self._look_by_itself()
+                self._look_outside()
             self._step()
         else:
             super().handle_info(message)
@@ -195,12 +201,15 @@ class Watcher(GenServer):
                 self.complain(f"{path} {why}")
         if not found.batch:
             self.dealt = {}
+            if self.is_refused:
+                self._release({}, changed)  # nothing to make live: what runs is there again
         elif changed and found.batch != self.dealt:
             self._release(found.batch, changed)
             self._say_held(found.held)
 
     def _release(self, batch: Mapping[str, str | None], changed: frozenset[str]) -> None:
         self.dealt = batch
+        self.is_refused = False
         try:
             self.push(batch)
         except Refused as error:  # reported by whoever refused it
@@ -211,6 +220,7 @@ class Watcher(GenServer):
                 self.first = clock.now()
                 self.until = self.first + self.config.hold
                 return
+            self.is_refused = True
         self.tries = 0
 
     def _say_held(self, held: frozenset[str]) -> None:
@@ -246,6 +256,12 @@ class Watcher(GenServer):
             self.changed |= look.changed
             self.unheard = frozenset() if is_new else look.changed
             self.first = self.last = clock.now()
+
+    def _look_outside(self) -> None:
+        """What is saved beside the live code does not go live: say so."""
+        found = kernel.blocking(self.outside.look)
+        if found:
+            _log.warning("%s", self.outside.text(found))
 
     def _attach(self) -> bool:
         """Watch the folders that are there; tell whether one of them was not watched before."""
