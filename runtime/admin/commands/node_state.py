@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from runtime.admin.commands import here
 from runtime.admin.commands.here import CannotDo
 from runtime.admin.recent_log import recent
-from runtime.admin.tables import Column, Record, Table, Text, age, number, size
+from runtime.admin.tables import Column, Record, Table, Text, age, number, size, when
 from runtime.observe.log_levels import get_levels, set_level
 
 __all__ = ["alarms", "applications", "connections", "crashdump", "log", "metrics", "node", "reports"]
@@ -20,18 +19,19 @@ __all__ = ["alarms", "applications", "connections", "crashdump", "log", "metrics
 def node() -> Record:
     """The node's figures: load, memory, messages since its start.
 
-    `node()`.
+    `node()`; `node().memory` is a number, in bytes; times are seconds, `time` those of the epoch.
     """
     seen = dict(here.look().node_summary())
-    shown: dict[str, Callable[[Any], Any]] = {
+    counts = {name: number for name, value in seen.items() if type(value) is int and name not in _NO_COUNTS}
+    units = {
         "memory": size,
         "memory_limit": size,
         "uptime": age,
         "loop_lag": age,
         "cpu_seconds": age,
-        "time": _when,
+        "time": when,
     }
-    return Record({name: shown.get(name, _plain)(value) for name, value in seen.items()})
+    return Record(seen).drawn(**counts | units)
 
 
 def alarms() -> Table:
@@ -148,12 +148,13 @@ def crashdump(path: str = "") -> str:
 
     `crashdump()`, `crashdump("now.dump")`.
 
-    Returns its path (a relative one is in the data directory); `tools/shell --dump FILE` opens it with the same commands.
+    Returns its path (a relative one is in the data directory's `crash/`, where the node's own are, and of all of them
+    `node.crash_dumps` stay); `tools/shell --dump FILE` opens it with the same commands.
     """
     from runtime.observe import crash_dump
 
     here.need_life()
-    place = here.node().data_dir / (path or f"crash-{time.strftime('%Y%m%d-%H%M%S')}.dump")
+    place = here.node().data_dir / "crash" / (path or f"{time.strftime('%Y%m%d-%H%M%S')}.dump")
     try:
         return str(crash_dump.write(place, reason="asked for in a shell"))
     except OSError as error:
@@ -163,16 +164,11 @@ def crashdump(path: str = "") -> str:
 # Internals
 
 
-def _when(seconds: Any) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+_NO_COUNTS = ("creation", "pid", "release")
 
 
 def _since(seconds: Any) -> str:
-    return f"{_when(seconds)} ({age(max(0.0, time.time() - seconds))})" if seconds else ""
-
-
-def _plain(value: Any) -> Any:
-    return number(value) if type(value) is int else value
+    return f"{when(seconds)} ({age(max(0.0, time.time() - seconds))})" if seconds else ""
 
 
 def _figure(value: Any) -> str:
