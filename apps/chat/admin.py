@@ -17,7 +17,7 @@ from apps.chat.domain.users import User
 from apps.chat.waiting import count
 from runtime.admin import commands
 from runtime.admin.commands import CannotDo
-from runtime.admin.tables import Column, Record, Table, age, size
+from runtime.admin.tables import Column, Record, Table, age, number, size, when
 from runtime.kernel import call, clock, process_info, send
 from runtime.observe.probes import connection_owners
 from runtime.observe.slices import sliced
@@ -93,15 +93,15 @@ class ChatCommands:
         if account is not None:
             found["device"] = account.device_name or account.device
             found["epoch"] = account.epoch
-            found["created"] = _when(account.created)
-            found["registered"] = _when(account.registered)
+            found["created"] = account.created / 1000
+            found["registered"] = account.registered / 1000
         found["process"] = pid
         state = self._state(pid)
         if state is not None:
             found["session"] = state.queue.session
             found["mailbox"] = pid.mailbox_length if pid is not None else 0
             found |= state.queue.info()
-        return found
+        return found.drawn(created=when, registered=when)
 
     def queue(self, id: str, n: int = 50) -> Table:
         """What waits for a user, the oldest first; no bodies.
@@ -149,7 +149,9 @@ class ChatCommands:
         Counted now: half a second for 100,000 users with messages, in slices. `queue(id)` shows one user's.
         """
         found = count(self._homes.shards)
-        return Record(entries=found.entries, users=found.users, took=age(found.seconds))
+        return Record(entries=found.entries, users=found.users, took=found.seconds).drawn(
+            entries=number, users=number, took=age
+        )
 
     def kick(self, id: str) -> str:
         """End a user's session.
@@ -203,10 +205,3 @@ class ChatCommands:
             return None
         behaviour: Any = pid.behaviour
         return behaviour if isinstance(behaviour, User) and hasattr(behaviour, "queue") else None
-
-
-# Internals
-
-
-def _when(ms: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ms / 1000)) if ms else ""

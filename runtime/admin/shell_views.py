@@ -42,11 +42,11 @@ def view(value: Any, width: int = 100) -> dict[str, Any]:
     if isinstance(value, Table):
         return _table(value, value.columns, value.title, value.note)
     if isinstance(value, Record):
-        rows = [(str(key), inner) for key, inner in islice(value.items(), MAX_ROWS)]
+        rows = [(str(key), value.written(key)) for key in islice(value, MAX_ROWS)]
         cells = [[_cut(key, _CELL), _lines(inner, max(40, width - 24))] for key, inner in rows]
         return {
             "kind": "table",
-            "title": value.title,
+            "title": "",
             "columns": [["", False], ["", False]],
             "rows": cells,
             "note": "",
@@ -81,7 +81,7 @@ def _columns_of(value: Any) -> tuple[Column, ...]:
     kind = type(first)
     if any(type(row) is not kind for row in islice(value, MAX_ROWS)):
         return ()
-    if kind is dict:
+    if kind is dict or kind is Record:
         keys = list(first)
         same = all(isinstance(key, str) for key in keys) and 0 < len(keys) <= 12
         return (

@@ -5,11 +5,12 @@ Table(rows, ("pid", "name", Column("memory", show=size)), title="...")     # row
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Column", "Record", "Table", "Text", "age", "field", "number", "size"]
+__all__ = ["Column", "Record", "Table", "Text", "age", "field", "number", "size", "when"]
 
 # Types
 
@@ -35,16 +36,40 @@ class Table(list[Any]):
     def __init__(
         self, rows: Iterable[Any], columns: Sequence[Column | str], *, title: str = "", note: str = ""
     ) -> None:
-        super().__init__(rows)
+        super().__init__(Record(row) if type(row) is dict else row for row in rows)
         self.columns = tuple(Column(one) if isinstance(one, str) else one for one in columns)
         self.title = title
         self.note = note
 
 
 class Record(dict[str, Any]):
-    """A dict that is shown as two columns."""
+    """A dict that is shown as two columns, and whose fields are attributes too: `node().memory`, `node()["memory"]`.
 
-    title = ""
+    Values are plain (bytes, seconds, numbers); how one is written is said by `drawn`. What has the name of a dict's own
+    method (`items`) is only reached by its key.
+    """
+
+    __slots__ = ("shows",)
+    shows: Mapping[str, Callable[[Any], str]]
+
+    def drawn(self, **shows: Callable[[Any], str]) -> Record:
+        """Say how fields are written on a screen; return the record itself."""
+        self.shows = shows
+        return self
+
+    def written(self, name: str) -> Any:
+        """Return a field as a screen shows it."""
+        show = getattr(self, "shows", _PLAINLY).get(name)
+        value = self[name]
+        return value if show is None or value is None else show(value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self and name != "shows":
+            return self[name]
+        raise AttributeError(f"there is no {name!r} here: {', '.join(map(str, self))}", name=name, obj=self)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *filter(str.isidentifier, map(str, self))]
 
 
 class Text(str):
@@ -52,6 +77,8 @@ class Text(str):
 
     __slots__ = ()
 
+
+_PLAINLY: Mapping[str, Callable[[Any], str]] = {}
 
 # API
 
@@ -85,6 +112,11 @@ def age(value: Any) -> str:
         if value < limit:
             return form.format(value / unit)
     return f"{value / 86400:.1f} d"
+
+
+def when(seconds: Any) -> str:
+    """Write a moment, given in seconds of the epoch, as a date and a time of day here."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""
 
 
 def number(value: Any) -> str:

@@ -12,13 +12,33 @@ from typing import Any
 
 from runtime.observe.slices import Breather
 
-__all__ = ["AlarmRow", "ApplicationRow", "ProcessDetail", "ProcessRow", "ReleaseRow", "TreeNode", "plain"]
+__all__ = [
+    "AlarmRow",
+    "ApplicationRow",
+    "ProcessDetail",
+    "ProcessRow",
+    "ReleaseRow",
+    "Row",
+    "TreeNode",
+    "plain",
+]
 
 # Types
 
 
+class Row:
+    """Fields by their names in brackets, too, as of a dict: `row["pid"]`."""
+
+    __slots__ = ()
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self.__dataclass_fields__:  # type: ignore[attr-defined]  # each of them is one
+            return getattr(self, name)
+        raise KeyError(name)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessRow:
+class ProcessRow(Row):
     """One process in a list. `type`: supervisor, server, process, connection...: by what it runs."""
 
     pid: str
@@ -43,7 +63,7 @@ class ProcessRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessDetail:
+class ProcessDetail(Row):
     """All that is known of one process without asking it. `row` is what the list shows."""
 
     row: ProcessRow
@@ -68,7 +88,7 @@ class ProcessDetail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TreeNode:
+class TreeNode(Row):
     """A place in the supervision tree. `status`: running, restarting, stopped; `more`: children that are not in `children`.
 
     `strategy`, `restarts` (within `period` now), `intensity` and `period` are a supervisor's.
@@ -93,7 +113,7 @@ class TreeNode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApplicationRow:
+class ApplicationRow(Row):
     """One application. `status`: loaded, starting, running, stopping."""
 
     name: str
@@ -104,7 +124,7 @@ class ApplicationRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AlarmRow:
+class AlarmRow(Row):
     """An alarm that is up. `name`: the first word of its id, by which to tell kinds apart; `since`: seconds of the epoch."""
 
     id: str
@@ -116,7 +136,7 @@ class AlarmRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseRow:
+class ReleaseRow(Row):
     """A release of the release log. `is_current`: it runs; `changed`: files that differ from the one before it."""
 
     id: str

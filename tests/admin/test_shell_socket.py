@@ -1049,3 +1049,24 @@ def step(client, condition, timeout=20.0):
     while not condition():
         assert time.monotonic() < end, "not in time"
         list(client.step(0.05))
+
+
+def test_records_hold_values_and_only_the_terminal_writes_them_for_people(shell):
+    """OPERATIONS.md: `--json`: bytes, seconds and counts as numbers; a field is an attribute and an item, of all records."""
+    now = shell.value("node()")
+    assert all(type(now[name]) is int for name in ("memory", "memory_limit", "processes", "messages", "pid"))
+    assert all(type(now[name]) is float for name in ("uptime", "loop_lag", "time"))
+    assert re.fullmatch(r"\d+(\.\d)? MB", dict(shell.do("node()")["rows"])["memory"])
+    assert shell.value("store()")["used"] > 1000
+    about = shell.value("info('alarms')")
+    assert (about["pid"], about["status"]) == ("<alarms@evergreen@localhost>", "waiting")
+    assert type(about["memory"]) is type(about["heap"]) is int
+    both = (
+        "node().memory > 1 and node()['memory'] > 1", "info('alarms').pid == info('alarms')['pid']",
+        "top()[0].pid == top()[0]['pid']", "tree()[0].pid == tree()[0]['pid']", "metrics()[0].name == metrics()[0]['name']",
+        "applications()[0].name == applications()[0]['name']",
+    )  # fmt: skip
+    for code in both:
+        assert shell.value(f"[{code}][0]") is True, code
+    assert "there is no 'color' here: node, creation" in shell.text("node().color")
+    assert "KeyError" in shell.text("top()[0]['color']")

@@ -148,8 +148,8 @@ def _who() -> str:
 def _told(release: Any) -> Record:
     return Record(
         number=release.number, id=release.id, result=release.result, by=release.by, note=release.note,
-        took=", ".join(f"{name} {age(value)}" for name, value in dict(release.seconds).items()), migrated=release.migrated,
-    )  # fmt: skip
+        took=dict(release.seconds), migrated=release.migrated,
+    ).drawn(took=lambda took: ", ".join(f"{name} {age(value)}" for name, value in took.items()))  # fmt: skip
 
 
 def _when(seconds: Any) -> str:

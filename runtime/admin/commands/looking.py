@@ -83,22 +83,32 @@ def top(
 def info(who: Any) -> Record:
     """All that is known of a process, without asking it.
 
-    `info(<42@node>)`, `info("alarms")`, `info(42)`.
+    `info(<42@node>)`, `info("alarms")`, `info(42)`; `info(42).memory`, `info(42)["memory"]`: a field, here in bytes.
     """
     found = _detail(who)
     row = found.row
     shown = Record(
         pid=row.pid, number=row.number, name=row.name, label=row.label, type=row.type, runs=row.initial_call,
-        at=row.current, status=row.status + (f", in {row.waits_for}" if row.waits_for else ""), mailbox=row.mailbox,
-        memory=size(row.memory), heap=size(found.heap), priority=row.priority, parent=row.parent,
+        at=row.current, status=row.status, waits_for=row.waits_for, mailbox=row.mailbox,
+        memory=row.memory, heap=found.heap, priority=row.priority, parent=row.parent,
         links=list(found.links), monitors=list(found.monitors), monitored_by=list(found.monitored_by),
         traps_exits=found.trap_exit, watermarks=tuple(found.watermarks), senders=list(found.senders),
         dictionary=dict(found.dictionary),
     )  # fmt: skip
-    for name in ("name", "label", "parent", "links", "monitors", "monitored_by", "senders", "dictionary"):
+    for name in (
+        "name",
+        "label",
+        "waits_for",
+        "parent",
+        "links",
+        "monitors",
+        "monitored_by",
+        "senders",
+        "dictionary",
+    ):
         if not shown[name]:
             del shown[name]
-    return shown
+    return shown.drawn(mailbox=number, memory=size, heap=size)
 
 
 def state(who: Any, timeout: float = 5.0) -> Any:

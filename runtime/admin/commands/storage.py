@@ -25,8 +25,7 @@ def store() -> Record:
     seen = dict(here.look().store_info())
     if not seen:
         raise CannotDo("this node has no store")
-    shown = {"latency": age, "stalled": age, "map_size": size, "used": size, "pending_bytes": size}
-    return Record({name: shown[name](value) if name in shown else value for name, value in seen.items()})
+    return Record(seen).drawn(latency=age, stalled=age, map_size=size, used=size, pending_bytes=size)
 
 
 def backup(directory: str = "") -> Text:
