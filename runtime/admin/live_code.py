@@ -50,13 +50,25 @@ class LiveCode:
         by: str,
         note: str,
         progress: Callable[..., None],
+        force: bool = False,
     ) -> Release:
-        """Make `sources` live if `base` still runs when its turn comes. Raises Refused."""
-        return _asked(code.push, sources, base=base, by=by, note=note, progress=progress)
+        """Make `sources` live if `base` still runs when its turn comes; `force`: also what was taken back. Raises Refused."""
+        return _asked(code.push, sources, base=base, by=by, note=note, progress=progress, force=force)
 
-    def rollback(self, release: int | None, *, by: str, progress: Callable[..., None]) -> Release:
-        """Go back to the release with that number, or to the one before. Raises Refused."""
-        return _asked(code.rollback, release, by=by, progress=progress)
+    def rollback(
+        self,
+        release: int | None,
+        *,
+        by: str,
+        progress: Callable[..., None],
+        note: str = "",
+        force: bool = False,
+    ) -> Release:
+        """Go back to the release with that number, or to the one before; `force`: also to one that was taken back.
+
+        Raises Refused.
+        """
+        return _asked(code.rollback, release, by=by, note=note, progress=progress, force=force)
 
     def confirm(self) -> Release:
         """End the probation: the release that runs is good."""

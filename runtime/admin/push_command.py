@@ -185,7 +185,8 @@ def _send(client: Client, data: bytes, options: argparse.Namespace, report: Repo
         report.plan(client.ask("plan", {"bundle": data}, on_event=report.event, timeout=_ANSWER))
         report.line("dry run", "nothing was changed")
         return 0
-    release = client.ask("push", {"bundle": data}, on_event=report.event, timeout=_ANSWER)
+    arguments = {"bundle": data, "force": options.force}
+    release = client.ask("push", arguments, on_event=report.event, timeout=_ANSWER)
     return _follow(client, release, options, report)
 
 
@@ -196,12 +197,14 @@ def _follow(client: Client, release: Mapping[str, Any], options: argparse.Namesp
         return 0
     release = client.ask("follow", {"number": release["number"]}, on_event=report.event, timeout=_ANSWER)
     report.release(release)
-    return 0 if release["result"] == "live" else 1
+    return 0 if release["result"] == "good" else 1
 
 
 def _rollback(client: Client, options: argparse.Namespace, report: Report) -> int:
     order = _order(client, "rollback", options.rollback, options)
-    arguments = {"release": options.rollback, "order": order}
+    arguments = {
+        "release": options.rollback, "order": order, "note": options.note, "force": options.force,
+    }  # fmt: skip
     release = client.ask("rollback", arguments, on_event=report.event, timeout=_ANSWER)
     return _follow(client, release, options, report)
 
@@ -271,14 +274,14 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tools/push",
         description="Make the working tree live on a running node; look at its releases; go back.",
-        epilog="R is a release's id, the beginning of one, or #NUMBER. Exit codes: 0 done (a probation was passed); 1 refused, "
+        epilog="R is a release's number (3, or #3), its id, or at least four characters that it begins with. Exit codes: 0 done (a probation was passed); 1 refused, "
         "rolled back, or no node; 2 wrong usage; 130 left with Ctrl-C.",
     )
     add = parser.add_argument
     add("paths", nargs="*", metavar="PATH", help="push only what differs in these files and folders")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--list", action="store_true", help="list the node's releases")
-    what.add_argument("--show", metavar="R", help="show a release: an id, the beginning of one, or #NUMBER")
+    what.add_argument("--show", metavar="R", help="show a release: its number or its id")
     what.add_argument(
         "--diff", metavar="R", nargs="+", help="show how two releases differ; with one: from its base"
     )
@@ -294,6 +297,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add("--author", default=_user(), metavar="NAME", help="who makes it (default: this user)")
     add("--base", default="", metavar="R", help="only if the node runs this release")
     add("--write", metavar="FILE", help="write the bundle to a file instead of sending it")
+    add("--force", action="store_true", help="push, or go back to, also what was taken back before")
     add("--no-wait", action="store_true", help="do not wait for the end of the probation")
     add("--json", action="store_true", help="one line of JSON for each event and result")
     add_options(parser)

@@ -89,9 +89,9 @@ class PushOperations:
             ("diff", self.diff, False, "the difference of two releases: {old, new}"),
             ("texts", self.texts, False, "texts of a release: {release, paths}"),
             ("plan", self.plan, False, "what a bundle would change: {bundle}"),
-            ("push", self.push, True, "make a bundle live: {bundle}"),
+            ("push", self.push, True, "make a bundle live: {bundle, force}"),
             ("follow", self.follow, False, "wait for the end of a release's probation: {number}"),
-            ("rollback", self.rollback, True, "go back: {release, seen, order}"),
+            ("rollback", self.rollback, True, "go back: {release, note, force, seen, order}"),
             ("confirm", self.confirm, True, "end the probation, the release is good: {seen, order}"),
         ):
             table.add(name, _answering(handler), changes=changes, doc=doc)
@@ -119,7 +119,11 @@ class PushOperations:
     def releases(self, request: Request) -> list[dict[str, Any]]:
         """Return releases, newest last."""
         limit = request.arg("limit", int, 50)
-        return [as_map(one) for one in self._code.log.releases()[-max(1, limit) :]]
+        running = self._code.current().number
+        return [
+            {**as_map(one), "is_current": one.number == running}
+            for one in self._code.log.releases()[-max(1, limit) :]
+        ]
 
     def show(self, request: Request) -> dict[str, Any]:
         """Return one release with its files, what it changed, and who did something with it."""
@@ -128,8 +132,10 @@ class PushOperations:
         before = _before(log, release)
         changed = {} if before is None else _changes(before.files, release.files)
         about = [one for one in log.operations(1_000) if one.what.startswith(f"{release.id} ")]
+        is_watched = release.number == self._code.current().number
         return {
             **as_map(release),
+            "probation": self._code.status()["probation"] if is_watched else {},
             "files": dict(release.files),
             "changed": changed,
             "operations": [
@@ -163,7 +169,9 @@ class PushOperations:
         request.progress("checked", files=len(opened.sources), key=opened.key.name)
         self._tell_waiting(request)
         plan = self._code.plan(opened.sources, base=opened.manifest.base)
-        return {"release": opened.manifest.release, **plan}
+        bad = self._code.log.found_bad(opened.manifest.release)
+        warning = "" if bad is None else f"this is release {bad} again, which was taken back: {bad.why}"
+        return {"release": opened.manifest.release, "warning": warning, **plan}
 
     def push(self, request: Request) -> dict[str, Any]:
         """Make a bundle live. The events are the stages; the result is the release, perhaps in probation."""
@@ -175,8 +183,9 @@ class PushOperations:
         self._tell_waiting(request)
         by = f"{manifest.author or opened.key.name} (key {opened.key.name}), {request.who}"
         release = self._code.push(
-            opened.sources, base=manifest.base, by=by, note=manifest.note, progress=request.progress
-        )
+            opened.sources, base=manifest.base, by=by, note=manifest.note, progress=request.progress,
+            force=request.arg("force", bool, False),
+        )  # fmt: skip
         request.what = f"{release.id} (#{release.number}) by the key {opened.key.name}"
         return as_map(release)
 
@@ -207,8 +216,9 @@ class PushOperations:
         request.what = f"{target.id} (#{target.number})" if target is not None else "the one before"
         self._tell_waiting(request)
         release = self._code.rollback(
-            target.number if target is not None else None, by=by, progress=request.progress
-        )
+            target.number if target is not None else None, by=by, progress=request.progress,
+            note=request.arg("note", str, "") or "", force=request.arg("force", bool, False),
+        )  # fmt: skip
         request.what = _what(release, by, request)
         return as_map(release)
 

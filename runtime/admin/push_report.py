@@ -16,13 +16,6 @@ from runtime.code.report_text import change_name, change_word
 __all__ = ["Report"]
 
 _WIDE = 10
-_RESULTS = {
-    "live": "good",
-    "bad": "bad",
-    "rolled_back": "rolled back",
-    "refused": "refused",
-    "probation": "probation",
-}
 _SHOWN = 12
 
 # Types
@@ -114,6 +107,8 @@ class Report:
             number = plan.get("migrates", {}).get(module)
             many = "its processes" if number is None else f"{number} process{'es' * (number != 1)}"
             self.line("  migrates", f"{many} of {module}: __vsn__ {old!r} to {new!r}")
+        if plan.get("warning"):
+            self.line("  warning", f"{plan['warning']}\na push needs --force", "31;1")
         for path in plan.get("resting", ()):
             self.line("  stored", f"{path} (nothing here has imported it)")
 
@@ -131,32 +126,32 @@ class Report:
         """What became of a release."""
         self.data("release", release)
         result = str(release["result"])
-        colour = {"live": "32;1", "bad": "31;1", "refused": "31;1"}.get(result, "33;1")
+        colour = {"good": "32;1", "bad": "31;1", "refused": "31;1"}.get(result, "33;1")
         text = f"release {release['id']} (#{release['number']})"
-        self.line(
-            _RESULTS.get(result, result), text + (f": {release['why']}" if release["why"] else ""), colour
-        )
+        self.line(_word(result), text + (f": {release['why']}" if release["why"] else ""), colour)
 
     def releases(self, releases: Iterable[Mapping[str, Any]]) -> None:
-        """A table, newest last."""
+        """A table, newest last; `*`: the one that runs."""
         rows = list(releases)
         self.data("releases", rows)
         if not rows:
             self.line("none", "this node has no releases yet")
         for row in rows:
-            note = row["why"] or row["note"]
+            said = "; ".join(text.splitlines()[0] for text in (row["note"], row["why"]) if text)
             text = (
-                f"{row['id']}  {_when(row['time'])}  {row['kind']:8} {_RESULTS.get(row['result'], row['result']):11} "
-                f"{row['by']}" + (f"  {note.splitlines()[0]}" if note else "")
+                f"{row['id']}  {_when(row['time'])}  {row['kind']:8} {_word(row['result']):11} "
+                f"{row['by']}" + (f"  {said}" if said else "")
             )
-            self.line(f"#{row['number']}", text)
+            self.line(f"#{row['number']}{' *' if row.get('is_current') else ''}", text)
 
     def show(self, release: Mapping[str, Any]) -> None:
         """One release at length."""
         self.data("release", release)
         for name in ("id", "number", "base", "kind", "result", "why", "by", "note", "migrated"):
             if release[name] not in ("", None):
-                self.line(name, str(release[name]))
+                self.line(name, _word(release[name]) if name == "result" else str(release[name]))
+        if release.get("probation"):
+            self.line("probation", _probation(release["probation"]))
         self.line("time", _when(release["time"]))
         if release["seconds"]:
             self.line(
@@ -187,6 +182,11 @@ class Report:
 
 
 # Internals
+
+
+def _word(result: str) -> str:
+    """What became of a release, as people write it."""
+    return result.replace("_", " ")
 
 
 def _when(seconds: float) -> str:
@@ -228,15 +228,18 @@ def _planned(facts: Mapping[str, Any]) -> str:
 def _probation(facts: Mapping[str, Any]) -> str:
     watched = facts.get("watched", {})
     counts = [
-        f"{name} {_count(row['now'])} of {_count(row['limit'])}"
+        f"{name} {_count(name, row['now'])} of {_count(name, row['limit'])}"
         for name, row in watched.items()
         if row["limit"]
     ]
     left, back = facts.get("left", 0.0), facts.get("back_to", "")
-    return f"{left:.0f} s left; else back to {back}: " + ", ".join(counts)
+    lasts = [f"the last {name}: {row['last']}" for name, row in watched.items() if row.get("last")]
+    return "\n".join([f"{left:.0f} s left; else back to {back}: " + ", ".join(counts), *lasts])
 
 
-def _count(value: float) -> str:
+def _count(name: str, value: float) -> str:
+    if name == "busy":  # a share
+        return f"{value:.0%}"
     return _seconds(value) if isinstance(value, float) else str(value)
 
 

@@ -30,12 +30,12 @@ __all__ = [
 
 def push(
     sources: Mapping[str, str | None], *, by: str = "", note: str = "", base: str | None = None, kind: str = "push",
-    check: bool = True, extra: Any = None, progress: Progress | None = None,
+    check: bool = True, extra: Any = None, force: bool = False, progress: Progress | None = None,
 ) -> Release:  # fmt: skip
     """Make `sources` live, all or nothing, and return the release; the one that runs if nothing is different.
 
     {path relative to the base directory: text; None: deleted}. `base`: the id of the release that it was made for, refused
-    when another runs. `extra` is handed to every `code_change`. `progress(stage, **facts)` is called from the worker.
+    when another runs. `force`: also if just this was taken back before. `extra` is handed to every `code_change`. `progress(stage, **facts)` is called from the worker.
     Blocks until it is live: a push waits for its turn, for its check, and up to `code.quiesce` for busy processes. A process
     whose own state the release changes cannot wait for it in a callback: that is refused.
 
@@ -45,29 +45,32 @@ def push(
     sources = dict(sources)
 
     def work(releaser: Releaser, limits: Limits) -> Done:
-        result = "probation" if limits.length(kind) > 0 else "live"
         return releaser.push(
-            sources, kind=kind, by=by, note=note, base=base, check=check, extra=extra, result=result, progress=progress
+            sources, kind=kind, by=by, note=note, base=base, check=check, extra=extra, force=force,
+            result=limits.first(kind), progress=progress,
         )  # fmt: skip
 
     return _asked(Job("watch" if kind == "watch" else "push", work, by))  # type: ignore[no-any-return]
 
 
 def rollback(
-    release: str | int | Release | None = None, *, by: str = "", why: str = "", extra: Any = None,
-    progress: Progress | None = None,
+    release: str | int | Release | None = None, *, by: str = "", why: str = "", note: str = "", extra: Any = None,
+    force: bool = False, progress: Progress | None = None,
 ) -> Release:  # fmt: skip
     """Go back to an earlier release (id, number; None: the newest before that was not taken back), states included.
 
-    Blocks as `push`. Raises Refused, also for a release that there is not. The release that was left is marked
+    Blocks as `push`. Raises Refused, also for a release that there is not, and (kind "bad") for one that was itself taken
+    back, unless `force`: then it is on probation, like a push. Otherwise the release that was left is marked
     rolled_back; what runs then is a release of its own, of kind "rollback". Source: release_handler:install_release/1 of an
     older one, by its appup's downward instructions; here `code_change` is told ("down", version).
     """
-    return _asked(  # type: ignore[no-any-return]
-        Job(
-            "rollback", lambda it, _: it.rollback(release, by=by, why=why, extra=extra, progress=progress), by
-        )
-    )
+
+    def work(releaser: Releaser, limits: Limits) -> Done:
+        return releaser.rollback(
+            release, by=by, why=why, note=note, extra=extra, force=force, result=limits.first("push"), progress=progress
+        )  # fmt: skip
+
+    return _asked(Job("rollback", work, by))  # type: ignore[no-any-return]
 
 
 def plan(sources: Mapping[str, str | None], *, base: str | None = None) -> Plan:

@@ -12,6 +12,9 @@ a release can be compared with what was before it. An incident knows which manag
     error      a log record of level error or above: the file that logged it, and those of its traceback
     alarm      an alarm rose: of the process that it names, if it names one; else it may be anybody's
 
+Crashes, and what follows from them, have a kind as well (see `kinds`): one that was never seen before a release may be its
+fault although no changed file is in the traceback, but one that uses what was changed.
+
 How busy code is, is found by samples: the watchdog's signal comes 20 times a second, and notes which managed files are on
 the stack just then. That costs some microseconds a sample, and nothing where nothing happens.
 
@@ -33,14 +36,15 @@ from types import FrameType
 from typing import Any, Final, NamedTuple, TypeVar
 
 from runtime import kernel
+from runtime.code.kinds import Kinds, kind_of
 from runtime.code.roots import Roots
-from runtime.kernel import CallError, Crash, Process, Shutdown, clock, hooks
+from runtime.kernel import NOPROC, CallError, Crash, Process, Shutdown, clock, hooks
 from runtime.otp.outcome import StartError
 from runtime.otp.reports import CrashReport
 from runtime.otp.reprieve import GiveUp
 from runtime.otp.supervisor_report import MAX_RESTARTS, Offender, SupervisorReport
 
-__all__ = ["ANYWHERE", "NOTED", "Incident", "Ledger"]
+__all__ = ["ANYWHERE", "NOTED", "Incident", "Ledger", "misses_process"]
 
 NOTED: Final = "code_noted"
 """Message to the process: there are incidents that it has not seen."""
@@ -68,19 +72,31 @@ T = TypeVar("T", bound=tuple[Any, ...])
 
 
 class Incident(NamedTuple):
-    """`at`: the kernel's clock; `files`: absolute paths, or ANYWHERE; `text`: one line for people."""
+    """`at`: the kernel's clock; `files`: absolute paths, or ANYWHERE; `text`: one line for people; `kinds`: see there."""
 
     at: float
     kind: str
     files: frozenset[str]
     text: str
+    kinds: frozenset[str] = frozenset()
+
+
+class _Cause(NamedTuple):
+    """Why a process ended: the managed files of its traceback, and the kind of its failure."""
+
+    files: frozenset[str]
+    kinds: frozenset[str]
+
+
+_NOTHING: Final = _Cause(frozenset(), frozenset())
 
 
 class Ledger:
     """The incidents of one node; `dest` is told of new ones. `open` starts listening, `close` ends it."""
 
-    def __init__(self, roots: Roots, dest: Process) -> None:
+    def __init__(self, roots: Roots, dest: Process, kinds: Kinds | None = None) -> None:
         self.roots = roots
+        self.kinds = kinds if kinds is not None else Kinds()
         self.dest = dest
         self.incidents: deque[Incident] = deque(maxlen=_KEPT)
         self.lags: deque[tuple[float, float]] = deque(maxlen=_KEPT)
@@ -91,7 +107,7 @@ class Ledger:
         self._stacks: dict[frozenset[str], frozenset[str]] = {}
         self._base = str(roots.base) + "/"
         self._told = False
-        self._dead: OrderedDict[Any, frozenset[str]] = OrderedDict()
+        self._dead: OrderedDict[Any, _Cause] = OrderedDict()
         self._hogged: tuple[Any, float] = (None, 0.0)
         """Who held the node last, and since when."""
         self._log = _Handler(self)
@@ -118,15 +134,28 @@ class Ledger:
         """The process has been told and looks now."""
         self._told = False
 
-    def between(self, since: float, until: float, files: frozenset[str]) -> dict[str, list[Incident]]:
-        """Return the incidents in [since, until) that have to do with one of the files: by kind, oldest first."""
+    def between(
+        self, since: float, until: float, files: frozenset[str], users: frozenset[str] = frozenset()
+    ) -> dict[str, list[Incident]]:
+        """Return the incidents in [since, until) that have to do with one of the files: by what they are, oldest first.
+
+        And those of a kind that is new since then, if one of `users` had to do with it: files that use the others.
+        """
         found: dict[str, list[Incident]] = {}
         for one in _latest(self.incidents, since):
-            if one.at < until and (not files.isdisjoint(one.files) or ANYWHERE in one.files):
+            if one.at < until and self.concerns(one, since, files, users):
                 found.setdefault(one.kind, []).append(one)
         for incidents in found.values():
             incidents.reverse()
         return found
+
+    def concerns(
+        self, one: Incident, since: float, files: frozenset[str], users: frozenset[str] = frozenset()
+    ) -> bool:
+        """Tell whether an incident has to do with one of the files, or is a new kind of failure of one of their users."""
+        if not files.isdisjoint(one.files) or ANYWHERE in one.files:
+            return True
+        return not users.isdisjoint(one.files) and self.kinds.are_new(one.kinds, since)
 
     def lag(self, since: float, until: float) -> tuple[float, int]:
         """Return how late timers were in that time on average (seconds), and of how many samples.
@@ -164,7 +193,7 @@ class Ledger:
 
     def of_process(self, process: Process) -> frozenset[str]:
         """The managed files whose code a process runs, as far as can be seen: of its behaviour's classes."""
-        found: set[str] = set(self._dead.get(process, ()))
+        found: set[str] = set(self._dead.get(process, _NOTHING).files)
         for kind in type(process.behaviour).__mro__:
             found |= self._of_module(kind.__module__)
         return frozenset(found)
@@ -172,14 +201,19 @@ class Ledger:
     def giving_up(self, about: GiveUp) -> Incident:
         """Return what it would be if this supervisor gave up; nothing is noted."""
         files, said = set(self._of_module(Offender.of(None, about.spec).start[0].partition(":")[0])), ""
+        kinds: set[str] = set()
         for crash in _crashes(about.reason):
-            own = self._managed(place[0] for place in crash.places)
+            own, more = self._cause(crash)
             files |= own
+            kinds |= more
             said = said or (f": {self._said(crash, own)}" if own else "")
-        return self._incident("shutdown", files, _out_of_restarts(about.supervisor, about.spec.id) + said)
+        return self._incident(
+            "shutdown", files, _out_of_restarts(about.supervisor, about.spec.id) + said, kinds
+        )
 
     def add(self, incident: Incident) -> None:
         """Note an incident, and tell the process."""
+        self.kinds.note(incident.kinds, incident.at)
         self.incidents.append(incident)
         if not self._told:
             self._told = True
@@ -188,12 +222,12 @@ class Ledger:
     # hooks
 
     def _crash(self, process: Any, crash: Crash) -> None:
-        files = self._managed(place[0] for place in crash.places)
+        files, kinds = cause = self._cause(crash)
         if files:
-            self._dead[process] = files
+            self._dead[process] = cause
             if len(self._dead) > _DEAD:
                 self._dead.popitem(last=False)
-            self._note("crash", files, self._said(crash, files))
+            self._note("crash", files, self._said(crash, files), kinds)
 
     def _hog(self, report: Any) -> None:
         files = self._managed(_FILE.findall(report.stack))
@@ -224,36 +258,60 @@ class Ledger:
         elif isinstance(report, SupervisorReport):
             self._supervised(report)
         elif report is None:
-            files = {record.pathname}
-            trace = record.exc_info[2] if record.exc_info else None
-            while trace is not None:
-                files.add(trace.tb_frame.f_code.co_filename)
-                trace = trace.tb_next
-            managed = self._managed(files)
-            if managed:
-                self._note("error", managed, f"{record.name}: {record.getMessage()[:300]}")
+            self._logged(record)
 
     # internals
 
+    def _logged(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        trace = record.exc_info[2] if record.exc_info else None
+        places = [(record.pathname, record.funcName)]
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            places.append((code.co_filename, code.co_qualname))
+            trace = trace.tb_next
+        managed = self._managed(file for file, _ in places)
+        if managed:
+            file, function = next(place for place in reversed(places) if place[0] in managed)
+            text = record.getMessage()[:300]
+            name = type(error).__qualname__ if error is not None else "logged"
+            # Its args, not its text: what a `__str__` does harms whoever logs.
+            said = next((one for one in getattr(error, "args", ())[:1] if isinstance(one, str)), "")
+            kind = kind_of(name, said, file, str(function))
+            self._note("error", managed, f"{record.name}: {text}", {kind})
+
+    def _cause(self, crash: Crash) -> _Cause:
+        """The managed files that a crash passed through, and its kind, by the innermost of them."""
+        files = self._managed(place[0] for place in crash.places)
+        kinds = [
+            kind_of(crash.error, crash.message, place[0], place[2])
+            for place in crash.places
+            if place[0] in files
+        ]
+        return _Cause(files, frozenset(kinds[-1:]))
+
     def _supervised(self, report: SupervisorReport) -> None:
         offender = report.offender
-        files = set(self._dead.get(offender.pid, ()))
+        cause = self._dead.get(offender.pid, _NOTHING)
+        files, kinds = set(cause.files), set(cause.kinds)
         if isinstance(report.reason, Crash):
-            files |= self._managed(place[0] for place in report.reason.places)
+            own, more = self._cause(report.reason)
+            files |= own
+            kinds |= more
         if offender.start:
             files |= self._of_module(str(offender.start[0]).partition(":")[0])
         if not files:
             return
         if report.context == "shutdown" and report.reason == MAX_RESTARTS:
-            self._note("shutdown", files, _out_of_restarts(report.supervisor, offender.id))
+            self._note("shutdown", files, _out_of_restarts(report.supervisor, offender.id), kinds)
         elif report.context in ("child_terminated", "start_error"):
-            self._note("restart", frozenset(files), f"child {offender.id} of {report.supervisor} ended")
+            self._note("restart", files, f"child {offender.id} of {report.supervisor} ended", kinds)
 
-    def _note(self, kind: str, files: Iterable[str], text: str) -> None:
-        self.add(self._incident(kind, files, text))
+    def _note(self, kind: str, files: Iterable[str], text: str, kinds: Iterable[str] = ()) -> None:
+        self.add(self._incident(kind, files, text, kinds))
 
-    def _incident(self, kind: str, files: Iterable[str], text: str) -> Incident:
-        return Incident(clock.now(), kind, frozenset(files), text.replace("\n", " "))
+    def _incident(self, kind: str, files: Iterable[str], text: str, kinds: Iterable[str] = ()) -> Incident:
+        return Incident(clock.now(), kind, frozenset(files), text.replace("\n", " "), frozenset(kinds))
 
     def _said(self, crash: Crash, files: frozenset[str]) -> str:
         where = next((place for place in reversed(crash.places) if place[0] in files), None)
@@ -285,6 +343,14 @@ class Ledger:
         self._arm()
 
 
+# API
+
+
+def misses_process(reason: Any) -> bool:
+    """Tell whether an exit reason says that a process was not there."""
+    return any(isinstance(one, str) and one == NOPROC for one in _parts(reason))
+
+
 # Internals
 
 
@@ -302,12 +368,16 @@ def _out_of_restarts(supervisor: Any, child: Any) -> str:
 
 def _crashes(reason: Any) -> Iterator[Crash]:
     """The crashes in an exit reason: a supervisor that did not start has its child's, a failed call its callee's."""
+    return (one for one in _parts(reason) if isinstance(one, Crash))
+
+
+def _parts(reason: Any) -> Iterator[Any]:
     todo, seen = [reason], 0
     while todo and seen < _DEEP:
         one = todo.pop()
         seen += 1
+        yield one
         if isinstance(one, Crash):
-            yield one
             todo.append(one.exception)
         elif isinstance(one, Shutdown):
             todo.append(one.term)

@@ -11,6 +11,11 @@
 | how late timers fire, on average: everybody waits        | `max_lag` later        |
 | the share of its time that the node is in changed code   | `max_busy` more        |
 
+In crashes, restarts, supervisors and logged errors, "changed code" is also code that uses it: a module that imports a changed
+one, directly or indirectly, is in the traceback, and the failure is of a kind (exception and innermost function) that the
+node had not seen before the release. So a rename that breaks unchanged callers is noticed; what failed before, and what fails
+in code that has nothing to do with the release, is not held against it.
+
 "More" than in as long a time before the release: what failed three times a minute before may do so again. (A node that has
 not been up for so long has its time before counted up, so that one that is noisy from its start is not held against the
 release.) A limit of 0 is never passed. More work is not slower code: when the node's other code has more to do by some
@@ -29,7 +34,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from runtime.code.ledger import Incident, Ledger
+from runtime.code.ledger import ANYWHERE, Incident, Ledger
 from runtime.code.report_text import seconds_text
 
 __all__ = ["Limits", "Probation", "Stage"]
@@ -39,6 +44,8 @@ _LAG_SAMPLES = 20
 _BUSY_SAMPLES = 60
 """Nor about who is busy: three seconds' worth."""
 _COVERED = 5.0
+_LATELY = 5.0
+"""Seconds for which a crash may be why somebody else misses a process."""
 _FACTOR = 4.0
 """A time before that is at least so long (seconds) is counted up, to so many times what it was."""
 _NOISE = 0.02
@@ -76,16 +83,23 @@ class Limits:
 
     def length(self, kind: str) -> float:
         """Return how long a release of this kind is on probation (seconds; 0: not at all)."""
-        return self.watch_probation if kind == "watch" else self.probation
+        return self.watch_probation if kind in ("watch", "boot") else self.probation
+
+    def first(self, kind: str) -> str:
+        """Return what a release of this kind is at first: on probation, if there is one."""
+        return "probation" if self.length(kind) > 0 else "good"
 
 
 class Stage(NamedTuple):
-    """A release on probation: `files` are the absolute paths of its modules, `since` is the kernel's clock."""
+    """A release on probation: `files` are the absolute paths of its modules, `users` those of the modules that import them;
+    `since` is the kernel's clock.
+    """
 
     release: Any
     files: frozenset[str]
     since: float
     length: float
+    users: frozenset[str] = frozenset()
 
     @property
     def end(self) -> float:
@@ -141,6 +155,11 @@ class Probation:
         """Absolute paths of the changed modules of all of them."""
         return frozenset().union(*(stage.files for stage in self.stages))
 
+    @property
+    def users(self) -> frozenset[str]:
+        """Absolute paths of the modules that import them, of all."""
+        return frozenset().union(*(stage.users for stage in self.stages))
+
     def followed_by(self, stage: Stage) -> Probation:
         """Return the probation of a release that comes within this one."""
         return Probation(self.ledger, self.limits, self.back_to, (*self.stages, stage))
@@ -170,9 +189,8 @@ class Probation:
 
     def breach(self, now: float, also: Incident | None = None) -> str:
         """Return a sentence about the first limit that is passed; empty while none is. `also`: as if this had happened."""
-        since, files = self.since, self.files
-        found = self.ledger.between(since, now + 1.0, files)
-        if also is not None and not files.isdisjoint(also.files):
+        found = self._found(now)
+        if also is not None and self.ledger.concerns(also, self.since, self.files, self.users):
             found.setdefault(also.kind, []).append(also)
         for kind, key, one, many in _SAID:
             limit = getattr(self.limits, key) if key else 1
@@ -181,14 +199,24 @@ class Probation:
                 return self._said(after, one if len(after) == 1 else many, kind)
         return self._late(now) or self._busy(now)
 
+    def has_crashed_lately(self, now: float) -> bool:
+        """Tell whether a process of changed code ended a moment ago: who needs it may miss it."""
+        found = self._found(now)
+        return any(one.at >= now - _LATELY for one in [*found.get("crash", ()), *found.get("restart", ())])
+
+    def went_wrong(self, now: float) -> bool:
+        """Tell whether anything at all was counted."""
+        return any(self._found(now).values())
+
     def shown(self, now: float) -> dict[str, Any]:
-        """Return what is watched, as plain data: for each kind the count now, before, and the limit."""
-        found, before = self.ledger.between(self.since, now + 1.0, self.files), self._before
+        """Return what is watched, as plain data: for each the count now, before, the limit, and what was last."""
+        found, before = self._found(now), self._before
         rows: dict[str, Any] = {
             kind: {
                 "now": len(found.get(kind, ())),
                 "before": before.counts.get(kind, 0),
                 "limit": getattr(self.limits, key) if key else 1,
+                "last": found[kind][-1].text if kind in found else "",
             }
             for kind, key, _, _ in _SAID
         }
@@ -202,6 +230,9 @@ class Probation:
         }  # fmt: skip
 
     # internals
+
+    def _found(self, now: float) -> dict[str, list[Incident]]:
+        return self.ledger.between(self.since, now + 1.0, self.files, self.users)
 
     def _look_back(self) -> _Before:
         # Once, and kept: a storm of incidents pushes the old ones out of the ledger.
@@ -219,6 +250,8 @@ class Probation:
     def _said(self, after: list[Incident], what: str, kind: str) -> str:
         took = seconds_text(max(after[-1].at - self.since, 0.0))
         before = f"{self._before.counts.get(kind, 0)} in the {seconds_text(self._before.seconds)} before"
+        if all(self.files.isdisjoint(one.files) and ANYWHERE not in one.files for one in after):
+            what = what.replace("changed code", "code that uses what was changed, of a new kind,")
         return f"{len(after)} {what} within {took} ({before}); the last: {after[-1].text}"
 
     def _late(self, now: float) -> str:

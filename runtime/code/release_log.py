@@ -9,11 +9,11 @@ same content has the same id on every node; its `number` tells two runs of the s
 texts durable, then the manifest, then the one record that makes it exist: killed in between, there are only blobs that
 nobody names, and the next clean-up takes them. What happens to a release later is a record of its own (`judge`).
 
-    probation ──▶ live          the limits held, or somebody confirmed it
-        └───────▶ bad           it was rolled back by itself          live ──▶ rolled_back      by somebody
+    probation ──▶ good          the limits held, or somebody confirmed it
+        └───────▶ bad           it was rolled back by itself          good ──▶ rolled_back      by somebody
     refused                     never ran
 
-The newest "live" one is the *last good*: what a node in push mode boots. One that was in probation when its node died was
+The newest "good" one that nothing speaks against is the *last good*: what a node in push mode boots. One that was in probation when its node died was
 never found good, and may be why it died: the boot passes over it and says so.
 
 Retention: the newest `keep` releases that ran and a quarter as many that were refused (a storm of broken saves leaves the
@@ -25,7 +25,6 @@ as long as a bundle may be used. Cleaning up may fail (a full disk): it is said 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import errno
 import json
 import os
@@ -35,10 +34,24 @@ import time
 from collections import deque
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from runtime.code.blobs import BlobDamaged, Blobs, digest
 from runtime.code.records import Record, Records
+from runtime.code.release import (
+    ENDED,
+    KINDS,
+    RESULTS,
+    TOGETHER,
+    Operation,
+    Release,
+    UnknownRelease,
+    canonical,
+    diff_texts,
+    found_bad,
+    release_id,
+    result_of,
+)
 
 __all__ = [
     "ENDED",
@@ -52,62 +65,15 @@ __all__ = [
     "release_id",
 ]
 
-KINDS: Final = ("boot", "watch", "push", "rollback")
-RESULTS: Final = ("live", "bad", "rolled_back", "refused", "probation")
-ENDED: Final = "the node ended during its probation"
-TOGETHER: Final = "taken back together with"
-"""How it begins to be said why a release was rolled back that nobody has rolled back."""
-_RUNNING: Final = ("live", "probation")
 _OPERATIONS = 1_000
+_LEAST = 4
+"""Characters of an id that name it."""
+_DIGITS = 10
+"""A decimal number of so many is the beginning of an id."""
 _NONCES_FOR = 14 * 86_400.0
 _SLACK = 2_000  # records beyond what is kept before the file is written anew
-_ID = 12
 
 # Types
-
-
-class UnknownRelease(LookupError):
-    """No release, or several, by that name; `str()` is a sentence."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Release:
-    """One release. `time` is seconds since 1970; `seconds` what each step of the change took; `base` the id before it."""
-
-    id: str
-    base: str
-    number: int
-    time: float
-    by: str
-    note: str
-    kind: str
-    files: Mapping[str, str]
-    result: str
-    why: str = ""
-    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    migrated: int = 0
-
-    @property
-    def is_running(self) -> bool:
-        """Did it take effect, and was it not taken back?"""
-        return self.result in _RUNNING
-
-    def __str__(self) -> str:
-        return f"{self.id} (#{self.number})"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Operation:
-    """Who did what, when, and what came of it."""
-
-    time: float
-    who: str
-    operation: str
-    what: str
-    verdict: str
 
 
 class ReleaseLog:
@@ -166,25 +132,36 @@ class ReleaseLog:
         return sorted(self._releases.values(), key=lambda one: one.number)
 
     def find(self, ref: str | int | Release) -> Release:
-        """Return a release by its number (7, "#7") or the first characters of its id (of several: the newest).
+        """Return a release by its number (7, "7", "#7"), its id, or at least four characters that its id begins with (of several
+        runs of it: the newest).
 
         Raises UnknownRelease.
         """
         if isinstance(ref, Release):
             ref = ref.number
-        if isinstance(ref, str) and ref.startswith("#") and ref[1:].isdecimal() and len(ref) < 20:
-            ref = int(ref[1:])
+        releases = self.releases()
+        if isinstance(ref, str):
+            ref = ref.strip().lower()
+            same = [one for one in releases if one.id == ref]
+            if same:
+                return same[-1]
+            digits = ref.removeprefix("#")
+            if digits.isascii() and digits.isdecimal() and len(digits) < _DIGITS:
+                ref = int(digits)
         if isinstance(ref, int):
             if ref in self._releases:
                 return self._releases[ref]
             raise UnknownRelease(f"there is no release #{ref}: --list shows those that are kept")
-        found = [one for one in self.releases() if ref and one.id.startswith(ref.lower())]
+        found = [one for one in releases if ref and one.id.startswith(ref)]
+        if found and len(ref) < _LEAST:
+            raise UnknownRelease(
+                f"{ref!r} is too short for a release's id: name at least {_LEAST} characters of it, or its number, as #3"
+            )
         if not found:
             raise UnknownRelease(f"there is no release {ref!r:.60}: --list shows those that are kept")
         if len({one.id for one in found}) > 1:
-            raise UnknownRelease(
-                f"{ref!r} may mean " + ", ".join(sorted({one.id for one in found})) + ": say more"
-            )
+            may = ", ".join(sorted({f"{one.id} (#{one.number})" for one in found}))
+            raise UnknownRelease(f"{ref!r} may mean {may}: name more characters, or the number")
         return found[-1]
 
     def current(self) -> Release | None:
@@ -192,8 +169,12 @@ class ReleaseLog:
         return next((one for one in reversed(self.releases()) if one.is_running), None)
 
     def last_good(self) -> Release | None:
-        """Return the newest release that was found good."""
-        return next((one for one in reversed(self.releases()) if one.result == "live"), None)
+        """Return the newest release that was found good, and whose content was not taken back since."""
+        return next((one for one in reversed(self.releases()) if self._is_sound(one)), None)
+
+    def found_bad(self, id_: str) -> Release | None:
+        """Return the release as which this content was last taken back; None: nothing speaks against it."""
+        return found_bad(self.releases(), id_)
 
     def sources(self, release: str | int | Release, paths: Collection[str] | None = None) -> dict[str, str]:
         """Return {relative path: text} of a release, or of those of `paths` that it has.
@@ -232,7 +213,7 @@ class ReleaseLog:
         base: str = "",
         by: str = "",
         note: str = "",
-        result: str = "live",
+        result: str = "good",
         why: str = "",
         seconds: Mapping[str, float] | None = None,
         migrated: int = 0,
@@ -253,7 +234,7 @@ class ReleaseLog:
                 dict(seconds or {}), migrated,
             )  # fmt: skip
             try:
-                self._blobs.put_all([*(content for _, content in contents), _canonical(manifest)])
+                self._blobs.put_all([*(content for _, content in contents), canonical(manifest)])
                 self._append(_release_record(release))
             except OSError as error:
                 if must:
@@ -314,7 +295,7 @@ class ReleaseLog:
                     )
                     self.judge_or_remember(release, "rolled_back", ENDED)
             for release in reversed(self.releases()):
-                if release.result == "live":
+                if self._is_sound(release):
                     try:
                         return self.sources(release)
                     except BlobDamaged as error:
@@ -341,10 +322,13 @@ class ReleaseLog:
             self._records.rewrite(kept)
             self._written = len(kept)
             wanted = {name for one in self._releases.values() for name in one.files.values()}
-            wanted |= {digest(_canonical(one.files)) for one in self._releases.values()}
+            wanted |= {digest(canonical(one.files)) for one in self._releases.values()}
             self._blobs.sweep(wanted)
 
     # internals
+
+    def _is_sound(self, release: Release) -> bool:
+        return release.result == "good" and self.found_bad(release.id) is None
 
     @property
     def _most(self) -> int:
@@ -405,6 +389,8 @@ class ReleaseLog:
                     more = {
                         key: record[key] for key in ("result", "why", "seconds", "migrated") if key in record
                     }
+                    if "result" in more:
+                        more["result"] = result_of(more["result"])
                     self._releases[before.number] = dataclasses.replace(before, **more)
             elif kind == "operation":
                 fields = {field.name: record[field.name] for field in dataclasses.fields(Operation)}
@@ -420,6 +406,7 @@ class ReleaseLog:
 
     def _release(self, record: Record) -> Release:
         fields = {f.name: record[f.name] for f in dataclasses.fields(Release) if f.name != "files"}
+        fields["result"] = result_of(fields["result"])
         return Release(files=self._manifest(record["manifest"]), **fields)
 
     def _manifest(self, name: str) -> Mapping[str, str]:
@@ -431,31 +418,6 @@ class ReleaseLog:
     def _text(self, release: Release, path: str) -> str | None:
         name = release.files.get(path)
         return None if name is None else self._blobs.get(name).decode()
-
-
-# API
-
-
-def release_id(manifest: Mapping[str, str]) -> str:
-    """Return the id of {relative path: SHA-256 of its text}: the same for the same content anywhere."""
-    return digest(_canonical(manifest))[:_ID]
-
-
-def diff_texts(
-    path: str, old: str | None, new: str | None, old_name: str = "old", new_name: str = "new"
-) -> str:
-    """Return a unified difference as `patch` and people read it; None is a file that is not there."""
-    lines = difflib.unified_diff(
-        (old or "").splitlines(keepends=True),
-        (new or "").splitlines(keepends=True),
-        "/dev/null" if old is None else f"a/{path}",
-        "/dev/null" if new is None else f"b/{path}",
-        "" if old is None else old_name,
-        "" if new is None else new_name,
-    )
-    return "".join(
-        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
-    )
 
 
 # Internals
@@ -475,10 +437,6 @@ def _only_ours(folder: Path) -> None:
         )
 
 
-def _canonical(manifest: Mapping[str, str]) -> bytes:
-    return json.dumps(dict(manifest), ensure_ascii=True, separators=(",", ":"), sort_keys=True).encode()
-
-
 def _release_record(release: Release) -> Record:
     fields = {f.name: getattr(release, f.name) for f in dataclasses.fields(Release) if f.name != "files"}
-    return {"t": "release", **fields, "manifest": digest(_canonical(release.files))}
+    return {"t": "release", **fields, "manifest": digest(canonical(release.files))}

@@ -24,6 +24,7 @@ from runtime.code.engine import Engine, Report, give_way
 from runtime.code.errors import Refused, refused_syntax
 from runtime.code.heap import uncollected
 from runtime.code.look import imported_with
+from runtime.code.kinds import Kinds
 from runtime.code.known_bad import known_bad
 from runtime.code.plan import Direction, Plan
 from runtime.code.release_log import ENDED, Release, ReleaseLog, UnknownRelease, release_id
@@ -81,6 +82,8 @@ class Releaser:
         self.entries = tuple(entries)
         self.checker = checker
         self.checks = checker is not None
+        self.kinds = Kinds()
+        """What has failed in this node so far; here, since the code server may be started anew."""
         self._current: Release | None = None
         self.replaced: Mapping[str, str | None] = {}
         """{path: sha256, None: not there} of what ran until a push or a rollback from elsewhere put something in its place.
@@ -100,18 +103,24 @@ class Releaser:
         """Tell whether it is known what runs."""
         return self._current is not None
 
-    def begin(self) -> Release:
-        """Note what the node has booted with. Blocks on files: in a thread, or before the loop runs."""
-        known = self.log.last_good() if self.from_log else self.log.current()
+    def begin(self, result: str = "good") -> Release:
+        """Note what the node has booted with. Blocks on files: in a thread, or before the loop runs.
+
+        `result`: what it is at first, when it is not what was found good last: "probation", or there is none.
+        """
+        good = self.log.last_good()
+        known = good if self.from_log else self.log.current()
         whole = self._whole({})
         if self.chosen is not None and (known is None or known.id != self.chosen.id):
-            self._current = self._start_from(self.chosen, known, whole)
-        elif known is not None and (self.from_log or known.id == self._id(whole)):
+            self._current = self._start_from(self.chosen, known, whole, result)
+        elif known is not None and (self.from_log or self._is_of_tree(known, self._id(whole))):
             self._current = known
         else:
+            is_good = good is None or good.id == self._id(whole)
             self._current = self.log.add(
-                kind="boot", files=whole, base=known.id if known else "", by="node", must=False
-            )
+                kind="boot", files=whole, base=known.id if known else "", by="node", must=False,
+                result="good" if is_good else result,
+            )  # fmt: skip
         for other in self.log.releases():
             if other.result == "probation" and other.number != self._current.number:
                 self.log.judge_or_remember(other, "rolled_back", ENDED)
@@ -123,7 +132,7 @@ class Releaser:
             self.engine.install(whole)
         return self._current
 
-    def reconcile(self, result: str = "live") -> Release | None:
+    def reconcile(self, result: str = "good") -> Release | None:
         """Give what runs a name, if it is not the release that it should be: the worker was killed on its way to the log.
 
         Returns that release, None when all is as it should be. Blocks on files: in a thread.
@@ -151,14 +160,23 @@ class Releaser:
 
     def push(
         self, sources: Mapping[str, str | None], *, kind: str, by: str = "", note: str = "", base: str | None = None,
-        check: bool = True, extra: Any = None, result: str = "live", progress: Progress | None = None,
+        check: bool = True, extra: Any = None, result: str = "good", force: bool = False, progress: Progress | None = None,
     ) -> Done:  # fmt: skip
-        """Make `sources` live and return the release. `base`: the id that the caller believes to run. Raises Refused."""
+        """Make `sources` live and return the release. `base`: the id that the caller believes to run. Raises Refused.
+
+        What was taken back is refused with kind "bad" unless `force`; what a developer saves (kind "watch") is warned of.
+        """
         tell = progress or _nothing
         self._same_base(base)
         sources = self._different(sources)
         if not sources:
             return Done(self.current, None, self.current)
+        bad = self.log.found_bad(self._id_with(sources))
+        if bad is not None and kind != "watch" and not force:
+            raise Refused(
+                f"this is release {bad} again, which was taken back: {bad.why}", kind="bad",
+                hint="change it; or push it all the same with --force (force=True): it is on probation then",
+            )  # fmt: skip
         try:
             tell("plan", files=len(sources))
             live, resting = self._split(sources)
@@ -183,19 +201,32 @@ class Releaser:
         release = self._keep(sources, live, before, report, kind=kind, by=by, note=note, result=result)
         left, self._current = self.current, release
         self._note_replaced(left, release, kind)
+        if bad is not None and kind == "watch":
+            _log.warning("what is saved now is release %s again, which was taken back: %s", bad, bad.why)
         tell("live", release=release.id)
         return Done(release, report, left)
 
     def rollback(
-        self, to: str | int | Release | None = None, *, by: str = "", why: str = "", verdict: str = "rolled_back",
-        extra: Any = None, progress: Progress | None = None,
+        self, to: str | int | Release | None = None, *, by: str = "", why: str = "", note: str = "",
+        verdict: str = "rolled_back", extra: Any = None, force: bool = False, result: str = "good",
+        progress: Progress | None = None,
     ) -> Done:  # fmt: skip
         """Go back to an earlier release (None: the newest before that was not taken back), states included; note `verdict` on this one.
 
-        Raises Refused, with kind "base" when there is no such release.
+        One that was itself taken back is gone to with `force` only. It is `result` at first, then, and nothing is held against
+        the one that is left. Raises Refused, with kind "base" when there is no such release, "bad" when it was taken back.
         """
         tell = progress or _nothing
         target, leaving = self.target(to), self.current
+        bad = (
+            self.log.found_bad(target.id) if verdict != "bad" else None
+        )  # who goes back by itself has nowhere else to go
+        if bad is not None and not force:
+            raise Refused(
+                f"release {target} was taken back{f' as {bad}' if bad.number != target.number else ''}: {bad.why}",
+                kind="bad",
+                hint="name another one; or go there all the same with --force (force=True): it is on probation then",
+            )
         texts = self._texts_in_log(target)
         running = self.engine.running()
         sources: dict[str, str | None] = {path: None for path in running if path not in texts}
@@ -215,14 +246,17 @@ class Releaser:
         self._rest(resting)
         release = kernel.blocking(
             lambda: self.log.add(
-                kind="rollback", files=texts, base=leaving.id, by=by, note=f"back to {target}", why=why,
+                kind="rollback", files=texts, base=leaving.id, by=by, why=why,
+                note=f"back to {target}" + (f": {note}" if note else ""),
                 seconds=dict(report.seconds), migrated=report.migrated, must=False,
-                result="probation" if target.result == "probation" else "live",  # it was not found good, nor is it now
+                result=_after_rollback(target, bad, result),
             )
         )  # fmt: skip
         self._current = release
         self._note_replaced(leaving, release, "rollback")
-        leaving = self.judge(leaving, verdict, why or f"rolled back by {by or 'somebody'}")
+        if bad is None:
+            said = f": {note}" if note else ""
+            leaving = self.judge(leaving, verdict, why or f"rolled back by {by or 'somebody'}{said}")
         tell("live", release=release.id)
         return Done(release, report, leaving)
 
@@ -246,7 +280,8 @@ class Releaser:
             return found
         origin = self._origin()
         for release in reversed(self.log.releases()):
-            if release.number < origin and release.id != self.current.id and release.is_running:
+            is_other = release.number < origin and release.id != self.current.id
+            if is_other and release.is_running and self.log.found_bad(release.id) is None:
                 return release
         raise Refused(
             f"there is no release before {self.current} to go back to",
@@ -265,13 +300,20 @@ class Releaser:
 
     # internals
 
-    def _start_from(self, chosen: Release, instead: Release | None, whole: Mapping[str, str]) -> Release:
+    def _is_of_tree(self, known: Release, id_: str) -> bool:
+        """Is this what the tree has, and either judged, or still to be?"""
+        return known.id == id_ and (known.result == "probation" or self.log.found_bad(id_) is None)
+
+    def _start_from(
+        self, chosen: Release, instead: Release | None, whole: Mapping[str, str], result: str
+    ) -> Release:
         why = f"the node was started from {chosen}, as named by its operator"
+        bad = self.log.found_bad(chosen.id)
         release = self.log.add(
             kind="rollback", files=whole, base=instead.id if instead is not None else "", by="operator",
-            note=f"back to {chosen}", why=why, must=False,
+            note=f"back to {chosen}", why=why, must=False, result="good" if bad is None else result,
         )  # fmt: skip
-        if instead is not None:
+        if instead is not None and bad is None:
             self.log.judge_or_remember(instead, "rolled_back", why)
         return release
 
@@ -451,6 +493,16 @@ class Releaser:
                 whole[path] = text
         return {path: whole[path] for path in sorted(whole) if roots.owns_relative(path)}
 
+    def _id_with(self, sources: Mapping[str, str | None]) -> str:
+        """The id of the release that these would make of the one that runs."""
+        files: dict[str, str] = {**self.current.files}
+        for path, text in sources.items():
+            if text is None:
+                files.pop(path, None)
+            else:
+                files[path] = _digest(text)
+        return release_id(dict(sorted(files.items())))
+
     def _id(self, files: Mapping[str, str]) -> str:
         return release_id({path: _digest(text) for path, text in sorted(files.items())})
 
@@ -475,6 +527,13 @@ def _outcome(fn: Callable[..., Any], *args: Any) -> Any:
         return fn(*args)
     except (OSError, BlobDamaged, UnknownRelease) as error:
         return error.with_traceback(None)
+
+
+def _after_rollback(target: Release, bad: Release | None, result: str) -> str:
+    """What a release is at first that was gone back to: one that was not found good is not so now, either."""
+    if bad is not None:
+        return result
+    return "probation" if target.result == "probation" else "good"
 
 
 def _nothing(*_: Any, **__: Any) -> None:

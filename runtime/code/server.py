@@ -25,12 +25,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from runtime import kernel
 from runtime.code.errors import Refused
 from runtime.code.jobs import Answer, CodeEvent, Finished, Job, Status, Work, way_back
-from runtime.code.ledger import NOTED, Ledger
+from runtime.code.kinds import users_of
+from runtime.code.ledger import ANYWHERE, NOTED, Ledger, misses_process
 from runtime.code.probation import Limits, Probation, Stage
 from runtime.code.release_log import TOGETHER, Release
 from runtime.code.releaser import Done, Releaser
@@ -77,7 +79,7 @@ class CodeServer(GenServer):
         """When the incidents were last looked at."""
         self.reprieved: Probation | None = None
         """The probation whose way back supervisors were last let wait for: once for each."""
-        self.ledger = Ledger(releaser.engine.roots, kernel.self_())
+        self.ledger = Ledger(releaser.engine.roots, kernel.self_(), releaser.kinds)
         self.ledger.open()
         reprieve.on_give_up.append(self._may_wait)
         return NoReply(continue_="begin")
@@ -97,9 +99,11 @@ class CodeServer(GenServer):
     def handle_continue(self, value: Any) -> None:
         """Note what the node has booted with: some tenths of a second at the first start, so that nobody waits for it."""
         if not self.releaser.has_begun:
-            kernel.blocking(self.releaser.begin)
+            kernel.blocking(
+                self.releaser.begin, self.limits.first("push" if self.releaser.from_log else "boot")
+            )
         else:
-            self._noticed(kernel.blocking(self.releaser.reconcile, self._result("push")))
+            self._noticed(kernel.blocking(self.releaser.reconcile, self.limits.first("push")))
         if kernel.whereis(alarms.NAME) is not None:
             alarms.subscribe()
         if self.releaser.checks and self.releaser.checker is not None and self.releaser.engine.modules:
@@ -197,7 +201,7 @@ class CodeServer(GenServer):
             # A fault of ours, or somebody killed it. The step is all or nothing; what came of it, the next job finds out.
             self.work.ref = None
             if self.work.job.name != _RECONCILE:
-                result = self._result("push")
+                result = self.limits.first("push")
                 job = Job(_RECONCILE, lambda it, _: kernel.blocking(it.reconcile, result))
                 self.queue.appendleft(Work(job, None))
             error = Refused(
@@ -209,9 +213,6 @@ class CodeServer(GenServer):
             self.subscribers.pop(down.pid, None)
 
     # what became of it
-
-    def _result(self, kind: str) -> str:
-        return "probation" if self.limits.length(kind) > 0 else "live"
 
     def _noticed(self, release: Release | None) -> None:
         """Something runs that is in nobody's books: now it is."""
@@ -231,13 +232,18 @@ class CodeServer(GenServer):
     def _live(self, job: Job, done: Done) -> None:
         release, report, left = done
         if report is None:
-            return  # nothing was different
+            if job.name == "watch" and self.is_healing:  # what was refused is as it runs again
+                self.is_healing = False
+                _log.info("mended: the files are as release %s has them, which runs on", release.id)
+            return
         before, self.probation = self.probation, None
         if self.alarmed:
             self.alarmed = ""
             self._alarm(None)
         if release.kind == "rollback":
-            if before is not None:
+            is_on_trial = release.result == "probation" and not (before and before.until(release.id))
+            if before is not None and not is_on_trial:
+                self.releaser.kinds.forget(before.since)
                 self._went_back(before, release, left)
             text = rolled_back_text(left, release, release.why or f"asked by {release.by or 'hand'}", report)
             if job.probation is None:
@@ -245,9 +251,12 @@ class CodeServer(GenServer):
             else:  # why has been said, when it began
                 _log.error("%s", rolled_back_text(left, release, "", report))
             self._tell("rolled_back", release, text)
+            if is_on_trial:  # somebody insisted on one that was taken back before
+                self._watch_over(done, before)
             return
-        text = live_text(release, report, healed=self.is_healing)
-        self.is_healing = False
+        healed = self.is_healing and release.kind == "watch"
+        self.is_healing = self.is_healing and not healed
+        text = live_text(release, report, healed=healed)
         (_log.warning if report.warnings else _log.info)("%s", text)
         self._tell("live", release, text)
         if release.result == "probation":
@@ -270,9 +279,13 @@ class CodeServer(GenServer):
         release, good = self.releaser.current, self.releaser.log.last_good()
         if release.result == "probation" and good is not None:
             paths = {path for path, name in release.files.items() if good.files.get(path) != name}
-            files = frozenset(str(self.releaser.engine.roots.path_of(path)) for path in paths)
+            engine = self.releaser.engine
+            files = frozenset(str(engine.roots.path_of(path)) for path in paths)
+            users = self._users(
+                [name for name, version in engine.modules.items() if version.relative in paths]
+            )
             stages = [
-                Stage(one, files, clock.now(), self.limits.length(one.kind))
+                Stage(one, files, clock.now(), self.limits.length(one.kind), users)
                 for one in self.releaser.log.releases()
                 if one.result == "probation" and one.number <= release.number
             ]
@@ -286,13 +299,19 @@ class CodeServer(GenServer):
         roots, modules = self.releaser.engine.roots, self.releaser.engine.modules
         names = [*report.modules, *report.added]
         files = frozenset(str(roots.path_of(modules[name].relative)) for name in names if name in modules)
-        stage = Stage(release, files, clock.now(), self.limits.length(release.kind))
+        users = self._users([*names, *report.deleted])
+        stage = Stage(release, files, clock.now(), self.limits.length(release.kind), users)
         self.probation = (
             Probation(self.ledger, self.limits, left, (stage,))
             if before is None
             else before.followed_by(stage)
         )
         self._arm()
+
+    def _users(self, names: Iterable[str]) -> frozenset[str]:
+        """The files of the modules that import one of these."""
+        modules = self.releaser.engine.modules
+        return frozenset(modules[name].path for name in users_of(modules, names))
 
     def _refused(self, job: Job, error: Refused) -> None:
         if job.probation is not None:
@@ -313,8 +332,8 @@ class CodeServer(GenServer):
         if job.by and job.name != "watch":
             what += f" (asked by {job.by})"
         text = refused_text(error, running, what=what)
-        self.is_healing = job.name == "watch"
-        passes = self.is_healing and error.kind == "busy"  # the watcher tries again
+        self.is_healing = self.is_healing or job.name == "watch"
+        passes = job.name == "watch" and error.kind == "busy"  # the watcher tries again
         (_log.warning if passes else _log.error)("%s", text)
         self._tell("refused", running, text)
 
@@ -334,7 +353,7 @@ class CodeServer(GenServer):
             self._found_good("passed", f"held all limits for {probation.length:g} s")
         else:
             for earlier in probation.take_good(clock.now()):
-                self.releaser.judge(earlier, "live", f"held all limits, followed by {probation.release}")
+                self.releaser.judge(earlier, "good", f"held all limits, followed by {probation.release}")
             self._arm()
 
     def _goes_back(self) -> bool:
@@ -353,6 +372,8 @@ class CodeServer(GenServer):
             return 0.0
         if not self._goes_back():
             incident = self.ledger.giving_up(about)
+            if misses_process(about.reason) and probation.has_crashed_lately(clock.now()):
+                incident = incident._replace(files=incident.files | {ANYWHERE})
             if not probation.breach(clock.now(), incident):
                 return 0.0
             self.judged = 0.0  # that it looks at once
@@ -371,11 +392,12 @@ class CodeServer(GenServer):
     def _found_good(self, kind: str, why: str) -> None:
         assert self.probation is not None
         probation, self.probation = self.probation, None
-        release = self.releaser.judge(probation.release, "live", why)
+        release = self.releaser.judge(probation.release, "good", why)
         for earlier in probation.earlier:
-            self.releaser.judge(earlier, "live", f"followed by {release}, which {why}")
+            self.releaser.judge(earlier, "good", f"followed by {release}, which {why}")
         text = f"release {release.id} is good: {why}"
-        (_log.debug if release.kind == "watch" else _log.info)("%s", text)
+        is_quiet = release.kind in ("watch", "boot") and not probation.went_wrong(clock.now())
+        (_log.debug if is_quiet else _log.info)("%s", text)
         self._tell(kind, release, text)
 
     def _arm(self) -> None:

@@ -105,7 +105,7 @@ def test_a_bundle_goes_live_with_its_stages(place):
         assert "live" in [event["stage"] for event in world.events]
         assert world.request.what == f"{release['id']} (#2) by the key development"
         assert world.ask("status")["probation"]["release"] == release["id"]
-        assert world.ask("confirm")["result"] == "live"
+        assert world.ask("confirm")["result"] == "good"
         assert world.ask("status")["probation"] == {}
         assert world.ask("follow", number=2)["why"] == "confirmed"
         assert world.ask("show", release="#2")["changed"] == {place.path("m"): "changed"}
@@ -272,7 +272,7 @@ def test_the_way_back_by_hand(place):
         assert module.x == 3
         assert world.refused("rollback", release="#77").kind == "unknown"
         results = [one["result"] for one in world.ask("releases")]
-        assert results == ["live", "live", "rolled_back", "rolled_back", "live"]
+        assert results == ["good", "good", "rolled_back", "rolled_back", "good"]
 
 
 def test_looking(place):

@@ -31,7 +31,7 @@ def test_a_tree_is_pushed_looked_at_and_taken_back(site):
         file.write_text(before.replace("    pins = 0\n", "    pins = 0\n    jokes = 7\n", 1))
         assert "nothing differs" in shell.text("push('apps/probe')"), "only what lies there"
         told = shell.value("push(note='laughter')")
-        assert (told["note"], told["result"]) == ("laughter", "live")
+        assert (told["note"], told["result"]) == ("laughter", "good")
         assert told["by"].startswith("uid ")
         assert shell.value(jokes) == 7
         newest, older = shell.value("releases()")[:2]
@@ -42,7 +42,7 @@ def test_a_tree_is_pushed_looked_at_and_taken_back(site):
         assert "Traceback" not in shell.text("diff(999)")
 
         back = shell.value("rollback(why='not funny')")
-        assert back["result"] == "live"
+        assert back["result"] == "good"
         assert shell.do(jokes)["error"] == "AttributeError"
         assert "Traceback" not in shell.text("rollback(999)")
         assert shell.do("lingering()")["note"] == "nobody runs old code"

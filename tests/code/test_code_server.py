@@ -44,7 +44,7 @@ def test_a_push_is_live_kept_and_said(place):
     module = place.load(m="def f(): return 1\n\ndef g(): return 1\n")
     with serving(place), lines_of("evergreen.code") as lines:
         booted = code.current()
-        assert (booted.kind, booted.result, booted.number) == ("boot", "live", 1)
+        assert (booted.kind, booted.result, booted.number) == ("boot", "good", 1)
         release = code.push(
             place.sources(m="def f(): return 2\n\ndef g(): return 1\n"), by="anna", note="twice"
         )
@@ -173,8 +173,13 @@ def test_rolling_back_and_forth_with_states(place):
         assert call(counter, "n") == 1
         assert code.releases()[1].result == "rolled_back"
         assert code.status().probation is None
-        fourth = code.rollback(second.number)
+        with pytest.raises(code.Refused, match=r"\(#2\) was taken back: rolled back by anna") as refused:
+            code.rollback(second.number)
+        assert refused.value.kind == "bad"
+        fourth = code.rollback(second.number, force=True)
         assert call(counter, "n") == 100
+        assert fourth.result == "probation"  # as any push
+        assert code.releases()[2].result == "good"  # nothing is held against what was left
         assert code.current() == fourth
         with pytest.raises(code.Refused) as refused:
             code.rollback("no such release")
@@ -330,7 +335,7 @@ def test_what_can_be_asked_about_modules(place):
         with pytest.raises(LookupError):
             code.diff("ffff")
         for which in (1, code.releases()[1], code.releases()[0].id):
-            assert code.rollback(which).kind == "rollback"
+            assert code.rollback(which, force=True).kind == "rollback"
             assert code.current() == code.releases()[-1]
 
 
@@ -455,7 +460,7 @@ def test_going_back_needs_no_room_on_the_disk(place, monkeypatch):
         assert module.X == 1
         monkeypatch.undo()
         assert [(one.id, one.result) for one in code.releases()] == [
-            (booted.id, "live"), (bad.id, "rolled_back"), (booted.id, "live"),
+            (booted.id, "good"), (bad.id, "rolled_back"), (booted.id, "good"),
         ]  # fmt: skip
         assert code.current() == code.releases()[-1]
         assert any("cannot be written" in text for level, text in lines if level == "ERROR")
@@ -601,7 +606,7 @@ def test_a_server_that_is_killed_within_a_probation_forgets_none_of_its_releases
     with serving(place):
         assert code.status().probation["back_to"] == booted.id
         code.confirm()
-        assert [one.result for one in code.releases()] == ["live", "live", "live"]
+        assert [one.result for one in code.releases()] == ["good", "good", "good"]
 
 
 def test_the_first_start_of_a_node_needs_no_room_on_the_disk(place, monkeypatch):
@@ -662,7 +667,7 @@ def test_releases_outlive_the_program(place, tmp_path):
         code.confirm()
     place.log.close()
     again = ReleaseLog.open(tmp_path / "log")
-    assert [one.result for one in again.releases()] == ["live", "live"]
+    assert [one.result for one in again.releases()] == ["good", "good"]
     assert again.boot_sources() == {place.path("m"): "X = 2\n"}
     place.log = again
 

@@ -318,7 +318,7 @@ def test_a_push_that_comes_in_between_does_not_lose_the_way_back(place, crashes)
         kernel.exit(gate, "kill")
         heard("rolled_back")
         runs(top)
-        assert [one.result for one in code.releases()][1:] == ["rolled_back", "bad", "live"]
+        assert [one.result for one in code.releases()][1:] == ["rolled_back", "bad", "good"]
 
 
 def test_somebody_goes_back_by_hand_meanwhile(place, crashes):

@@ -19,7 +19,7 @@ def log(tmp_path):
     log.close()
 
 
-def add(log, kind, files, result="live", why="", base=None):
+def add(log, kind, files, result="good", why="", base=None):
     return log.add(kind=kind, files=files, result=result, why=why, base=base.id if base is not None else "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -40,6 +41,10 @@ def again(log, **options):
 
 def add(log, files, **more):
     return log.add(**{"kind": "push", "files": files, "by": "alice", **more})
+
+
+def id_of(files):
+    return release_id({path: digest(text.encode()) for path, text in files.items()})
 
 
 def test_releases_are_kept_with_their_sources(log):
@@ -86,12 +91,75 @@ def test_finding(log):
     for ref in ("zz", "", "#9", 9, "#x"):
         with pytest.raises(UnknownRelease, match="there is no release"):
             log.find(ref)
-    number = 0
-    while not any(one.id[0] == first.id[0] for one in log.releases()[1:]):
-        number += 1
-        add(log, {"apps/a.py": f"x = {number}"})
-    with pytest.raises(UnknownRelease, match="say more"):
-        log.find(first.id[0])
+    with pytest.raises(UnknownRelease, match="too short for a release's id: name at least 4 characters"):
+        log.find(first.id[:3])
+
+
+def test_a_bare_number_is_a_number_whatever_ids_begin_with(log):
+    texts = ({"apps/a.py": f"x = {number}"} for number in itertools.count())
+    digits = next(files for files in texts if id_of(files)[:4].isdecimal() and id_of(files)[0] != "0")
+    for files in (ONE, TWO, digits):
+        add(log, files)
+    third = log.releases()[2]
+    assert log.find("3") == log.find("#3") == log.find(3) == third
+    with pytest.raises(UnknownRelease, match=f"there is no release #{int(third.id[:4])}:"):
+        log.find(third.id[:4])
+    assert log.find(third.id) == third
+
+
+def test_the_beginning_of_two_ids_names_neither(log):
+    seen = {}
+    for number in itertools.count():
+        files = {"apps/a.py": f"x = {number}"}
+        other = seen.setdefault(id_of(files)[:4], files)
+        if other is not files and not id_of(files)[:4].isdecimal():
+            break
+    first, second = add(log, other), add(log, files)
+    with pytest.raises(UnknownRelease) as caught:
+        log.find(first.id[:4])
+    for one in (first, second):
+        assert f"{one.id} (#{one.number})" in str(caught.value)
+    assert log.find(second.id[:11]) == second
+
+
+def test_nothing_that_was_taken_back_is_the_last_good_one(log):
+    good = add(log, ONE)
+    bad = add(log, TWO, result="bad", why="3 crashes")
+    add(log, ONE, kind="rollback")
+    add(log, TWO, kind="boot")  # started from the tree once more: an older log has it as good
+    assert log.last_good().id == good.id
+    assert log.found_bad(bad.id) == bad
+    assert log.boot_sources() == ONE
+    better = add(log, TWO, kind="push")  # it was found good, later
+    assert log.found_bad(bad.id) is None
+    assert log.last_good() == better
+
+
+def test_what_was_gone_back_to_and_left_again_is_not_bad(log):
+    first = add(log, ONE)
+    add(log, TWO, result="rolled_back", why="rolled back by anna")
+    back = add(log, ONE, kind="rollback")
+    log.judge(back, "rolled_back", "rolled back by anna")
+    assert log.found_bad(first.id) is None
+
+
+def test_a_log_of_an_older_runtime_says_live_for_good(tmp_path):
+    """What stands in its file is read for ever."""
+    log = ReleaseLog.open(tmp_path / "code")
+    first = add(log, ONE, result="probation")
+    log.judge(first, "good", "confirmed")
+    add(log, TWO)
+    log.close()
+    file = tmp_path / "code" / "releases.log"
+    lines = []
+    for line in file.read_text().splitlines():
+        text = line.partition(" ")[2].replace('"good"', '"live"')
+        lines.append(f"{zlib.crc32(text.encode()):08x} {text}")
+    file.write_text("".join(f"{line}\n" for line in lines))
+    again = ReleaseLog.open(tmp_path / "code")
+    assert again.problems == []
+    assert [one.result for one in again.releases()] == ["good", "good"]
+    again.close()
 
 
 def test_what_runs_and_what_was_good(log):
@@ -102,7 +170,7 @@ def test_what_runs_and_what_was_good(log):
     assert (log.current(), log.last_good()) == (second, first)
     add(log, THREE, result="refused", why="x.py:1: no")
     assert (log.current(), log.last_good()) == (second, first)
-    second = log.judge(second, "live", seconds={"probation": 60.0})
+    second = log.judge(second, "good", seconds={"probation": 60.0})
     log = again(log)
     assert log.current() == log.last_good() == second
     log.judge(second, "bad", "it crashed")

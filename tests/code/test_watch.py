@@ -246,10 +246,12 @@ def test_the_same_mistake_again_is_reported_again(node):
         for count in (1, 2):
             node.refuse = Refused("no", kind="syntax")
             node.write("apps/a.py", "def f(:\n")
-            until(lambda count=count: len(node.batches) == count)
+            until(lambda count=count: len(node.batches) == 2 * count - 1)
+            node.refuse = None
             node.write("apps/a.py", "X = 1\n")
+            until(lambda count=count: len(node.batches) == 2 * count)
             rest(watcher)
-    assert node.batches == [{"apps/a.py": "def f(:\n"}] * 2
+    assert node.batches == [{"apps/a.py": "def f(:\n"}, {}] * 2  # an empty one: what runs is there again
 
 
 def test_a_busy_process_lets_the_push_be_tried_again(node):

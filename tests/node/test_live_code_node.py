@@ -235,7 +235,7 @@ def test_a_broken_save_is_reported_with_its_line_and_the_next_good_one_heals(dir
         assert "ZeroDivisionError" in live.said("not live.*ZeroDivisionError")
         assert live.ask("world") == "healed world"
         assert live.stop() == 0
-    assert [result for _, _, result in releases(directory)][:2] == ["live", "refused"]
+    assert [result for _, _, result in releases(directory)][:2] == ["good", "refused"]
 
 
 def test_a_release_that_crashes_rolls_itself_back(directory):
@@ -264,7 +264,7 @@ def test_a_release_that_crashes_rolls_itself_back(directory):
         assert -int(live.ask("count")) + int(live.ask("count")) == 10
         assert live.stop() == 0
     assert (2, "watch", "bad") in releases(directory)
-    assert (3, "rollback", "live") in releases(directory)
+    assert (3, "rollback", "good") in releases(directory)
 
 
 def test_push_mode_starts_from_the_last_good_release_and_not_from_the_tree(directory):
@@ -275,7 +275,7 @@ def test_push_mode_starts_from_the_last_good_release_and_not_from_the_tree(direc
     with node(directory, "push") as live:
         assert live.ask("world") == "hello world"
         assert live.stop() == 0
-    assert releases(directory) == [(1, "boot", "live")]
+    assert releases(directory) == [(1, "boot", "good")]
     with node(directory, "watch") as live:
         assert live.ask("world") == "not pushed world"
         assert live.stop() == 0

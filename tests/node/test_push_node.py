@@ -244,7 +244,7 @@ def test_from_the_tree_to_the_running_node_and_back(tree):
     third = tree.running()
     assert (third["id"], third["kind"]) == (first["id"], "rollback")
     results = {row["number"]: row["result"] for row in tree.ask("releases")}
-    assert results == {1: "live", 2: "rolled_back", 3: "live"}
+    assert results == {1: "good", 2: "rolled_back", 3: "good"}
     # The tree still has the better one: it can go live again.
     tree.push("--rollback", "#2", apart=True)
     assert tree.probe()[0] == 2
@@ -353,7 +353,7 @@ def test_broken_code_changes_nothing_and_is_shown_with_its_line(tree):
     assert "ZeroDivisionError" in tree.push(code=1)
     assert tree.probe()[0] == 1
     assert tree.json(code=1)["error"]["kind"] in ("import", "check")
-    assert {row["result"] for row in tree.ask("releases")} == {"live", "refused"}
+    assert {row["result"] for row in tree.ask("releases")} == {"good", "refused"}
 
 
 def test_a_restart_boots_the_release_and_not_the_tree(tree):
@@ -422,7 +422,7 @@ def test_probation_is_followed_and_can_be_confirmed(tmp_path):
             rest = follower.stdout.read()
             assert follower.wait(30) == 0
         assert "good" in rest
-        assert tree.running()["result"] == "live"
+        assert tree.running()["result"] == "good"
 
 
 def test_a_bad_release_rolls_itself_back_and_the_command_says_why(tmp_path):
@@ -459,7 +459,7 @@ def test_a_bundle_works_once(tree):
     better(tree)
     data = bundle(tree)
     assert tree.probe()[0] == 1
-    assert send(tree, data, code=0)["release"]["result"] == "live"
+    assert send(tree, data, code=0)["release"]["result"] == "good"
     assert tree.probe()[0] == 2
     assert send(tree, data)["error"]["kind"] == "base"
     tree.push("--rollback")
@@ -516,7 +516,7 @@ def test_tampered_bundles_are_refused(tree):
         assert "make it anew: tools/push" in error["text"], "and what to do"
     assert tree.probe()[0] == 1
     assert tree.running() == before
-    assert [one["result"] for one in tree.ask("releases")] == ["live"]
+    assert [one["result"] for one in tree.ask("releases")] == ["good"]
     # What was refused used up nothing: the true one still goes.
     send(tree, data, code=0)
     assert tree.probe()[0] == 2

@@ -57,7 +57,7 @@ def test_watch_mode_lives_through_a_child_that_crashes_at_once(directory, bad):
         assert live.ask("pid") == pid
         assert live.ask("world") == "hello world"
         assert live.stop() == 0
-    assert releases(directory) == [(1, "boot", "live"), (2, "watch", "bad"), (3, "rollback", "live")]
+    assert releases(directory) == [(1, "boot", "good"), (2, "watch", "bad"), (3, "rollback", "good")]
     # The file is as it was saved: the next start takes it, and says so.
     if bad is LATER:
         return  # the node would not live for long
@@ -185,7 +185,7 @@ def test_a_release_is_named_at_the_start(tmp_path):
         assert "as named by its operator" in tree.running()["why"]
         rows = {row["number"]: (row["id"], row["kind"], row["result"]) for row in tree.ask("releases")}
         assert rows == {
-            1: (first, "boot", "live"), 2: (second, "push", "rolled_back"), 3: (first, "rollback", "live"),
+            1: (first, "boot", "good"), 2: (second, "push", "rolled_back"), 3: (first, "rollback", "good"),
         }  # fmt: skip
         tree.stop()
         tree.start()

@@ -32,7 +32,7 @@ def releases(n: int = 30) -> Table:
             Column("id"),
             Column("time", show=_when),
             Column("kind"),
-            Column("result", style=_style),
+            Column("result", style=_style, show=_word),
             Column("by"),
             Column("files", is_right=True),
             Column("note"),
@@ -57,13 +57,13 @@ def diff(a: str | int, b: str | int | None = None) -> Text:
     return Text("\n".join(found.values()) or "they have the same files")
 
 
-def push(*paths: str, note: str = "") -> Record:
+def push(*paths: str, note: str = "", force: bool = False) -> Record:
     """Make the node's tree live: save, push.
 
     `push()`, `push("apps/chat", note="shorter names")`.
 
     All that differs from what runs, or only these files and folders. Blocks until it is live; then it is on probation, if the configuration says so. All or nothing: what is wrong with it
-    is said, and nothing has changed. From another machine's tree: tools/push.
+    is said, and nothing has changed. `force`: also if just this was taken back before. From another machine's tree: tools/push.
     """
     from runtime.admin.push_command import Difference
     from runtime.code.tree import TreeError, read_tree
@@ -78,18 +78,20 @@ def push(*paths: str, note: str = "") -> Record:
     found = Difference(dict(code.current().files), tree, list(paths) or None)
     if not found.new:
         raise CannotDo("nothing differs: the node runs what the tree has")
-    return _told(_do(lambda: code.push(found.new, by=_who(), note=note)))
+    return _told(_do(lambda: code.push(found.new, by=_who(), note=note, force=force)))
 
 
-def rollback(release: str | int | None = None, why: str = "") -> Record:
+def rollback(release: str | int | None = None, why: str = "", force: bool = False) -> Record:
     """Go back to an earlier release, states included.
 
     `rollback()`, `rollback("#3", why="too slow")`.
 
-    By its id or number; not given: to the one before.
+    By its id or number; not given: to the one before. `force`: also to one that was itself taken back, on probation then.
     """
     _need_code()
-    return _told(_do(lambda: code.rollback(release, by=_who(), why=why or "asked for in a shell")))
+    return _told(
+        _do(lambda: code.rollback(release, by=_who(), why=why or "asked for in a shell", force=force))
+    )
 
 
 def confirm() -> Record:
@@ -156,7 +158,11 @@ def _when(seconds: Any) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
+def _word(result: Any) -> str:
+    return str(result).replace("_", " ")
+
+
 def _style(result: Any) -> str:
-    return {"live": "green", "probation": "yellow", "rolled_back": "red", "refused": "red", "bad": "red"}.get(
+    return {"good": "green", "probation": "yellow", "rolled_back": "red", "refused": "red", "bad": "red"}.get(
         result, ""
     )

@@ -1,0 +1,140 @@
+"""What a release is, to whoever looks at one: its record, the words for what became of it, its id, and differences of texts.
+
+A release is a *manifest*, {relative path: hash of its text}, of all managed files; its `id` is the hash of that, so the same
+content has the same id on every node. Its `number` tells two runs of the same content apart. What became of it is said with
+one word each, everywhere (log, command, shell, dashboard):
+
+    good           found good by its probation, confirmed, or there was none to go through
+    probation      it runs, and is watched
+    bad            it took itself back
+    rolled_back    taken back: by somebody, with one that followed it, or since its node ended during its probation
+    refused        it never ran
+
+Logs of before say `live` for good.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from runtime.code.blobs import digest
+
+__all__ = [
+    "ENDED", "KINDS", "RESULTS", "TOGETHER", "Operation", "Release", "UnknownRelease", "canonical", "diff_texts", "found_bad",
+    "release_id", "result_of",
+]  # fmt: skip
+
+KINDS: Final = ("boot", "watch", "push", "rollback")
+RESULTS: Final = ("good", "bad", "rolled_back", "refused", "probation")
+ENDED: Final = "the node ended during its probation"
+TOGETHER: Final = "taken back together with"
+"""How it begins to be said why a release was rolled back that nobody has rolled back."""
+_RUNNING: Final = ("good", "probation")
+_ID = 12
+
+# Types
+
+
+class UnknownRelease(LookupError):
+    """No release, or several, by that name; `str()` is a sentence."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Release:
+    """One release. `time` is seconds since 1970; `seconds` what each step of the change took; `base` the id before it."""
+
+    id: str
+    base: str
+    number: int
+    time: float
+    by: str
+    note: str
+    kind: str
+    files: Mapping[str, str]
+    result: str
+    why: str = ""
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    migrated: int = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Did it take effect, and was it not taken back?"""
+        return self.result in _RUNNING
+
+    def __str__(self) -> str:
+        return f"{self.id} (#{self.number})"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Operation:
+    """Who did what, when, and what came of it."""
+
+    time: float
+    who: str
+    operation: str
+    what: str
+    verdict: str
+
+
+# API
+
+
+def release_id(manifest: Mapping[str, str]) -> str:
+    """Return the id of {relative path: SHA-256 of its text}: the same for the same content anywhere."""
+    return digest(canonical(manifest))[:_ID]
+
+
+def diff_texts(
+    path: str, old: str | None, new: str | None, old_name: str = "old", new_name: str = "new"
+) -> str:
+    """Return a unified difference as `patch` and people read it; None is a file that is not there."""
+    lines = difflib.unified_diff(
+        (old or "").splitlines(keepends=True),
+        (new or "").splitlines(keepends=True),
+        "/dev/null" if old is None else f"a/{path}",
+        "/dev/null" if new is None else f"b/{path}",
+        "" if old is None else old_name,
+        "" if new is None else new_name,
+    )
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
+    )
+
+
+def canonical(manifest: Mapping[str, str]) -> bytes:
+    """Return a manifest as the bytes that its hash is of."""
+    return json.dumps(dict(manifest), ensure_ascii=True, separators=(",", ":"), sort_keys=True).encode()
+
+
+def result_of(word: str) -> str:
+    """Return what became of a release by the word in a log, which may be of an older runtime."""
+    return "good" if word == "live" else word
+
+
+def found_bad(releases: Iterable[Release], id_: str) -> Release | None:
+    """Return the release that this content was last taken back as; None: nothing speaks against it. `releases`: oldest first.
+
+    A later run that was found good is an answer; that a node was started from it once more is none. Nor does it speak against
+    what somebody went back to that he left it again.
+    """
+    same = [one for one in releases if one.id == id_]
+    for place, one in reversed(list(enumerate(same))):
+        if one.result == "bad" or (one.result == "rolled_back" and not _was_left(one)):
+            return one
+        if one.result == "good" and (one.kind != "boot" or place == 0):
+            return None
+    return None
+
+
+# Internals
+
+
+def _was_left(one: Release) -> bool:
+    return one.kind == "rollback" and not one.why.startswith((ENDED, TOGETHER))
