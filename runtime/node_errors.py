@@ -14,8 +14,9 @@ from typing import Any
 from runtime.certificates import CertificateError
 from runtime.code.keys import KeyProblem
 from runtime.config import ConfigErrors
-from runtime.kernel import Crash, Shutdown
+from runtime.kernel import Crash, Shutdown, is_failure
 from runtime.node_identity import DirectoryError
+from runtime.observe.failures import last_words
 from runtime.otp.application import NotLoaded, NotStarted
 from runtime.store.contract import ShardCountMismatch, StoreError, StoreLocked
 
@@ -29,16 +30,21 @@ def sentence(reason: Any) -> str:
     return next(filter(None, map(_sentence, _causes(reason, _DEPTH))), "")
 
 
-def explain(reason: Any) -> str:
-    """Return what to tell an operator about an exception or exit reason."""
+def explain(reason: Any, edited: str = "") -> str:
+    """Return what to tell an operator about an exception or exit reason. `edited`: what to do where the code that runs is
+    not what was found good last: then a fault is no news to whoever wrote the software.
+    """
     text = sentence(reason)
     if text:
         return text
     found = list(_causes(reason, _DEPTH))
     for cause in found:
         if isinstance(cause, Crash):
+            if edited:
+                return f"{cause.error}: {cause.message}\n{cause.trace.rstrip()}\n{edited}"
             return f"unexpected error (a fault of the software, please report it):\n{cause.trace}"
-    return f"unexpected reason: {reason!r}"
+    # Of a supervisor that gave up, the reason is only `shutdown`: it is said by the child that failed once too often.
+    return (last_words() if not is_failure(reason) else "") or f"unexpected reason: {reason!r}"
 
 
 def _sentence(cause: Any) -> str:

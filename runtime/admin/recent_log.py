@@ -1,15 +1,16 @@
-"""The last few hundred things that the node logged, kept in memory for `reports()`."""
+"""The last few hundred things that the node logged, kept in memory for `reports()`, and in crash dumps."""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
 from itertools import count
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from runtime.observe import crash_dump
 from runtime.observe.log_format import HumanFormatter
 
-__all__ = ["Entry", "RecentLog", "recent", "since"]
+__all__ = ["Entry", "RecentLog", "last", "recent", "since"]
 
 _KEPT: Final = 500
 _CHARS: Final = 20_000
@@ -49,17 +50,23 @@ class RecentLog(logging.Handler):
 # API
 
 
-def recent(n: int, level: str) -> list[str]:
-    """Return the last `n` entries of at least that level, oldest first. Raises ValueError for a level there is not."""
+def recent(n: int, level: str, kept: list[dict[str, Any]] | None = None) -> list[str]:
+    """Return the last `n` entries of at least that level, oldest first. Raises ValueError for a level there is not.
+
+    `kept`: of these, as `last` returned them at another time.
+    """
     least = logging.getLevelNamesMapping().get(level.upper())
     if least is None:
         raise ValueError(f"there is no level {level!r}")
-    found = []
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, RecentLog):
-            found += [entry for entry in [*handler.serious, *handler.others] if entry.level >= least]
-    found.sort()
-    return [entry.text for entry in found[-n:]] if n > 0 else []
+    entries = _all() if kept is None else kept
+    found = [str(entry["text"]) for entry in entries if entry["level"] >= least]
+    return found[-n:] if n > 0 else []
+
+
+def last() -> list[dict[str, Any]] | None:
+    """Return what is kept, the oldest first, as plain values; None where nothing is."""
+    has_any = any(isinstance(handler, RecentLog) for handler in logging.getLogger().handlers)
+    return _all() if has_any else None
 
 
 def since(after: int, level: str, most: int, chars: int) -> list[Entry]:
@@ -90,4 +97,14 @@ def since(after: int, level: str, most: int, chars: int) -> list[Entry]:
 
 # Internals
 
+
+def _all() -> list[dict[str, Any]]:
+    found: list[Entry] = []
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, RecentLog):
+            found += [*handler.serious, *handler.others]
+    return [entry._asdict() for entry in sorted(found)]
+
+
+crash_dump.add("reports", last)
 _numbers = count(1)

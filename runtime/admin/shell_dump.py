@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.admin import commands
-from runtime.admin.commands import meta
+from runtime.admin.commands import here, meta
 from runtime.admin.commands.here import CannotDo
 from runtime.admin.connect import Unfit
 from runtime.admin.shell_code import CHECKPOINT, Sources, compile_input
@@ -42,7 +42,7 @@ class DumpLink:
         commands.set_look(dump)
         seen = dump.node_summary()
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(dump.time))
-        about = f"a dump of {seen.get('node')} (pid {seen.get('pid', 0)}), {when}: {dump.reason}"
+        about = f"a dump of {seen.get('node')} (pid {seen.get('pid', 0)}), {when}: {dump.reason.partition(chr(10))[0]}"
         self.hello = {
             "node": seen.get("node", ""), "pid": seen.get("pid", 0), "operations": [], "prompt": "dump", "greeting": about,
         }  # fmt: skip
@@ -51,6 +51,7 @@ class DumpLink:
         self.namespace: dict[str, Any] = {"__name__": "__dump__", "dump": dump, CHECKPOINT: lambda: None}
         for functions in commands.table().values():
             self.namespace |= functions
+        self.namespace |= {name: _needs_life(name) for name in commands.in_node()}
         # A pasted <42@node> is what it is: a text by which the dump finds it.
         self.namespace |= {"pid": str, "exit": meta.leave, "quit": meta.leave}
 
@@ -91,6 +92,17 @@ class DumpLink:
 
 
 # Internals
+
+
+def _needs_life(name: str) -> Callable[..., Any]:
+    """What stands in the place of a command that needs a living node."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise CannotDo(here.not_in_dump(name))
+
+    refuse.__name__ = refuse.__qualname__ = name
+    refuse.__doc__ = here.not_in_dump(name)
+    return refuse
 
 
 class _Out(io.TextIOBase):

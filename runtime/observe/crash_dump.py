@@ -6,8 +6,8 @@
 
 The file: one line of magic, then msgpack, compressed. Within: when, why, the node's figures and metrics, processes (all up
 to a bound, those with the longest mailboxes, a name or a stack first and in detail, with the heads of their messages), the
-tree, alarms, children's failures, applications, releases, connections, the store, and the stacks of all threads and
-processes. States and messages as format_status shows them: what it hides is hidden here too. Mode 0600 all the same.
+tree, alarms, children's failures, the log's last reports, applications, releases, connections, the store, and the stacks of
+all threads and processes. States and messages as format_status shows them: what it hides is hidden here too. Mode 0600 all the same.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -39,7 +39,7 @@ from runtime.observe.snapshot_types import (
 from runtime.observe.texts import pid_text
 from runtime.otp.reports import PASSED_ON
 
-__all__ = ["Dump", "NoDump", "collect", "write"]
+__all__ = ["Dump", "NoDump", "add", "collect", "write"]
 
 _MAGIC = b"evergreen crash dump 1\n"
 _ROWS = 10_000
@@ -71,6 +71,8 @@ class Dump:
         """{who, lines}: of threads, processes and bare greenlets."""
         self.metrics: dict[str, float] = dict(facts.get("metrics", {}))
         self.failures: list[dict[str, Any]] = list(facts.get("failures", ()))
+        self.gave_up: list[dict[str, Any]] = list(facts.get("gave_up", ()))
+        """Supervisors that gave up, as failures.GaveUp."""
         self.missing: list[str] = list(facts.get("missing", ()))
         """What could not be read or written, and why."""
         self._rows = [made(ProcessRow, one) for one in facts.get("processes", ())]
@@ -166,6 +168,15 @@ class Dump:
         """As snapshot.store_info."""
         return dict(self._facts.get("store", {}))
 
+    def reports(self) -> list[dict[str, Any]] | None:
+        """The last records of the log, the oldest first: {number, level, at, text}; None if nothing kept them."""
+        found = self._facts.get("reports")
+        return None if found is None else list(found)
+
+    def commands(self) -> dict[str, list[str]]:
+        """The names of the shell's commands in that node, by theme."""
+        return dict(self._facts.get("commands", {}))
+
     def alarms(self) -> list[AlarmRow]:
         """As snapshot.alarms."""
         return [made(AlarmRow, one) for one in self._facts.get("alarms", ())]
@@ -211,6 +222,11 @@ def collect(reason: str = "") -> dict[str, Any]:
         except BaseException as error:  # noqa: BLE001 - a dump is made when things are broken: take what there is
             facts["missing"].append(f"{name}: {type(error).__name__}: {error}")
     return facts
+
+
+def add(name: str, look: Callable[[], Any]) -> None:
+    """Have every dump hold `look()` as well, plain values under that name. Again: in the last one's place."""
+    _PARTS[name] = look
 
 
 # Internals
@@ -372,6 +388,7 @@ _PARTS: dict[str, Any] = {
     "tree": lambda: snapshot.tree(200, 20_000),
     "alarms": snapshot.alarms,
     "failures": _failures,
+    "gave_up": lambda: [one._asdict() for one in list(failures.gave_up)],
     "applications": snapshot.applications,
     "releases": snapshot.releases,
     "listeners": snapshot.listeners,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import math
 from dataclasses import fields
 from typing import Any
 
@@ -55,7 +56,7 @@ class HumanFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """time (UTC), level, logger, message; of a report also its label, its headline and its fields as text."""
+    """time (UTC), level, logger, message; of a report also its label, its headline and its fields: plain values as such, others as text."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {
@@ -71,7 +72,7 @@ class JsonFormatter(logging.Formatter):
             entry["report"] = report.label
             entry["headline"] = headline(report)
             entry["fields"] = {
-                item.name: format_term(value, chars_limit=_FIELD)
+                item.name: _value(value)
                 for item in fields(report)
                 if (value := getattr(report, item.name)) is not None
             }
@@ -100,11 +101,23 @@ def headline(report: Report) -> str:
 # Internals
 
 
+def _value(value: Any) -> Any:
+    """A field as JSON has it, where it is one of its plain values; else as text."""
+    if value is None or isinstance(value, bool) or (isinstance(value, int) and value.bit_length() < 64):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
+    return value[:_FIELD] if isinstance(value, str) else format_term(value, chars_limit=_FIELD)
+
+
 def _who(report: Report) -> str:
     """The name by which a person knows it: the child of a supervisor, a registered name, else the pid and what it ran."""
     offender = getattr(report, "offender", None)
     if offender is not None:
-        return f"child {_short(offender.id)} of {_short(getattr(report, 'supervisor', ''))} ({getattr(report, 'context', '')})"
+        child = (
+            f"child {_short(offender.id)}" if offender.id is not None else f"a child ({offender.start[0]})"
+        )
+        return f"{child} of {_short(getattr(report, 'supervisor', ''))} ({getattr(report, 'context', '')})"
     application = getattr(report, "application", None)
     if application is not None:
         return f"{application} ({getattr(report, 'start_type', '')}) on {getattr(report, 'node', '')}"

@@ -318,10 +318,10 @@ class Sysmon(GenServer):
                 continue
             senders = kernel.top_senders(pid)
             length, function = info["message_queue_len"], info["current_function"]
-            named = ", ".join(f"{sender} {count}" for sender, count in senders) or "nobody since"
+            named = ", ".join(f"{sender} {count}" for sender, count in senders)
             self._raise(
                 ("long_message_queue", pid), pid,
-                f"{length} messages wait for {pid!r}; it is in {function}; from {named}",
+                f"{length} messages wait for {pid!r}; it is in {function}" + (f"; from {named}" if named else "; who sends them is not known yet"),
                 {"length": length, "function": function, "senders": senders},
             )  # fmt: skip
         others = len(self.long) - _MAX_MAILBOXES

@@ -54,7 +54,8 @@ class Offender(Brief):
 
     def brief(self, depth: int, limit: int) -> str:
         """As `'worker' <5@nonode>, pool:Worker.start_link(0), permanent`."""
-        who = format_term(self.id, depth, limit) + ("" if self.pid is None else f" {self.pid!r}")
+        id_ = "" if self.id is None else format_term(self.id, depth, limit)  # a dynamic supervisor's has none
+        who = " ".join(filter(None, [id_, "" if self.pid is None else repr(self.pid)])) or "a child"
         arguments = ", ".join(format_term(one, depth - 1, limit) for one in self.start[1:])
         many = f", and {self.count - 1} more like it" if self.count > 1 else ""
         return f"{who}, {self.start[0]}({arguments}), {self.restart}{many}"[:limit]

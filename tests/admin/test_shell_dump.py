@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import sys
 
 import pytest
 
 from runtime.admin import commands
+from runtime.admin.recent_log import RecentLog
 from runtime.admin.shell_dump import DumpLink
 from runtime.observe import crash_dump, snapshot
 from tests.admin.test_shell_terminal import CONTROLLED, CTRL_C, CTRL_D
@@ -53,6 +56,50 @@ def test_every_command_answers(opened):
         assert (answer["kind"], answer["error"]) == ("error", "CannotDo"), code
         assert "dump" in answer["text"], code
     assert "no store" in link("store()")["text"]
+
+
+def test_reports_of_the_node_are_in_its_dump(tmp_path, opened):
+    """What `reports()` showed in the node it shows in the dump, crash reports with their tracebacks."""
+    kept = RecentLog()
+    logging.getLogger().addHandler(kept)
+    try:
+        for number in range(3):
+            logging.getLogger("evergreen.crash").error("crasher %s", number, exc_info=ValueError("a boom"))
+        logging.getLogger("evergreen.other").warning("only a warning")
+        link = opened()
+    finally:
+        logging.getLogger().removeHandler(kept)
+    text = link("reports(2, 'error')")["text"]
+    assert "crasher 0" not in text
+    assert "crasher 1" in text
+    assert "crasher 2" in text
+    assert "ValueError: a boom" in text
+    assert "only a warning" not in text
+    assert "only a warning" in link("reports()")["text"]
+    assert "there is no level" in link("reports(1, 'loud')")["text"]
+
+
+def test_help_lists_what_works_and_what_does_not_says_so(opened):
+    """No command that help() lists is a NameError; of those that need a node a sentence says that, also an application's."""
+
+    def sessions():
+        """Connected devices."""
+
+    commands.add("Some application", sessions)
+    try:
+        link = opened()
+    finally:
+        commands.remove("Some application")
+    listed = set(re.findall(r"^  (\w+)\(", link("help()")["text"], re.MULTILINE))
+    assert listed == set(commands.IN_DUMP)
+    assert "this is a dump" in link("help()")["text"].lower()
+    for name in ("kill", "trace", "sessions"):
+        for code in (f"{name}()", f"help({name!r})", f"help({name})"):
+            answer = link(code)
+            assert f"{name}() needs a living node" in answer["text"], code
+            assert "\n" not in answer["text"].removeprefix(f"{name}(*_: 'Any', **__: 'Any') -> 'None'\n"), (
+                code
+            )
 
 
 def test_pids_are_pasted_and_mistakes_are_told_from_the_typed_line_on(opened):

@@ -1070,3 +1070,39 @@ def test_records_hold_values_and_only_the_terminal_writes_them_for_people(shell)
         assert shell.value(f"[{code}][0]") is True, code
     assert "there is no 'color' here: node, creation" in shell.text("node().color")
     assert "KeyError" in shell.text("top()[0]['color']")
+
+
+def test_a_child_is_started_by_its_id(shell):
+    """supervisor:restart_child/2: a child that ended, or never ran, is known by its id; where several have one, all are named."""
+    shell.do("class Idle(GenServer):\n    def init(self): pass\n")
+    shell.do(
+        "class Boss(Supervisor):\n    def init(self): return SupFlags(), [ChildSpec('sleepy', (Idle.start_link, ()))]\n"
+    )
+    assert shell.do("boss = Boss.start_link(name='boss_one')")["kind"] == "none"
+    assert "was stopped; in its place runs" in shell.text("restart('sleepy')")
+    shell.do("terminate_child(boss, 'sleepy')")
+    assert re.search("'sleepy' was started under <boss_one@.*>: <", shell.text("restart('sleepy')"))
+    assert shell.value("count_children(boss)")["active"] == 1
+    shell.do("other = Boss.start_link(name='boss_two')")
+    told = shell.text("restart('sleepy')")
+    assert "several supervisors have a child 'sleepy': <boss_one@" in told
+    assert "<boss_two@" in told
+    shell.do("terminate_child(other, 'sleepy')")
+    assert "was started under <boss_two@" in shell.text("restart('sleepy', under='boss_two')")
+    assert "no supervisor has a child of that id: tree()" in shell.text("restart('nobody_at_all')")
+    assert "<boss_two@evergreen@localhost> has no child of that id" in shell.text("restart('x', under=other)")
+    shell.do("kill(boss); kill(other)")
+
+
+def test_help_takes_names_and_modules_are_there(shell):
+    """`help("top")` is `help(top)`; modules by their names in Erlang."""
+    assert shell.text("help('top')") == shell.text("help(top)")
+    assert "there is no command and no theme 'tops'" in shell.text("help('tops')")
+    assert "Start the children" in shell.text("help('supervisor')") or "supervisor" in shell.text(
+        "help('supervisor')"
+    )
+    listed = shell.text("help()")
+    for module in commands.MODULES:
+        assert shell.value(f"{module}.__name__").startswith("runtime."), module
+        assert module in listed, module
+    assert "shells" in str(shell.value("[row.id for row in supervisor.which_children('admin')]"))

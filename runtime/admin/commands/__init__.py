@@ -17,8 +17,12 @@ from typing import Any
 from runtime import kernel, otp
 from runtime.admin.commands import acting, here, live_code, looking, meta, node_state, storage, tracing
 from runtime.admin.commands.here import CannotDo, set_look, set_node
+from runtime.observe import crash_dump, snapshot
+from runtime.otp import application, dynamic_supervisor, gen_server, pg, registry, supervisor
 
-__all__ = ["CannotDo", "add", "namespace", "remove", "set_look", "set_node", "table", "themes"]
+__all__ = [
+    "IN_DUMP", "MODULES", "CannotDo", "add", "in_node", "namespace", "remove", "set_look", "set_node", "shown", "table", "themes",
+]  # fmt: skip
 
 Command = Callable[..., Any]
 
@@ -45,9 +49,28 @@ def themes() -> list[str]:
     return list(_themes)
 
 
+def shown() -> dict[str, dict[str, Command]]:
+    """Return the commands that work here: all of them in a node, those that look in a dump."""
+    if not here.is_dump():
+        return table()
+    found = {
+        theme: {name: one for name, one in functions.items() if name in IN_DUMP}
+        for theme, functions in _themes.items()
+    }
+    return {theme: functions for theme, functions in found.items() if functions}
+
+
+def in_node() -> set[str]:
+    """Return the names of commands that need a living node: all but IN_DUMP, also those of the dump's own applications."""
+    known = {name for functions in _themes.values() for name in functions}
+    if here.is_dump():
+        known.update(name for names in here.look().commands().values() for name in names)
+    return known - IN_DUMP
+
+
 def namespace() -> dict[str, Any]:
-    """Return the names that a new shell begins with: those of the kernel and of the behaviours, and the commands."""
-    names: dict[str, Any] = {"__name__": "__shell__", "__doc__": None, "kernel": kernel, "otp": otp}
+    """Return the names that a new shell begins with: those of the kernel and of the behaviours, modules, and the commands."""
+    names: dict[str, Any] = {"__name__": "__shell__", "__doc__": None, **MODULES}
     for room in (otp, kernel):
         names |= {name: getattr(room, name) for name in room.__all__}
     for functions in _themes.values():
@@ -58,6 +81,24 @@ def namespace() -> dict[str, Any]:
         names["this"] = node
     return names
 
+
+MODULES: dict[str, Any] = {
+    "kernel": kernel,
+    "otp": otp,
+    "supervisor": supervisor,
+    "dynamic_supervisor": dynamic_supervisor,
+    "gen_server": gen_server,
+    "registry": registry,
+    "pg": pg,
+    "application": application,
+    "snapshot": snapshot,
+}
+"""Modules that a shell has by name, `otp.sys` too, as `sys`."""
+IN_DUMP = frozenset({
+    "tree", "ps", "top", "info", "state", "stack", "messages", "node", "alarms", "metrics", "applications", "connections",
+    "reports", "releases", "store", "help",
+})  # fmt: skip
+"""The commands that need no living node."""
 
 # Internals
 
@@ -82,3 +123,4 @@ add(
 add("Code", live_code.releases, live_code.diff, live_code.push, live_code.rollback, live_code.confirm, live_code.lingering)  # fmt: skip
 add("Store", storage.store, storage.backup)
 add("Shell", meta.help, meta.live, meta.flush)
+crash_dump.add("commands", lambda: {theme: list(functions) for theme, functions in table().items()})

@@ -12,7 +12,8 @@ from runtime.kernel import CALLING_SELF, KILL, TIMEOUT_REASON, CallError, Proces
 from runtime.observe import snapshot
 from runtime.otp import dynamic_supervisor, supervisor, sys
 from runtime.otp.dynamic_children import DynamicChildren
-from runtime.otp.supervision import SupervisorServer
+from runtime.otp.static_children import StaticChildren
+from runtime.otp.supervision import RESTARTING, SupervisorServer, supervisors
 
 __all__ = ["kill", "replace_state", "restart", "resume", "suspend"]
 
@@ -83,14 +84,28 @@ def kill(who: Any, reason: Any = KILL, *, sure: bool = False) -> str:
     return f"{told} was sent {reason!r}, and lives"
 
 
-def restart(who: Any) -> str:
-    """Stop a supervisor's child in order, and start it again.
+def restart(who: Any, under: Any = None) -> str:
+    """Stop a supervisor's child in order, and start it again; start one that does not run.
 
-    `restart("alarm_sender")`.
+    `restart("alarm_sender")`, `restart("admin_keeper", under="observers")`.
 
-    By its spec: its `shutdown`, its start function. Blocks until both are done. Of a dynamic supervisor's children only permanent ones can be.
+    `who`: a process, or a child's id in its supervisor, which may have ended or never run; `under`: that supervisor, where
+    several have such a child. By its spec: its `shutdown`, its start function. Blocks until both are done. Of a dynamic
+    supervisor's children only permanent ones can be.
     """
-    pid = here.process(who)
+    here.need_life()
+    found = snapshot.find(who) if under is None else None
+    if found is None:
+        boss, child = _child(who, under)
+        if child.pid is None:
+            return f"{child.spec.id!r} was started under {boss!r}: {supervisor.restart_child(boss, child.spec.id)!r}"
+        if child.pid is RESTARTING:
+            raise CannotDo(f"{child.spec.id!r} is being restarted by {boss!r} at this moment")
+        found = child.pid
+    return _again(found)
+
+
+def _again(pid: Process) -> str:
     boss = _supervisor_of(pid)
     if boss is None:
         raise CannotDo(f"{pid!r} is no supervisor's child: nobody would start it again")
@@ -113,6 +128,27 @@ def restart(who: Any) -> str:
 
 
 # Internals
+
+
+def _child(id_: Any, under: Any) -> tuple[Process, Any]:
+    """The supervisor and its record of the child that it knows by that id. Raises CannotDo unless there is just one."""
+    within = here.process(under) if under is not None else None
+    found = []
+    for boss in supervisors():
+        engine: Any = getattr(boss.behaviour, "children", None)
+        if isinstance(engine, StaticChildren) and within in (None, boss):
+            found += [
+                (boss, child) for child in list(engine.by_id.values()) if str(id_) == str(child.spec.id)
+            ]
+    if not found:
+        where = f"{within!r} has no child" if within is not None else "no supervisor has a child"
+        raise CannotDo(f"there is no living process {id_!r}, and {where} of that id: tree() shows them")
+    if len(found) > 1:
+        bosses = ", ".join(repr(boss) for boss, _ in found[:20])
+        raise CannotDo(
+            f"several supervisors have a child {id_!r}: {bosses}; restart({id_!r}, under=...) takes one"
+        )
+    return found[0]
 
 
 def _ask(pid: Process, operation: Callable[..., Any], *args: Any) -> Any:

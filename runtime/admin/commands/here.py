@@ -6,7 +6,18 @@ from typing import Any
 
 from runtime.observe import snapshot
 
-__all__ = ["CannotDo", "is_dump", "look", "need_life", "node", "process", "running", "set_look", "set_node"]
+__all__ = [
+    "CannotDo",
+    "is_dump",
+    "look",
+    "need_life",
+    "node",
+    "not_in_dump",
+    "process",
+    "running",
+    "set_look",
+    "set_node",
+]
 
 # Types
 
@@ -52,6 +63,11 @@ def need_life() -> None:
     """Raise CannotDo where a dump is looked at: nothing happens in it any more."""
     if is_dump():
         raise CannotDo("this is a dump: nothing happens in it any more, it can only be looked at")
+
+
+def not_in_dump(name: str) -> str:
+    """Say that a command needs a living node."""
+    return f"{name}() needs a living node; this is a dump, in which nothing happens any more: help() lists what looks at it"
 
 
 def look() -> Any:

@@ -15,6 +15,9 @@ from runtime.kernel import TIMEOUT
 __all__ = ["flush", "help", "leave", "live", "no_input", "pid"]
 
 _UNREAD = 256 * 1024
+_IN_DUMP = (
+    "This is a dump: what looks works, what acts needs a living node. Python as usual, `dump` is the dump;"
+)
 
 # API
 
@@ -22,11 +25,11 @@ _UNREAD = 256 * 1024
 def help(what: Any = None) -> Text:
     """The commands by theme.
 
-    `help(top)`: what one does; `help("chat")`: one theme at length.
+    `help(top)`, `help("top")`: what one does; `help("chat")`: one theme at length.
     """
     from runtime.admin import commands
 
-    themes = commands.table()
+    themes = commands.shown()
     if what is None:
         lines = []
         for theme, functions in themes.items():
@@ -34,15 +37,30 @@ def help(what: Any = None) -> Text:
             lines += [f"  {_signature(name, one):34} {_first(one)}" for name, one in functions.items()]
         lines += [
             "",
-            "Python, with the names of `runtime`; `_` is the last value; pids can be pasted as printed: info(<42@node>).",
+            *(
+                [_IN_DUMP]
+                if here.is_dump()
+                else [
+                    "Python, with the names of `runtime`, the modules",
+                    f"  {', '.join(commands.MODULES)} and sys (otp.sys),",
+                ]
+            ),
+            "`_` is the last value; pids can be pasted as printed: info(<42@node>).",
             "help(command) tells more. Ctrl-C interrupts, a second one kills what does not give in; Ctrl-D leaves.",
         ]
         return Text("\n".join(lines))
     if isinstance(what, str):
+        for functions in themes.values():
+            if what in functions:
+                return Text(_told(what, functions[what]))
         for theme, functions in themes.items():
             if what.lower() in theme.lower():
                 return Text("\n\n".join(_told(name, one) for name, one in functions.items()))
-        return Text(f"there is no theme {what!r}: {', '.join(themes)}")
+        if what in commands.in_node():
+            return Text(here.not_in_dump(what))
+        if not here.is_dump() and what in commands.namespace():
+            return help(commands.namespace()[what])
+        return Text(f"there is no command and no theme {what!r}; themes: {', '.join(themes)}")
     for functions in themes.values():
         for name, one in functions.items():
             if one is what:

@@ -129,11 +129,13 @@ def reports(n: int = 10, level: str = "warning") -> Text | Table:
 
     `reports(3, "error")`.
 
-    The last `n` entries of at least that level.
+    The last `n` entries of at least that level; of a dump, those before it was made.
     """
-    here.need_life()
+    kept = here.look().reports() if here.is_dump() else None
+    if here.is_dump() and kept is None:
+        raise CannotDo("this dump has no reports: it is of a node that kept none, or of an older release")
     try:
-        found = recent(n, level)
+        found = recent(n, level, kept)
     except ValueError as error:
         raise CannotDo(str(error)) from None
     if not found:
