@@ -53,6 +53,8 @@ class Report:
     kept: list[Kept]
     """Values made from something that changed, which were not made again because making them may have effects."""
     warnings: list[str]
+    since: float = 0.0
+    """When the step was taken (the kernel's clock): what ran after it ran the new code."""
     migrated: int = 0
     """Processes whose states were brought into a new form."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -150,8 +152,8 @@ class Engine:
         seconds["total"] = perf_counter() - began
         return Report(
             modules=list(plan.modules), added=sorted(plan.added), deleted=sorted(plan.deleted), changes=_told(plan, commit),
-            kept=list(commit.kept.values()), warnings=[*commit.warnings, *noted], migrated=commit.migrated, seconds=seconds,
-            supervisors=supervisors,
+            kept=list(commit.kept.values()), warnings=[*commit.warnings, *noted], since=commit.since, migrated=commit.migrated,
+            seconds=seconds, supervisors=supervisors,
         )  # fmt: skip
 
     def push(self, sources: Sources, *, direction: Direction = "up", extra: Any = None) -> Report:
@@ -193,7 +195,7 @@ class Engine:
             def run() -> float | None:
                 if kernel.busy_threads():
                     return None
-                start = perf_counter()
+                commit.since, start = kernel.clock.now(), perf_counter()
                 commit.run(held, extra)
                 return perf_counter() - start
 
