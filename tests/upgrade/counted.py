@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from apps.chat.client.events import Repeated
+from apps.chat.client.events import Repeated, TokenRenewed
 from apps.chat.native.frames import Accepted, Backlog, BacklogEnd, Deliver, Receipt, Refused
 from tests.support.traffic import Traffic
 from tests.upgrade.site import Site
@@ -61,7 +61,8 @@ class Counted(Traffic):
         self.verify()
         sent = sum(map(len, self.sent.values()))
         assert not self.wrong, self.wrong[:5]
-        assert not self.log, self.log[:5]
+        log = [event for event in self.log if not isinstance(event, TokenRenewed)]  # that one comes in long runs
+        assert not log, log[:5]
         assert [client.connections for client in self.clients] == [1] * len(self.clients)
         assert self.repeated == 0
         for what in (self.client_ids, self.message_ids, self.delivered):
