@@ -22,7 +22,7 @@ from .version import ModuleVersion
 if TYPE_CHECKING:
     from .commit import Commit
 
-__all__ = ["apply", "fill_package"]
+__all__ = ["apply", "fill_package", "turn_package"]
 
 _OF_THE_MODULE = frozenset(
     {"__annotations__", "__builtins__", "__cached__", "__doc__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__"}
@@ -67,21 +67,46 @@ def fill_package(commit: Commit, version: ModuleVersion) -> None:
         return
     namespace = living.__dict__
     commit.journal.namespace(namespace)
-    spec = commit.importer.find_spec(version.name)
-    if spec is not None:
-        namespace.update(
-            __spec__=spec,
-            __loader__=spec.loader,
-            __file__=version.path,
-            __path__=spec.submodule_search_locations or [],
-        )
+    _introduce(commit, version, namespace)
     exec(version.code, namespace)  # noqa: S102 - the program's own source
     commit.importer.modules[version.name] = version
     for name in namespace.keys() - commit.journal.namespace(namespace).keys():
         commit.mark(version.name, name)
 
 
+def turn_package(commit: Commit, module: ModulePlan) -> None:
+    """A module that becomes a package, or one that becomes a module: before anything of the release imports from it."""
+    if module.old.path == module.new.path:
+        return
+    namespace = sys.modules[module.name].__dict__
+    commit.journal.namespace(namespace)
+    _introduce(commit, module.new, namespace)
+
+
 # Internals
+
+
+def _introduce(commit: Commit, version: ModuleVersion, namespace: dict[str, Any]) -> None:
+    """Let a living module be what the import system makes of a file in another place."""
+    spec = commit.importer.find_spec(version.name, _path_of_parent(version.name))
+    if spec is None or spec.origin != version.path:
+        return
+    namespace.update(
+        __spec__=spec,
+        __loader__=spec.loader,
+        __file__=spec.origin,
+        __cached__=spec.cached,
+        __package__=spec.parent,
+    )
+    if spec.submodule_search_locations is not None:
+        namespace["__path__"] = spec.submodule_search_locations
+    else:
+        namespace.pop("__path__", None)
+
+
+def _path_of_parent(name: str) -> Any:
+    parent = sys.modules.get(name.rpartition(".")[0])
+    return getattr(parent, "__path__", None)
 
 
 def _take(
@@ -103,7 +128,7 @@ def _take(
     elif step.verdict is Verdict.ANNOTATE:
         annotate(commit, version, unit, namespace)
     elif step.verdict is Verdict.EXECUTE:
-        run_statement(commit, version, unit, namespace, later)
+        run_statement(commit, version, step.part or unit, namespace, later)
         commit.note(version.name, "define" if unit.is_function or unit.is_class else "execute", unit.name or unit.kind, unit.node.lineno)  # fmt: skip
     elif version.keep and version.keep.issuperset(unit.names) and unit.names:
         return

@@ -7,6 +7,7 @@ statements that do are left. Conditions are evaluated again: they have the same 
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .purity import is_pure
@@ -16,12 +17,35 @@ from .units import Unit
 if TYPE_CHECKING:
     from .commit import Commit
 
-__all__ = ["dependent_part", "is_quiet"]
+__all__ = ["definitions_in", "dependent_part", "is_quiet"]
 
 
 def dependent_part(commit: Commit, module: str, unit: Unit, namespace: dict[str, Any]) -> Unit | None:
     """Return the part of a block that is made from something that changed; None: there is none, or it has effects."""
-    node = _prune(commit, module, unit.node, namespace)
+
+    def follows(statement: ast.stmt) -> ast.stmt | None:
+        one = Unit(statement, "")
+        if not dependencies(commit, module, one, namespace)[0]:
+            return None
+        is_value = one.is_assignment and is_pure(statement, namespace)
+        return statement if one.is_function or one.is_class or is_value else None
+
+    node = _prune(unit.node, follows, namespace)
+    return None if node is None else Unit(node, "")
+
+
+def definitions_in(unit: Unit, namespace: Mapping[str, Any]) -> Unit | None:
+    """Return the part of a block that has annotations, without the values of variables; None: there is none, or its
+    conditions have effects.
+    """
+
+    def defines(statement: ast.stmt) -> ast.stmt | None:
+        if isinstance(statement, ast.AnnAssign):
+            bare = ast.AnnAssign(statement.target, statement.annotation, None, statement.simple)
+            return ast.copy_location(bare, statement)
+        return statement if isinstance(statement, _DEFINITIONS) else None
+
+    node = _prune(unit.node, defines, namespace)
     return None if node is None else Unit(node, "")
 
 
@@ -38,34 +62,55 @@ def is_quiet(node: ast.stmt, namespace: dict[str, Any]) -> bool:
     )
 
 
-def _prune(commit: Commit, module: str, node: ast.stmt, namespace: dict[str, Any]) -> ast.stmt | None:
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+_Choose = Callable[[ast.stmt], ast.stmt | None]
+"""What of a simple statement or definition is left."""
+
+
+def _prune(node: ast.stmt, choose: _Choose, namespace: Mapping[str, Any]) -> ast.stmt | None:
     if isinstance(node, ast.If):
-        body, orelse = (_keep(commit, module, part, namespace) for part in (node.body, node.orelse))
+        body, orelse = (_keep(part, choose, namespace) for part in (node.body, node.orelse))
         if not (body or orelse) or not is_pure(node.test, namespace):
             return None
-        return ast.copy_location(ast.If(node.test, body or [ast.Pass()], orelse), node)
-    if isinstance(node, ast.Try):
-        parts = [_keep(commit, module, part, namespace) for part in (node.body, node.orelse, node.finalbody)]
-        handlers = [_keep(commit, module, handler.body, namespace) for handler in node.handlers]
-        if not any((*parts, *handlers)):
+        return ast.copy_location(ast.If(node.test, _filled(body, node), orelse), node)
+    return _prune_try(node, choose, namespace) if isinstance(node, ast.Try) else choose(node)
+
+
+def _prune_try(node: ast.Try, choose: _Choose, namespace: Mapping[str, Any]) -> ast.stmt | None:
+    """What may fail decides again which of the handlers counts, or that none does: most often that is an import."""
+    orelse, final = (_keep(part, choose, namespace) for part in (node.orelse, node.finalbody))
+    handlers = [_keep(handler.body, choose, namespace) for handler in node.handlers]
+    tried: list[ast.stmt] = []
+    has_part = any((orelse, final, *handlers))
+    for statement in node.body:
+        chosen = _prune(statement, choose, namespace)
+        if chosen is not None:
+            tried.append(chosen)
+            has_part = True
+        elif isinstance(statement, (ast.Import, ast.ImportFrom)):
+            tried.append(statement)
+        elif isinstance(statement, (ast.Assign, ast.AnnAssign)) and is_pure(statement, namespace):
+            if (
+                statement.value is not None
+            ):  # evaluated, but what the name is bound to may have been filled since
+                tried.append(ast.copy_location(ast.Expr(statement.value), statement))
+        elif (orelse or any(handlers)) and not isinstance(statement, (*_DEFINITIONS, ast.Pass)):
             return None
-        # What may fail there is most often an import: it decides again which of the handlers counts.
-        tried = [s for s in node.body if isinstance(s, (ast.Import, ast.ImportFrom)) or s in parts[0]]
-        caught = [
-            ast.copy_location(ast.ExceptHandler(h.type, h.name, body or [ast.Pass()]), h)
-            for h, body in zip(node.handlers, handlers, strict=True)
-        ]
-        return ast.copy_location(ast.Try(tried or [ast.Pass()], caught, parts[1], parts[2]), node)
-    unit = Unit(node, "")
-    if not dependencies(commit, module, unit, namespace)[0]:
+    if not has_part:
         return None
-    if unit.is_function or unit.is_class or (unit.is_assignment and is_pure(node, namespace)):
-        return node
-    return None
+    caught = [
+        ast.copy_location(ast.ExceptHandler(h.type, h.name, _filled(body, h)), h)
+        for h, body in zip(node.handlers, handlers, strict=True)
+    ]
+    end = _filled(final, node) if node.finalbody else []
+    return ast.copy_location(ast.Try(_filled(tried, node), caught, orelse, end), node)
 
 
-def _keep(
-    commit: Commit, module: str, statements: list[ast.stmt], namespace: dict[str, Any]
-) -> list[ast.stmt]:
-    pruned = (_prune(commit, module, statement, namespace) for statement in statements)
-    return [statement for statement in pruned if statement is not None]
+def _filled(body: list[ast.stmt], node: ast.stmt | ast.ExceptHandler) -> list[ast.stmt]:
+    return body or [ast.copy_location(ast.Pass(), node)]
+
+
+def _keep(statements: list[ast.stmt], choose: _Choose, namespace: Mapping[str, Any]) -> list[ast.stmt]:
+    chosen = (_prune(statement, choose, namespace) for statement in statements)
+    return [statement for statement in chosen if statement is not None]

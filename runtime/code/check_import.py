@@ -73,7 +73,9 @@ class Cold(MetaPathFinder, Loader):
         self.compiled: dict[str, CodeType] = {}
         self.seconds: dict[str, float] = {}
         self.stack: list[str] = []  # modules whose top level runs now, innermost last
-        self.begin = begin  # told of each module before its top level runs
+        self.begin = (
+            begin  # told of each module before its top level runs, and before it goes on after an import
+        )
         self._children = [0.0]
         for relative, text in sources.items():
             name = self.roots.module_of(relative)
@@ -134,6 +136,8 @@ class Cold(MetaPathFinder, Loader):
             self.seconds[name] = took - self._children.pop()
             self._children[-1] += took
             self.stack.pop()
+            if self.stack:  # what ends the process from now on is the importing module's doing
+                self.begin(self.stack[-1])
 
     def get_source(self, fullname: str) -> str | None:
         return self.sources.get(self.files.get(fullname, ""))

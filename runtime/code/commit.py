@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Protocol
 
 from runtime import kernel
 
-from .applying import apply, fill_package
+from .applying import apply, fill_package, turn_package
 from .errors import Refused, said
 from .failure import forget_imports, line_in, refusal_of
 from .following import follow, news, remake
@@ -92,6 +92,8 @@ class Commit:
         self.retired: list[tuple[CodeType | type, str, str]] = []
         """Code that is old now, and classes that were removed: (code, module, version's sha)."""
         self.migrated = 0
+        self.since = 0.0
+        """When the step was taken, by the kernel's clock."""
         self.limit = _LONGEST
         """Seconds after which code that runs in the step is ended, and the release refused."""
         self.selfchecks = True
@@ -139,6 +141,8 @@ class Commit:
         self.heap.look_again()
         if migration is not None and plan.direction == "down":
             self.migrated = migration.migrate(self.journal, "down", extra)
+        for module in plan.modules.values():
+            turn_package(self, module)
         for version in plan.added.values():
             fill_package(self, version)
         for module in plan.modules.values():

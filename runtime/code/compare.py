@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import sys
 from abc import ABCMeta
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from . import codes, syntax
+from .blocks import definitions_in
 from .plan import Change, ClassPlan, ModulePlan, Step, Verdict
 from .units import Pairing, Unit, bound_together, pair
 from .version import ModuleVersion
@@ -39,7 +40,7 @@ def compare(
     module = sys.modules.get(new.name)
     namespace = module.__dict__ if module is not None else {}
     plan = ModulePlan(new.name, old, new, [], pairing.removed, frozenset())
-    compare = _Comparison(old, new, before, after, plan, pause)
+    compare = _Comparison(old, new, before, after, plan, namespace, pause)
     for number, (was, unit) in enumerate(pairing.pairs):
         if not number % _SLICE:
             pause()
@@ -89,19 +90,28 @@ class _Comparison:
         before: codes.Index,
         after: codes.Index,
         plan: ModulePlan,
+        namespace: Mapping[str, Any],
         pause: Callable[[], None],
     ) -> None:
         self.old, self.new, self.before, self.after, self.plan = old, new, before, after, plan
+        self.namespace = namespace
         self.pause = pause
         self.other_future = old.flags != new.flags
 
     def step(self, was: Unit | None, unit: Unit, living: Any, qualname: str) -> Step:
         verdict = self._verdict(was, unit, living)
         step = Step(verdict, was, unit)
+        if (
+            self.other_future
+            and verdict in (Verdict.KEEP, Verdict.SWAP)
+            and unit.node.__class__ in (ast.If, ast.Try)
+        ):
+            step.part = definitions_in(unit, self.namespace)
+            step.verdict = verdict if step.part is None else Verdict.EXECUTE
         if verdict is Verdict.CLASS:
             assert was is not None
             step.class_plan = self._class_plan(was, unit, living, qualname)
-        elif verdict in (Verdict.KEEP, Verdict.SWAP):
+        elif step.verdict in (Verdict.KEEP, Verdict.SWAP):
             assert was is not None
             self._swaps(was.node, unit.node)
         elif was is not None and was.is_function and unit.is_function:
@@ -116,9 +126,15 @@ class _Comparison:
         if (
             self.other_future
             and not (unit.is_class and isinstance(living, type))
-            and (unit.is_function or unit.is_class or isinstance(unit.node, ast.AnnAssign))
+            and (unit.is_function or unit.is_class)
         ):
             return Verdict.EXECUTE
+        if (
+            self.other_future
+            and isinstance(unit.node, ast.AnnAssign)
+            and unit.value_digest == was.value_digest
+        ):
+            return Verdict.ANNOTATE  # the value may be what the program has collected since
         if was.text == unit.text and not self.other_future:
             return Verdict.KEEP
         if unit.is_class and was.is_class and isinstance(living, type):

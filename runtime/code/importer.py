@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from .journal import MISSING
 from .roots import Roots
 from .version import ModuleVersion
 
@@ -91,7 +92,8 @@ class Importer(importlib.abc.MetaPathFinder):
     def _find_in_release(self, fullname: str) -> importlib.machinery.ModuleSpec | None:
         stem = fullname.replace(".", "/")
         for relative in (f"{stem}/__init__.py", f"{stem}.py"):
-            if self._staged.get(relative) is not None or relative in (self.release or ()):
+            staged = self._staged.get(relative, MISSING)
+            if staged is not None and (staged is not MISSING or relative in (self.release or ())):
                 path = str(self.roots.path_of(relative))
                 is_package = relative.endswith("__init__.py")
                 return importlib.util.spec_from_file_location(

@@ -60,6 +60,8 @@ class Step:
     old: Unit | None
     unit: Unit
     class_plan: ClassPlan | None = None
+    part: Unit | None = None
+    """What of it runs, if not all does."""
 
 
 @dataclass(slots=True)

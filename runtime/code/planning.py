@@ -61,7 +61,7 @@ def make_plan(
     gone = {
         name: version for name, version in gone.items() if name not in changed
     }  # a module become a package
-    _check_deleted(importer, gone, changed)
+    _check_deleted(importer, gone, changed, added)
     _import_foreign(importer, changed, added)
     plan = Plan({}, added, gone, dict(sources), direction)
     for name in _in_import_order(changed, added):
@@ -109,13 +109,26 @@ def _compile(
 
 
 def _check_deleted(
-    importer: Importer, gone: Mapping[str, ModuleVersion], changed: Mapping[str, tuple[Any, ModuleVersion]]
+    importer: Importer,
+    gone: Mapping[str, ModuleVersion],
+    changed: Mapping[str, tuple[ModuleVersion, ModuleVersion]],
+    added: Mapping[str, ModuleVersion],
 ) -> None:
-    if not gone:
+    unpacked = {n: old for n, (old, new) in changed.items() if old.is_package and not new.is_package}
+    if not gone and not unpacked:
         return
     staying = {n: v for n, v in importer.modules.items() if n not in gone} | {
         n: v for n, (_, v) in changed.items()
     }
+    for name, version in {**gone, **unpacked}.items():
+        # Loaded, they are found without their package; whoever imports one later gets a package that does not know it.
+        within = sorted(inner for inner in (*staying, *added) if inner.startswith(f"{name}."))
+        if version.is_package and within:
+            raise Refused(
+                f"is deleted, but {', '.join(within[:3])} {'stays' if len(within) == 1 else 'stay'} within the package",
+                kind="deleted", module=name, path=version.relative,
+                hint="delete these in the same release, or leave it empty",
+            )  # fmt: skip
     for name, version in gone.items():
         users = sorted(user for user, other in staying.items() if name in other.imports)
         if users:

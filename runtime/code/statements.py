@@ -31,6 +31,8 @@ __all__ = ["annotate", "compile_statement", "dependencies", "run_statement", "se
 
 CONTAINERS = (dict, list, set)
 _ATOMS = (int, float, complex, str, bytes, bool, type(None))
+_MAKERS = (ast.ClassDef, ast.Assign, ast.AnnAssign, ast.If, ast.Try)
+"""Statements by which a class of the module is made again under its name."""
 _LRU = type(functools.lru_cache(lambda: None))
 
 
@@ -135,7 +137,7 @@ def settle(
     if _settle_function(commit, version.name, unit, name, old, new, namespace):
         return
     if isinstance(old, type) and isinstance(new, type) and old.__qualname__ == new.__qualname__:
-        if old.__module__ == new.__module__ == version.name and (unit.is_assignment or unit.is_class):
+        if old.__module__ == new.__module__ == version.name and isinstance(unit.node, _MAKERS):
             if merge_class(commit, version.name, old, new):
                 namespace[name] = old
                 if isinstance(unit.node, ast.ClassDef) and may_leak(unit.node, new):

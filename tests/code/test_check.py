@@ -278,6 +278,21 @@ def test_a_hard_end_at_top_level_is_told(app):
     assert "status 3" in refused.reason
 
 
+def test_a_hard_end_after_imports_is_told_of_the_module_that_did_it(app):
+    app.edit(
+        users="import os\nfrom app import outbox\nos._exit(3)\n",
+        outbox="from app import frames\n",
+        frames="A = 1\n",
+    )
+    refused = app.refused("import")
+    assert (refused.module, refused.path) == ("app.users", "app/users.py")
+    app.edit(
+        users="import os\ntry:\n    from app import bad\nexcept ValueError:\n    os._exit(3)\n",
+        bad="raise ValueError\n",
+    )
+    assert app.refused("import", modules=["app.users"]).path == "app/users.py"
+
+
 def test_a_crash_of_the_interpreter_is_told(app):
     app.edit(users="import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
     refused = app.refused("import")

@@ -1,0 +1,5 @@
+from pk.a import Y
+
+
+def use():
+    return Y + 1
