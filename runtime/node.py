@@ -248,7 +248,7 @@ class _Init:
                     _log.info("%s: stopping in order (again: at once)", message.name)
                     return 0
             elif kind is NodeEnds:
-                return self._fatal(f"application {message.application} did: {explain(message.reason)}")
+                return self._fatal(f"application {message.application} did: {self._explain(message.reason)}")
             elif kind is Exit and self._is_vital(message.sender):
                 return self._fatal(self._culprit(message))
             elif kind is Exit and message.sender is self.boot and isinstance(message.reason, Crash):
@@ -270,8 +270,13 @@ class _Init:
     def _refuse(self, who: str, reason: Any) -> int:
         """Say why the node cannot start. The reports are only written when no sentence says it better."""
         self.log.release_reports(write=not sentence(reason))
-        say(f"cannot start: {who}{explain(reason)}")
+        say(f"cannot start: {who}{self._explain(reason)}")
         return 1
+
+    def _explain(self, reason: Any) -> str:
+        edited = self.code.edited() if self.code is not None and not sentence(reason) else ""
+        text = explain(reason, is_edited=bool(edited))
+        return f"{text.rstrip()}\n{edited}" if edited else text
 
     def _culprit(self, end: Exit) -> str:
         store = getattr(self.node.store, "pid", None)

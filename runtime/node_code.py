@@ -41,6 +41,8 @@ from runtime.otp.supervisor import Supervisor
 __all__ = ["NodeCode", "ReleaseLogError"]
 
 _log = logging.getLogger("evergreen.code")
+_SHOWN = 5
+"""Files that are named in a sentence."""
 
 # Types
 
@@ -102,6 +104,22 @@ class NodeCode:
         return (
             f"the code is that of release {self.booted}, not of the tree; "
             "--set code.mode=watch starts from the tree, and tools/push makes that the next release"
+        )
+
+    def edited(self) -> str:
+        """Say which files run otherwise than in the last good release, and how to start that one; empty if none, or in push mode."""
+        good = self.log.last_good() if self.mode == "watch" and self.log is not None else None
+        if good is None:
+            return ""
+        paths = sorted(path for path, sha in self.engine.running().items() if good.files.get(path) != sha)
+        if not paths:
+            return ""
+        named = ", ".join(paths[:_SHOWN]) + (
+            f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+        )
+        return (
+            f"saved since the last good release, {good}: {named}; correct that, or start what ran well: "
+            f"tools/run --set code.mode=push --release '#{good.number}'"
         )
 
     def open(self, data_dir: Path, config: Config) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "change_word",
     "changes_text",
     "live_text",
+    "on_trial_text",
     "refused_text",
     "rolled_back_text",
     "seconds_text",
@@ -57,6 +58,14 @@ def live_text(release: Any, report: Any, *, healed: bool = False) -> str:
     ]
     notes += [f"note: {warning}" for warning in report.warnings]
     return "\n".join([text, *_first(notes, _NOTES, "more notes")])
+
+
+def on_trial_text(release: Any, good: Any, paths: Sequence[str], seconds: float) -> str:
+    """Say that a node has started from a tree that is not as it was found good last, and what becomes of it."""
+    return (
+        f"release {release} is on probation for {seconds:g} s: it differs from the last good one, {good}, in "
+        f"{', '.join(_first(paths, _NAMES, 'more'))}; what fails by that goes back to {good.id}"
+    )
 
 
 def refused_text(error: Any, running: Any | None = None, *, what: str = "not live") -> str:

@@ -36,7 +36,7 @@ from runtime.code.ledger import ANYWHERE, NOTED, Ledger, misses_process
 from runtime.code.probation import Limits, Probation, Stage
 from runtime.code.release_log import TOGETHER, Release
 from runtime.code.releaser import Done, Releaser
-from runtime.code.report_text import live_text, refused_text, rolled_back_text
+from runtime.code.report_text import live_text, on_trial_text, refused_text, rolled_back_text
 from runtime.kernel import Call, Down, Process, Ref, clock
 from runtime.observe import alarms
 from runtime.observe.alarms import AlarmRaised
@@ -275,11 +275,14 @@ class CodeServer(GenServer):
             self._arm()
 
     def _resume(self) -> None:
-        """The server was restarted within a probation: begin it again, of all releases that have not been found good."""
+        """What runs is on probation: begin it, of all releases that have not been found good. The server was restarted, or the
+        node was, from a tree that has something else than was found good last.
+        """
         release, good = self.releaser.current, self.releaser.log.last_good()
         if release.result == "probation" and good is not None:
             paths = {path for path, name in release.files.items() if good.files.get(path) != name}
             engine = self.releaser.engine
+            engine.warm()
             files = frozenset(str(engine.roots.path_of(path)) for path in paths)
             users = self._users(
                 [name for name, version in engine.modules.items() if version.relative in paths]
@@ -291,6 +294,8 @@ class CodeServer(GenServer):
             ]
             self.probation = Probation(self.ledger, self.limits, good, tuple(stages))
             self._arm()
+            if release.kind == "boot":
+                _log.info("%s", on_trial_text(release, good, sorted(paths), self.probation.length))
 
     def _watch_over(self, done: Done, before: Probation | None) -> None:
         """Begin the probation of a release; with one that is under way, it becomes one."""
@@ -300,7 +305,7 @@ class CodeServer(GenServer):
         names = [*report.modules, *report.added]
         files = frozenset(str(roots.path_of(modules[name].relative)) for name in names if name in modules)
         users = self._users([*names, *report.deleted])
-        stage = Stage(release, files, clock.now(), self.limits.length(release.kind), users)
+        stage = Stage(release, files, report.since, self.limits.length(release.kind), users)
         self.probation = (
             Probation(self.ledger, self.limits, left, (stage,))
             if before is None

@@ -249,7 +249,7 @@ def test_orders_from_another_machine(place):
         assert world.ask("rollback", THERE, release=first.id, order=order)["id"] == first.id
         assert module.x == 1
         assert "key development, certificate" in code.current().by
-        world.ask("push", bundle=world.bundle(m="x = 2\n"))
+        world.ask("push", bundle=world.bundle(m="x = 2\n"), force=True)
         assert world.refused("rollback", THERE, release=first.id, order=order).kind == "replay"
         assert module.x == 2
         # On this machine nobody needs one, but whoever shows one is held to it.
@@ -268,11 +268,49 @@ def test_the_way_back_by_hand(place):
             world.ask("confirm")
         assert world.ask("rollback")["kind"] == "rollback"
         assert module.x == 2
-        assert world.ask("rollback", release="#3")["number"] == 5
+        assert module.x == 2
+        gone = world.refused("rollback", release="#3")
+        assert gone.kind == "bad"
+        assert "was taken back: rolled back by uid 0 (pid 1)" in str(gone)
+        assert "--force" in str(gone)
+        forth = world.ask("rollback", release="#3", force=True, note="it was not that")
+        assert (forth["number"], forth["result"]) == (5, "probation")
+        assert forth["note"].startswith("back to ")
+        assert forth["note"].endswith(" (#3): it was not that")
         assert module.x == 3
+        world.ask("confirm")
         assert world.refused("rollback", release="#77").kind == "unknown"
         results = [one["result"] for one in world.ask("releases")]
-        assert results == ["good", "good", "rolled_back", "rolled_back", "good"]
+        assert results == ["good", "good", "rolled_back", "good", "good"]
+        assert [one["is_current"] for one in world.ask("releases")] == [False] * 4 + [True]
+
+
+def test_what_was_taken_back_is_not_pushed_again_unasked(place):
+    module = place.load(m="x = 1\n")
+    with serving(place):
+        world = World(place)
+        world.ask("push", bundle=world.bundle(m="x = 2\n"))
+        world.ask("rollback", note="too slow")
+        plan = world.ask("plan", bundle=world.bundle(m="x = 2\n"))
+        bad = code.releases()[1]
+        assert plan["warning"] == f"this is release {bad} again, which was taken back: {bad.why}"
+        assert bad.why.endswith(": too slow")
+        refused = world.refused("push", bundle=world.bundle(m="x = 2\n"))
+        assert (refused.kind, module.x) == ("bad", 1)
+        assert str(refused).startswith(plan["warning"])
+        assert [one.number for one in code.releases()] == [1, 2, 3]  # nothing new in the log
+        assert world.ask("plan", bundle=world.bundle(m="x = 3\n"))["warning"] == ""
+        again = world.ask("push", bundle=world.bundle(m="x = 2\n"), force=True)
+        assert (again["id"], again["result"], module.x) == (bad.id, "probation", 2)
+
+
+def test_one_release_shows_how_its_probation_stands(place):
+    place.load(m="x = 1\n")
+    with serving(place):
+        world = World(place)
+        world.ask("push", bundle=world.bundle(m="x = 2\n"))
+        assert world.ask("show", release="2")["probation"]["watched"]["crash"]["last"] == ""
+        assert world.ask("show", release="1")["probation"] == {}
 
 
 def test_looking(place):

@@ -232,6 +232,9 @@ def test_from_the_tree_to_the_running_node_and_back(tree):
     said = tree.push("--list", apart=True)
     assert said.index(first["id"]) < said.index(second["id"])
     assert "a better answer" in said
+    assert [line.split(second["id"])[0].split() for line in said.splitlines() if second["id"] in line] == [
+        ["#2", "*"]
+    ]
     said = tree.push("--show", second["id"][:6], apart=True)
     assert "live/helper.py" in said
     assert "push: ok" in said
@@ -246,7 +249,7 @@ def test_from_the_tree_to_the_running_node_and_back(tree):
     results = {row["number"]: row["result"] for row in tree.ask("releases")}
     assert results == {1: "good", 2: "rolled_back", 3: "good"}
     # The tree still has the better one: it can go live again.
-    tree.push("--rollback", "#2", apart=True)
+    tree.push("--rollback", "#2", "--force", apart=True)
     assert tree.probe()[0] == 2
 
 
@@ -551,7 +554,7 @@ def test_keys_of_people(tmp_path):
         assert "may stage, and not rollback" in tree.push("--rollback", "--key", "keys/bob.key", code=1)
         tree.push("--rollback", "#1", "--key", "keys/alice.key")
         assert tree.probe()[0] == 1
-        tree.push("--rollback", "#2")
+        tree.push("--rollback", "#2", "--force")
         assert tree.probe()[0] == 2
     finally:
         tree.kill()

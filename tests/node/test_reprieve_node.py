@@ -190,7 +190,7 @@ def test_a_release_is_named_at_the_start(tmp_path):
         tree.stop()
         tree.start()
         assert tree.probe()[0] == 1
-        tree.push("--rollback", "#2")  # and forward again
+        tree.push("--rollback", "#2", "--force")  # and forward again
         assert tree.probe()[0] == 2
         tree.stop()
         tree.start(release=second[:6])  # it is what would be started anyway
