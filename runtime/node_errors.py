@@ -30,19 +30,16 @@ def sentence(reason: Any) -> str:
     return next(filter(None, map(_sentence, _causes(reason, _DEPTH))), "")
 
 
-def explain(reason: Any, edited: str = "") -> str:
-    """Return what to tell an operator about an exception or exit reason. `edited`: what to do where the code that runs is
-    not what was found good last: then a fault is no news to whoever wrote the software.
-    """
+def explain(reason: Any, *, is_edited: bool = False) -> str:
+    """Return what to tell an operator about an exception or exit reason. `is_edited`: he may have made the fault himself."""
     text = sentence(reason)
     if text:
         return text
     found = list(_causes(reason, _DEPTH))
     for cause in found:
         if isinstance(cause, Crash):
-            if edited:
-                return f"{cause.error}: {cause.message}\n{cause.trace.rstrip()}\n{edited}"
-            return f"unexpected error (a fault of the software, please report it):\n{cause.trace}"
+            whose = "" if is_edited else " (a fault of the software, please report it)"
+            return f"unexpected error{whose}:\n{cause.trace}"
     # Of a supervisor that gave up, the reason is only `shutdown`: it is said by the child that failed once too often.
     return (last_words() if not is_failure(reason) else "") or f"unexpected reason: {reason!r}"
 
