@@ -28,9 +28,9 @@ export const count = (n) => (n === null || n === undefined ? "" : Math.round(n).
 
 export function size(bytes) {
   let n = Number(bytes) || 0;
-  for (const unit of ["B", "kB", "MB", "GB", "TB"]) {
-    if (n < 1000 || unit === "TB") return `${n < 10 && unit !== "B" ? n.toFixed(1) : Math.round(n)} ${unit}`;
-    n /= 1000;
+  for (const unit of ["B", "KB", "MB", "GB", "TB"]) { // as the shell writes them
+    if (n < 1000 || unit === "TB") return `${n < 100 && unit !== "B" ? n.toFixed(1) : Math.round(n)} ${unit}`;
+    n /= 1024;
   }
   return "";
 }

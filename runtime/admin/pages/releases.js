@@ -4,7 +4,7 @@ import { ago, card, chip, count, el, empty, facts, share, span, table, moment, r
 import { confirmed, dialogOf, perform } from "./acts.js";
 import { act, look } from "./net.js";
 
-const RESULT = { live: "good", good: "good", passed: "good", confirmed: "good", probation: "warn", rolled_back: "bad", refused: "bad" };
+const RESULT = { good: "good", probation: "warn", bad: "bad", rolled_back: "warn", refused: "" };
 const WATCHED = { crash: "crashes", shutdown: "supervisors that gave up", hog: "callbacks that held the node", restart: "ended children", alarm: "alarms", error: "logged errors", lag: "lag of timers", busy: "share of the time at work" };
 const SAID = { lag: span, busy: share };
 
