@@ -7,7 +7,7 @@ counted aside (`waiting`), by a process of low priority, for at most a hundredth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -108,12 +108,23 @@ class ChatMetrics:
 
 # Internals
 
+# From 0 on: a series that begins with its first event has no rate of it.
+_PIN = ("bad_number", "throttled", "unavailable")
+_REGISTRATION = ("bad_number", "bad_pin", "throttled", "unavailable")
+_LOGIN = (
+    ("login", "auth_failed"), ("login", "busy"), ("login", "throttled"), ("login", "unavailable"), ("resume", "bad_token"), ("resume", "busy"),
+    ("resume", "unavailable"),
+)  # fmt: skip
+_MESSAGE = ("no_such_user", "queue_full", "too_big", "unavailable")
+
 
 def _counted(now: Counters) -> Iterator[Metric]:
     yield _counter("pins", "PINs that were sent out", now.pins)
-    yield _by_reason("pins_refused", "Requests for a PIN that were refused", now.pins_refused)
+    yield _by_reason("pins_refused", "Requests for a PIN that were refused", now.pins_refused, _PIN)
     yield _counter("registrations", "Accounts that a device has registered for", now.registered)
-    yield _by_reason("registrations_refused", "Registrations that were refused", now.registrations_refused)
+    yield _by_reason(
+        "registrations_refused", "Registrations that were refused", now.registrations_refused, _REGISTRATION
+    )
     logins = CounterMetricFamily("chat_logins", "Logins by key and resumed sessions", labels=["kind"])
     for kind in ("login", "resume"):
         logins.add_metric([kind], now.logins[kind])
@@ -121,7 +132,7 @@ def _counted(now: Counters) -> Iterator[Metric]:
     refused = CounterMetricFamily(
         "chat_logins_refused", "Logins that were refused", labels=["kind", "reason"]
     )
-    for (kind, reason), count in sorted(now.logins_refused.items()):
+    for (kind, reason), count in sorted({**dict.fromkeys(_LOGIN, 0), **now.logins_refused}.items()):
         refused.add_metric([kind, reason], count)
     yield refused
     yield _counter("messages_accepted", "Messages that were taken: durable, one check mark", now.accepted)
@@ -129,7 +140,7 @@ def _counted(now: Counters) -> Iterator[Metric]:
         "messages_delivered", "Messages that a device has acknowledged: two check marks", now.delivered
     )
     yield _counter("messages_read", "Messages that a reader has marked as read", now.read)
-    yield _by_reason("messages_refused", "Messages that were refused", now.refused)
+    yield _by_reason("messages_refused", "Messages that were refused", now.refused, _MESSAGE)
     yield _counter("messages_set_aside", "Messages that no device would acknowledge", now.set_aside)
     yield _latency(now)
 
@@ -151,8 +162,8 @@ def _counter(name: str, doc: str, value: float) -> Metric:
     return CounterMetricFamily(f"chat_{name}", doc, value=value)
 
 
-def _by_reason(name: str, doc: str, counts: Mapping[str, int]) -> Metric:
+def _by_reason(name: str, doc: str, counts: Mapping[str, int], known: Iterable[str]) -> Metric:
     family = CounterMetricFamily(f"chat_{name}", doc, labels=["reason"])
-    for reason, count in sorted(counts.items()):
+    for reason, count in sorted({**dict.fromkeys(known, 0), **counts}.items()):
         family.add_metric([reason], count)
     return family

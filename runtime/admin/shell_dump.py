@@ -37,8 +37,10 @@ class DumpLink:
 
         try:
             dump = crash_dump.Dump.open(path)
-        except (OSError, ValueError) as error:
-            raise Unfit(f"{path} cannot be read as a crash dump: {error}") from None
+        except OSError as error:
+            raise Unfit(f"{path} cannot be read: {error.strerror or error}") from None
+        except ValueError as error:  # it names the file
+            raise Unfit(str(error)) from None
         commands.set_look(dump)
         seen = dump.node_summary()
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(dump.time))

@@ -403,6 +403,7 @@ _SORTS: dict[str, tuple[Any, bool]] = {
     "newest": (lambda row: row.number, True),
     "mailbox": (lambda row: row.mailbox, True),
     "memory": (lambda row: row.memory, True),
+    "cpu": (lambda row: row.cpu, True),
     "links": (lambda row: row.links, True),
     "monitors": (lambda row: row.monitors, True),
     "stack": (lambda row: row.waits_for != "", True),

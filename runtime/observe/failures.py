@@ -109,7 +109,7 @@ def last_words() -> str:
         return ""
     own = [one for one in recent if one.trace or one.reason != repr(SHUTDOWN)]
     one = (own or recent)[-1]
-    many = f"more than {one.intensity} restarts in {one.period:g} s"
+    many = f"more than {one.intensity} restart{'' if one.intensity == 1 else 's'} in {one.period:g} s"
     text = f"supervisor {one.supervisor} gave up ({many}); its last child that failed: {one.child} ({one.start}): {one.reason}"
     return f"{text}\n{one.trace}" if one.trace else text
 

@@ -23,7 +23,7 @@ from runtime import kernel
 from runtime.kernel import Process, clock, scheduler, watermarks
 from runtime.net.connections import Connections
 from runtime.observe import alarms as alarm_list
-from runtime.observe import probes, texts
+from runtime.observe import busy, probes, texts
 from runtime.observe.heap import reached
 from runtime.observe.slices import Breather, living, sliced
 from runtime.observe.snapshot_types import (
@@ -139,6 +139,7 @@ def row(p: Process) -> ProcessRow | None:
         memory=info["memory"],
         priority=extra.priority if extra is not None else "normal",
         parent=pid_text(parent) if parent is not None else None,
+        cpu=busy.share(p.number),
     )
 
 
@@ -357,6 +358,7 @@ SORTS: dict[str, Callable[[Process], Any]] = {
     "newest": lambda p: p.number,
     "mailbox": _mailbox,
     "memory": lambda p: _looked(p, "memory", 0),
+    "cpu": lambda p: busy.share(p.number),
     "links": lambda p: len(p.links or ()),
     "monitors": lambda p: len(p.monitors or ()),
     "monitored_by": lambda p: len(p.monitored_by or ()),

@@ -60,6 +60,8 @@ class ProcessRow(Row):
     """Bytes of its record, mailbox and stack, estimated; not of what its state holds (see ProcessDetail.heap)."""
     priority: str
     parent: str | None
+    cpu: float = 0.0
+    """Part of the node's time that it had within the last ten seconds, 0 to 1, by samples (`runtime.observe.busy`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

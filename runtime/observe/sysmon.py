@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 
 from runtime import kernel
 from runtime.kernel import KILL, BadName, CallError, Down, Process, Timeout, clock, send
-from runtime.observe import alarms, failures, probes
+from runtime.observe import alarms, busy, failures, probes
 from runtime.observe.sources import Hog, LongMailbox, Said, Zombie, listen
 from runtime.observe.sysmon_types import Figures, Limits, SystemMonitor
 from runtime.otp.event_manager import HandlerError
@@ -81,6 +81,7 @@ class Sysmon(GenServer):
         """The monitor of `alarms`; None while that is not there."""
         self._adopt()
         failures.install()
+        busy.install()
         self.hooks = listen(kernel.self_())
         self.sampler.start()
         self._arm()
@@ -90,6 +91,7 @@ class Sysmon(GenServer):
         if not hasattr(self, "hooks"):
             return  # it ended before it had begun
         failures.remove()
+        busy.remove()
         self.sampler.stop()
         if self.tick is not None:
             kernel.cancel_timer(self.tick)
@@ -191,10 +193,10 @@ class Sysmon(GenServer):
         fds = probes.count_descriptors() or self.seen.descriptors
         if now >= self.disk_due:
             self._ask_disk(now)
-        busy = self.busy.look()
+        slow = self.busy.look()
         self.seen = Figures(
             lag, queue, memory.used, memory.limit, fds, allowed, self.seen.disk,
-            len(busy), probes.buried(), kernel.thread_jobs(), self.seen.latency,
+            len(slow), probes.buried(), kernel.thread_jobs(), self.seen.latency,
         )  # fmt: skip
         self._gauge(
             "loop_lag", lag, limits.lag_high, limits.lag_low,
@@ -213,9 +215,9 @@ class Sysmon(GenServer):
             lambda: f"{fds} of {allowed} file descriptors are open: soon no connection can be taken",
         )  # fmt: skip
         self._gauge(
-            "busy_connections", len(busy), limits.busy_connections, limits.busy_connections - 1,
-            lambda: f"{len(busy)} connections read more slowly than is written to them: {_first(busy)}",
-            {"connections": dict(list(busy.items())[:_MAX_NAMED])},
+            "busy_connections", len(slow), limits.busy_connections, limits.busy_connections - 1,
+            lambda: f"{len(slow)} connections read more slowly than is written to them: {_first(slow)}",
+            {"connections": dict(list(slow.items())[:_MAX_NAMED])},
         )  # fmt: skip
         self._gauge(
             "threads", self.seen.threads, limits.threads_high, limits.threads_low,
@@ -508,6 +510,6 @@ def _probe(monitor: Process, path: str, certificates: tuple[str, ...]) -> None:
     send(monitor, _Disk(share, fds, ends))
 
 
-def _first(busy: dict[Any, int]) -> str:
-    named = ", ".join(f"{pid} {queued} bytes" for pid, queued in list(busy.items())[:_MAX_NAMED])
-    return named + (", ..." if len(busy) > _MAX_NAMED else "")
+def _first(slow: dict[Any, int]) -> str:
+    named = ", ".join(f"{pid} {queued} bytes" for pid, queued in list(slow.items())[:_MAX_NAMED])
+    return named + (", ..." if len(slow) > _MAX_NAMED else "")

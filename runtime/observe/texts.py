@@ -11,7 +11,7 @@ from runtime.otp.server_state import fields, shown_status
 from runtime.otp.state_machine import GenStateMachine
 from runtime.otp.supervision import SupervisorServer
 
-__all__ = ["brief", "function_of", "heads", "kind_of", "pid_text", "state_text"]
+__all__ = ["brief", "function_of", "heads", "kind_of", "message_text", "pid_text", "state_text"]
 
 _STATE_CHARS = 8_000
 
@@ -23,16 +23,16 @@ def pid_text(who: Any) -> str:
     return repr(who) if isinstance(who, Pid) else who if isinstance(who, str) else brief(who, 2, 100)
 
 
-def brief(value: Any, depth: int = 3, chars: int = 300) -> str:
-    """Return a text of at most `chars` characters, whatever the value's repr does."""
+def brief(value: Any, depth: int = 3, chars: int = 300, *, secrets: bool = False) -> str:
+    """Return a text of at most `chars` characters, whatever the value's repr does. `secrets`: as for `format_term`."""
     try:
         if isinstance(value, Call):
-            return f"call {format_term(value.request, depth, chars - 5)}"
+            return f"call {format_term(value.request, depth, chars - 5, secrets=secrets)}"
         if isinstance(value, Cast):
-            return f"cast {format_term(value.request, depth, chars - 5)}"
+            return f"cast {format_term(value.request, depth, chars - 5, secrets=secrets)}"
         if isinstance(value, Crash):
             return _cut(f"{type(value.exception).__name__}: {value.message}", chars)
-        return format_term(value, depth, chars)
+        return format_term(value, depth, chars, secrets=secrets)
     except PASSED_ON:
         raise
     except BaseException as error:  # noqa: BLE001 - somebody's repr may raise anything
@@ -82,6 +82,27 @@ def heads(p: Process, count: int, chars: int = 300) -> tuple[str, ...]:
         except BaseException as error:  # noqa: BLE001 - the user's
             waiting = (f"<they cannot be shown: {type(error).__name__}>",)
     return tuple(brief(message, 4, chars) for message in waiting[:count])
+
+
+def message_text(p: Any, message: Any, chars: int = 300, *, secrets: bool = False) -> str:
+    """Return a message to or from a process as `heads` shows those that wait: through its format_status, if it has one.
+
+    Of a message that this hides, only the kind: `Submit(…)`. `secrets`: all of it.
+    """
+    behaviour: Any = getattr(p, "behaviour", None)
+    if not secrets and isinstance(behaviour, (GenServer, GenStateMachine)):
+        try:
+            shown = tuple(shown_status(behaviour, messages=(message,)).get("messages") or ())  # type: ignore[arg-type]
+        except PASSED_ON:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the user's
+            return f"<it cannot be shown: {type(error).__name__}>"
+        if len(shown) != 1:
+            inner = getattr(message, "request", message) if isinstance(message, (Call, Cast)) else message
+            word = "call " if isinstance(message, Call) else "cast " if isinstance(message, Cast) else ""
+            return f"{word}{type(inner).__name__}(…)"
+        message = shown[0]
+    return brief(message, 4, chars, secrets=secrets)
 
 
 def function_of(fn: Any) -> str:

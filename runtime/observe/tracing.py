@@ -13,21 +13,22 @@
 Each trace is a process, and is over after `n` events, after `seconds`, when whoever asked for it ends, or by `stop`. Then
 everything is as it was. While nothing is traced there is nothing to pay: mailboxes (`kernel.tap`) and functions
 (`trace_points`) are exchanged for others that tell. Tracing what processes *send* makes every send of the node slower by a
-microsecond or two for as long as it lasts. A trace survives the reload of what it traces, and its death.
+microsecond or two for as long as it lasts. Messages and states are shown as everywhere: through the format_status of the
+server that gets or has them, without the secret fields of their classes (`bodies=True`: whole). A trace survives the reload of what it traces, and its death.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from runtime import kernel
 from runtime.kernel import CallError, Down, Process, Timeout, calls, scheduler
 from runtime.observe import snapshot, trace_points
-from runtime.observe.texts import brief, kind_of, pid_text
+from runtime.observe.texts import brief, kind_of, message_text, pid_text, state_text
 from runtime.observe.trace_points import NotTraceable
 from runtime.otp import sys
 from runtime.otp.gen_server import GenServer
@@ -76,6 +77,7 @@ class _Asked:
     seconds: float
     to: Process
     by: Process | None
+    bodies: bool
 
     __handed_over__: ClassVar[bool] = True
 
@@ -177,11 +179,11 @@ class Tracer(GenServer):
         if self.left <= 0 or (self.asked.by is not None and who is not self.asked.by):
             return
         if kind == "call":
-            text = _arguments(*value)
+            text = _arguments(*value, secrets=self.asked.bodies)
         elif kind == "raise":
             text = f"{type(value).__name__}: {brief(value, 2)}"
         else:
-            text = value if kind == "gone" else brief(value, 4, _CHARS)
+            text = value if kind == "gone" else brief(value, 4, _CHARS, secrets=self.asked.bodies)
         self.note(kind, pid_text(who) if who is not None else "outside", function, text, seconds)
 
     def _on_send(self, kind: str, _function: str, value: Any, _seconds: float) -> None:
@@ -189,13 +191,14 @@ class Tracer(GenServer):
         if kind == "call" and who in self.traced and who is not None:
             dest, message = value[0][:2]
             if message.__class__ is not TraceEvent:
-                self.note("send", pid_text(who), pid_text(dest), brief(message, 4, _CHARS))
+                self.note("send", pid_text(who), pid_text(dest), self._text(dest, message))
 
     def _on_ask(self, kind: str, _function: str, value: Any, _seconds: float) -> None:
         who = _caller()
         if kind == "call" and who in self.traced and who is not None:
             _, _, dest, request = value[0][:4]
-            self.note("send", pid_text(who), pid_text(dest), f"call {brief(request, 4, _CHARS)}")
+            text = self._text(dest, request)
+            self.note("send", pid_text(who), pid_text(dest), f"call {text}")
 
     def _tap(self, process: Process) -> None:
         name = pid_text(process)
@@ -204,7 +207,7 @@ class Tracer(GenServer):
             # What a trace tells of is no event: two who trace each other would go on about that for ever.
             if sender is not self.me and self.left > 0 and message.__class__ is not TraceEvent:
                 other = pid_text(sender) if sender is not None else "outside"
-                self.note("receive", name, other, brief(message, 4, _CHARS))
+                self.note("receive", name, other, self._text(process, message))
 
         kernel.tap(process, heard)
         self.taps.append((process, heard))
@@ -216,18 +219,26 @@ class Tracer(GenServer):
             if self.is_over:
                 return sys.DONE
             if isinstance(event, sys.In):
-                text = f"{event.kind} {brief(event.message, 4, _CHARS)}"
+                text = f"{event.kind} {self._text(process, event.message)}"
                 self.note("in", name, pid_text(event.sender) if event.sender else "", text)
             elif isinstance(event, sys.Out):
-                self.note(
-                    "out", name, pid_text(event.to) if event.to else "", brief(event.message, 4, _CHARS)
-                )
-                self.note("state", name, "", brief(event.state, 4, _CHARS))
+                text = self._text(process, event.message)
+                self.note("out", name, pid_text(event.to) if event.to else "", text)
+                self.note("state", name, "", self._state(process, event.state))
             elif isinstance(event, sys.NewState):
-                self.note("state", name, "", brief(event.state, 4, _CHARS))
+                self.note("state", name, "", self._state(process, event.state))
             return None
 
         return seen
+
+    def _text(self, process: Any, message: Any) -> str:
+        """A message as whoever gets it, or answers by it, lets it be seen."""
+        if not isinstance(process, Process):
+            process = snapshot.find(process)
+        return message_text(process, message, _CHARS, secrets=self.asked.bodies)
+
+    def _state(self, process: Process, state: Any) -> str:
+        return brief(state, 4, _CHARS, secrets=True) if self.asked.bodies else state_text(process)[:_CHARS]
 
     # its end
 
@@ -262,12 +273,13 @@ class _Ended:
 
 def start(
     what: Any, *, n: int = 100, seconds: float = 10.0, receive: bool = True, send: bool = True, exit: bool = True,
-    state: bool = False, by: Any = None, to: Process | None = None,
+    state: bool = False, by: Any = None, to: Process | None = None, bodies: bool = False,
 ) -> Process:  # fmt: skip
     """Start a trace of a process or a function, or of several, and return its process. Does not block.
 
     `what`: a pid, also as text, a registered name; a function, a method, or its name (`module.function`). `to` (default: the
-    caller) gets TraceEvents, the last of kind "end". `by`: only calls of functions by that process.
+    caller) gets TraceEvents, the last of kind "end". `by`: only calls of functions by that process. `bodies`: show also what
+    a server's format_status, or a class's `__secret_fields__`, hides.
     Raises NotTraceable, before anything is done; ValueError for limits that are none.
     """
     if not 0 < n <= MAX_EVENTS or not 0 < seconds <= MAX_SECONDS:
@@ -284,20 +296,24 @@ def start(
         if caller is None:
             raise NotTraceable(f"there is no living process {by!r}")
     kinds = frozenset(k for k, on in zip(_PROCESS_KINDS, (receive, send, exit, state), strict=True) if on)
-    asked = _Asked(things, kinds, n, seconds, to if to is not None else kernel.self_(), caller)
+    asked = _Asked(things, kinds, n, seconds, to if to is not None else kernel.self_(), caller, bodies)
     pid = Tracer.start(asked)
     assert pid is not None  # it never ignores
     return pid
 
 
-def follow(what: Any, **options: Any) -> Iterator[TraceEvent]:
+def follow(what: Any, *, begun: Callable[[], None] | None = None, **options: Any) -> Iterator[TraceEvent]:
     """Yield the events of a trace as they come, the last of kind "end". Blocks for each; options as for `start`.
+
+    `begun()` is called when the trace runs, before the first event.
 
     For a process: other messages stay in its mailbox. Leaving the loop ends the trace.
     """
     pid = start(what, **options)
     ref = kernel.monitor(pid)
     try:
+        if begun is not None:
+            begun()
         while True:
             event = kernel.receive_match(
                 lambda m: m.__class__ is TraceEvent or (m.__class__ is Down and m.ref is ref)
@@ -337,10 +353,10 @@ def _thing(what: Any) -> Any:
     return trace_points.resolve(what)
 
 
-def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any], *, secrets: bool) -> str:
     each = max(20, _CHARS // max(1, len(args) + len(kwargs)))
-    said = [brief(one, 3, each) for one in args[:20]]
-    said += [f"{name}={brief(one, 3, each)}" for name, one in list(kwargs.items())[:20]]
+    said = [brief(one, 3, each, secrets=secrets) for one in args[:20]]
+    said += [f"{name}={brief(one, 3, each, secrets=secrets)}" for name, one in list(kwargs.items())[:20]]
     return ", ".join(said)
 
 

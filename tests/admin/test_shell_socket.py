@@ -1106,3 +1106,28 @@ def test_help_takes_names_and_modules_are_there(shell):
         assert shell.value(f"{module}.__name__").startswith("runtime."), module
         assert module in listed, module
     assert "shells" in str(shell.value("[row.id for row in supervisor.which_children('admin')]"))
+
+
+def test_a_trace_says_at_once_what_it_does_and_shows_no_bodies(shell):
+    """Before the first event: what, until when, how to stop it. What cannot be traced is told without it."""
+    from_now = shell.start("trace('alarms', n=5, seconds=30)")
+    end = time.monotonic() + 20
+    while not shell.out and time.monotonic() < end:
+        time.sleep(0.02)
+    assert re.fullmatch(
+        r"tracing alarms: until \d\d:\d\d:\d\d \(30.0 s\) or 5 events; Ctrl-C stops it\n", shell.out
+    )
+    shell.interrupt()
+    assert from_now()["kind"] == "interrupted"
+    assert shell.text("trace('no_such_thing')")
+    assert "tracing" not in shell.out
+    shell.do(
+        "from apps.chat.domain.records import Envelope; listener = spawn(lambda: (receive(), receive()))"
+    )
+    shell.do("letter = Envelope(1, 'ann', 'text', b'the body', 1, 1)")
+    for options, is_shown in (("", False), (", bodies=True", True)):
+        shell.do(
+            f"spawn(lambda: (sleep(0.3), send(listener, letter))); trace(listener, n=1, seconds=20{options})"
+        )
+        assert "Envelope(message=1, sender='ann'" in shell.out
+        assert ("the body" in shell.out) is is_shown

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from apps.chat.client.events import State
 from apps.chat.domain.counters import Counters
+from apps.chat.metrics import _counted
 from apps.chat.native.frames import Refused
 from runtime.admin.client import Client
 from runtime.admin.shell_client import ShellLink
@@ -203,3 +204,19 @@ def test_every_metric_of_the_chat_is_documented_and_every_documented_one_is_ther
             for sample in family.samples:
                 assert ", ".join(sorted(sample.labels)) in {known[name][1], ""}, sample
     assert seen == set(known)
+
+
+def test_refusals_are_counted_from_0_on() -> None:
+    """A series that begins with its first event has no rate of it: each reason that is known is there from the start."""
+    found = {sample.name: 0 for family in _counted(Counters()) for sample in family.samples}
+    by_name: dict[str, dict[str, float]] = {name: {} for name in found}
+    for family in _counted(Counters()):
+        for sample in family.samples:
+            by_name[sample.name]["/".join(sample.labels.values())] = sample.value
+    assert by_name["chat_messages_refused_total"] == dict.fromkeys(
+        ("no_such_user", "queue_full", "too_big", "unavailable"), 0
+    )
+    assert by_name["chat_pins_refused_total"] == dict.fromkeys(("bad_number", "throttled", "unavailable"), 0)
+    assert by_name["chat_registrations_refused_total"]["bad_pin"] == 0
+    assert by_name["chat_logins_refused_total"]["login/auth_failed"] == 0
+    assert by_name["chat_logins_refused_total"]["resume/bad_token"] == 0

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.observe.crash_dump import Dump
+
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.plain]
 
@@ -252,8 +254,19 @@ def test_exhausted_supervisor_ends_the_node(directory):
     with node(directory, "--json-ready", "--set", "sample.mode=exhausted") as ended:
         status, _, err = ended.end()
     assert status == 1
-    assert "the node ends, because application sample did" in err
+    assert (
+        "the node ends, because application sample did: supervisor sample_top gave up (more than 0 restarts in"
+        in err
+    )
+    assert "its last child that failed: weak (" in err
+    assert "LookupError: weak" in err.partition("the node ends, because")[2].partition("crash dump")[0]
+    assert "Traceback (most recent call last):" in err.partition("the node ends, because")[2]
     assert "sample: stop" in err
+    (path,) = directory.rglob("crash/*.dump")
+    dump = Dump.open(path)
+    assert "LookupError: weak" in dump.reason
+    assert dump.gave_up[-1]["supervisor"] == "sample_top"
+    assert any("LookupError: weak" in one["text"] for one in dump.reports())
 
 
 def test_signal_during_a_start_that_hangs_stops_the_node(directory):

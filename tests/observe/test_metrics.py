@@ -13,11 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from runtime import kernel
 from runtime.kernel import KILL, exit, send, spawn_callback
+from runtime.node_errors import explain
 from runtime.net import Listener, ListenerConfig
 from runtime.observe import alarms, failures, health, log_levels, metrics
 from runtime.observe.log_levels import get_levels, set_level
-from runtime.otp import stop
+from runtime.otp import dynamic_supervisor, stop
 from runtime.otp.child_spec import ChildSpec, SupFlags
+from runtime.otp.dynamic_supervisor import DynamicSupervisor
 from runtime.otp.supervisor import Supervisor
 from runtime.store.lmdb_engine import StoreConfig, StoreServer
 from runtime.testing import settle
@@ -86,6 +88,67 @@ def test_failures_of_children_are_counted_by_child():
         assert metrics.values()['evergreen_child_failures_total{child="weak",supervisor="boss"}'] >= 3
         assert failures.table["boss", "weak"].reason == "'weak knees'"
         stop(boss)
+    finally:
+        failures.remove()
+
+
+def _weak():
+    raise LookupError("weak knees")
+
+
+def _rung(name, inner, **options):
+    """A supervisor with one child, as a child spec's start."""
+    return Supervisor.start_link_with(SupFlags(**options), [inner], name=name)
+
+
+def test_a_supervisor_without_a_name_is_known_by_its_place(caplog):
+    """A pid as label would be another series after each restart. Children of dynamic supervisors have no id."""
+    caplog.set_level(logging.CRITICAL, "evergreen")
+    failures.install()
+    kernel.trap_exit(True)
+    try:
+        weak = ChildSpec("weak", (kernel.spawn_link, (_weak,)), restart="temporary")
+        middle = ChildSpec("middle", (_rung, (None, weak)), type="supervisor")
+        boss = Supervisor.start_link_with(SupFlags(), [middle], name="boss")
+        settle()
+        assert list(failures.table) == [("boss/middle", "weak")]
+        alone = Supervisor.start_link_with(SupFlags(), [weak])
+        settle()
+        assert ("unnamed", "weak") in failures.table
+        crowd = DynamicSupervisor.start_link(name="crowd")
+        dynamic_supervisor.start_child(
+            crowd, ChildSpec(None, (kernel.spawn_link, (_weak,)), restart="temporary")
+        )
+        settle()
+        assert failures.table["crowd", "runtime.kernel.spawn.spawn_link"].count == 1
+        for one in (boss, alone, crowd):
+            stop(one)
+    finally:
+        failures.remove()
+
+
+def test_who_gave_up_is_known_with_the_failure_that_was_one_too_many(caplog):
+    caplog.set_level(logging.CRITICAL, "evergreen")
+    failures.install()
+    kernel.trap_exit(True)
+    try:
+        assert failures.last_words() == ""
+        weak = ChildSpec("weak", (kernel.spawn_link, (_weak,)))
+        middle = ChildSpec("middle", (_rung, ("middle_one", weak)), type="supervisor")
+        boss = Supervisor.start_link_with(SupFlags(intensity=2, period=30.0), [middle], name="boss")
+        assert kernel.receive(5).sender is boss
+        assert [(one.supervisor, one.child) for one in failures.gave_up][-2:] == [
+            ("middle_one", "weak"), ("boss", "middle"),
+        ]  # fmt: skip
+        said, _, trace = failures.last_words().partition("\n")
+        assert said.startswith(
+            "supervisor middle_one gave up (more than 1 restart in 5 s); its last child that failed: weak ("
+        )
+        assert "LookupError: weak knees" in said
+        assert trace.startswith("Traceback (most recent call last):")
+        assert trace.endswith("LookupError: weak knees")
+        assert explain("shutdown") == failures.last_words()
+        assert explain("odd") == "unexpected reason: 'odd'"
     finally:
         failures.remove()
 
