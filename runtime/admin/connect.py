@@ -52,8 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def connect(options: argparse.Namespace) -> Client:
     """Connect as the options say. Raises Unfit, and NotConnected when there is no such node."""
     if not options.node:
-        config = Path(options.config or "etc/node.toml")
-        return Client.connect(Path(options.socket) if options.socket else _default_socket(config))
+        return Client.connect(Path(options.socket) if options.socket else _default_socket(options.config))
     host, _, port = options.node.rpartition(":")
     if not host or not port.isdigit():
         raise Unfit(f"--node wants HOST:PORT, not {options.node!r}; a node on this machine: --socket PATH")
@@ -78,9 +77,15 @@ def start() -> Path:
 # Internals
 
 
-def _default_socket(config: Path) -> Path:
+def _default_socket(named: str | None) -> Path:
+    """`named`: the file that the user gave, which must be there; without one, no file means the defaults."""
+    config = Path(named or "etc/node.toml")
     try:
-        node = tomllib.loads(config.read_text()).get("node", {}) if config.exists() else {}
-    except (OSError, ValueError) as error:
+        node = tomllib.loads(config.read_text()).get("node", {}) if named or config.exists() else {}
+        return Path(node.get("data_dir", "var")) / "admin.sock"
+    except FileNotFoundError:
+        raise Unfit(
+            f"there is no {config}: --config wants a node's settings; or name its socket with --socket PATH"
+        ) from None
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise Unfit(f"{config} cannot be read ({error}): name the node's socket with --socket PATH") from None
-    return Path(node.get("data_dir", "var")) / "admin.sock"

@@ -20,6 +20,7 @@ from typing import Any
 
 from runtime import kernel
 
+from .advice import advice
 from .commit import Commit, Kept
 from .errors import Refused
 from .heap import Heap, collect_young, uncollected
@@ -146,13 +147,14 @@ class Engine:
             kernel.hooks.call(kernel.hooks.on_release, False)
             if held is not None:
                 held.release()
+        notes = advice(commit, give_way)
         self._settle(plan, commit)
         supervisors = refresh(plan.modules, self.quiesce, give_way)
         noted = [str(one) for one in supervisors if one.new or one.gone or one.error]
         seconds["total"] = perf_counter() - began
         return Report(
             modules=list(plan.modules), added=sorted(plan.added), deleted=sorted(plan.deleted), changes=_told(plan, commit),
-            kept=list(commit.kept.values()), warnings=[*commit.warnings, *noted], since=commit.since, migrated=commit.migrated,
+            kept=list(commit.kept.values()), warnings=[*commit.warnings, *notes, *noted], since=commit.since, migrated=commit.migrated,
             seconds=seconds, supervisors=supervisors,
         )  # fmt: skip
 

@@ -194,9 +194,10 @@ class GenServer:
     def code_change(self, old_version: Any, extra: Any) -> Any:
         """Bring the fields into the form that this code wants. If it raises, the old state stays.
 
-        A release of code calls it when the `__vsn__` of the class's module changes: `old_version` is the former one. When
-        a release is taken back, the newer code is asked, with ("down", the version it goes back to). It runs between two
-        messages, for all servers concerned in one step of the loop: it cannot wait, call or ask for `self_()`.
+        A release of code calls it when the `__vsn__` of the class's module changes: `old_version` is the former one, None
+        when the module had none (so the first is best written `case None | 1:`). When a release is taken back, the newer
+        code is asked, with ("down", the version it goes back to, or None). It runs between two messages, for all servers
+        concerned in one step of the loop: it cannot wait, call or ask for `self_()`.
         """
         raise Undefined(self, "code_change")
 
