@@ -60,6 +60,12 @@ class Terminal:
 
     def run(self) -> int:
         """Blocks until the end; returns the exit code."""
+        with _keys_are_kept():
+            return self._run()
+
+    # internals
+
+    def _run(self) -> int:
         hello = self.link.hello
         where = f"attached to {hello['node']} (pid {hello['pid']}), shell {self.link.number}"
         self.screen.say(f"{hello.get('greeting', where)}. help() lists the commands, Ctrl-D leaves.")
@@ -79,8 +85,6 @@ class Terminal:
             except KeyboardInterrupt:  # while what came was written to the screen
                 self.screen.close()
                 self.screen.say("interrupted: the rest is not shown")
-
-    # internals
 
     def _ask(self) -> str:
         prompt = HTML("<node>{}</node> <count>{}</count>> ").format(
@@ -114,8 +118,7 @@ class Terminal:
         self.inputs += 1
         started = time.monotonic()
         try:
-            with _quiet():
-                answer = self.link.evaluate(code, width=self.screen.width, on_event=self.screen.event)
+            answer = self.link.evaluate(code, width=self.screen.width, on_event=self.screen.event)
         except Gone as gone:
             self.screen.close()
             self._again(gone)
@@ -164,12 +167,19 @@ def _history(path: Path) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Let the terminal not echo what is typed meanwhile, `^C` above all; the next prompt has it."""
+def _keys_are_kept() -> Iterator[None]:
+    """Between two prompts, and while an input runs, let the terminal keep what is typed as it was typed, for the next prompt.
+
+    By itself it would echo it (`^C` above all), make lines of it, and take a Ctrl-D for its own. The prompt sets modes of its
+    own and goes back to these, so there is no moment in between; Ctrl-C is a signal all the same.
+    """
     fd = sys.stdin.fileno()
     before = termios.tcgetattr(fd)
-    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
-    termios.tcsetattr(fd, termios.TCSANOW, silent)
+    kept = termios.tcgetattr(fd)
+    kept[0] &= ~termios.ICRNL
+    kept[3] &= ~(termios.ECHO | termios.ICANON)
+    kept[6][termios.VMIN], kept[6][termios.VTIME] = 1, 0
+    termios.tcsetattr(fd, termios.TCSANOW, kept)
     try:
         yield
     finally:

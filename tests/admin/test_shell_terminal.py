@@ -106,6 +106,19 @@ def test_several_lines_end_with_an_empty_one(open_screen):
     leave(screen)
 
 
+def test_what_is_typed_while_an_input_runs_is_the_next_ones(open_screen):
+    """Also keys that mean something to a terminal: Ctrl-D leaves, Enter is Enter, and nothing of it is echoed twice."""
+    screen = open_screen()
+    screen.type("print('runs'); sleep(1.0)\r")
+    screen.wait("\nruns\n")
+    screen.type("40 +\x7f\x7f+ 2\r")
+    screen.wait("\n42\nevergreen 3>")
+    screen.type("print('again'); sleep(1.0)\r")
+    screen.wait("\nagain\n")
+    screen.type(CTRL_D)
+    assert screen.close(20.0) == 0
+
+
 def test_a_failure_is_shown_and_the_shell_goes_on(open_screen):
     screen = open_screen()
     screen.type("1 / 0\r")
