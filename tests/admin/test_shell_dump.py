@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
 from runtime.admin import commands
+from runtime.admin.connect import Unfit
 from runtime.admin.recent_log import RecentLog
 from runtime.admin.shell_dump import DumpLink
 from runtime.observe import crash_dump, snapshot
@@ -139,3 +141,12 @@ def test_at_a_prompt(tmp_path, monkeypatch):
         if screen.process.poll() is None:
             screen.process.kill()
             screen.close()
+
+
+def test_a_file_that_is_not_there_is_named_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").write_text("no dump")
+    with pytest.raises(Unfit, match="^nofile cannot be read: No such file or directory$"):
+        DumpLink(Path("nofile"))
+    with pytest.raises(Unfit, match="^other is no crash dump$"):
+        DumpLink(Path("other"))

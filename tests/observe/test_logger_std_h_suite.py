@@ -16,6 +16,8 @@ from runtime import kernel
 from runtime.kernel import TIMEOUT, exit, receive, self_, send, spawn
 from runtime.observe import log_handler
 from runtime.observe.log_format import HumanFormatter, JsonFormatter, headline
+from runtime.otp.child_spec import ChildSpec
+from runtime.otp.supervisor_report import Offender, SupervisorReport
 from runtime.observe.log_handler import (
     LogGate,
     LogHandler,
@@ -25,7 +27,7 @@ from runtime.observe.log_handler import (
     set_levels,
 )
 from runtime.otp import GenServer, stop
-from runtime.otp.reports import CrashReport
+from runtime.otp.reports import CrashReport, render
 from runtime.testing import settle, until
 
 NO_LIMIT = LogLimits(sync=10**6, drop=10**6, flush=10**6, burst=0)
@@ -530,6 +532,35 @@ def test_a_crash_report_as_json():
     assert entry["headline"] == headline(record.report)
     assert "till" in entry["fields"]["name"]
     assert "ValueError" in entry["fields"]["reason"]
+
+
+def json_of(report):
+    return json.loads(JsonFormatter().format(logging.makeLogRecord({"msg": "m", "report": report})))
+
+
+def test_fields_of_a_report_are_json_values_where_they_can_be():
+    """A text is itself, without Python's quotes; numbers and flags are no texts; what JSON has not, is one."""
+    (record,) = crash_records()
+    fields = json_of(record.report)["fields"]
+    assert fields["name"] == "till"
+    assert fields["status"] == "running"
+    assert fields["trap_exit"] is False
+    assert type(fields["message_queue_len"]) is int
+    assert fields["pid"].startswith("<till@")
+
+
+def test_a_child_without_an_id_is_known_by_what_started_it():
+    """Children of a dynamic supervisor have none."""
+    spec = ChildSpec(None, (Fragile.start_link, ()), restart="temporary")
+    for pid, shown in ((None, "a child, "), (kernel.self_(), f"{kernel.self_()!r}, ")):
+        report = SupervisorReport(
+            supervisor="crowd", context="start_error", reason="why", offender=Offender.of(pid, spec)
+        )
+        line = headline(report)
+        assert line.startswith("supervisor report: a child (")
+        assert line.endswith("Fragile.start_link) of crowd (start_error): why")
+        assert f"  offender: {shown}" in render(report)
+        assert "None" not in line + render(report)
 
 
 def test_control_characters_do_not_reach_the_terminal():

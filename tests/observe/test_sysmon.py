@@ -104,6 +104,21 @@ class Deaf:
 # ---------------------------------------------------------------------------------------------- long_message_queue
 
 
+def test_a_long_mailbox_whose_senders_are_not_known_says_so(clock):
+    """They are counted from the high mark on: who filled it before that is not known, and nobody is named."""
+    with watching(interval=1.0, hold=5.0):
+        pid = spawn_callback(Deaf(), name="deaf")
+        set_watermarks(pid, 100, 10)
+        send(pid, "block")
+        settle()
+        for number in range(150):
+            send(pid, number)
+        kernel.sweep()
+        clock.advance(1.5)
+        assert get_alarms()[0].description.endswith("; who sends them is not known yet")
+        exit(pid, KILL)
+
+
 def test_long_message_queue(clock):
     """system_monitor long_message_queue: raised past the high mark, by name, with where it is and who sends; cleared at
     the low one, with hysteresis.
@@ -122,6 +137,7 @@ def test_long_message_queue(clock):
         clock.advance(1.5)
         alarm = get_alarms()[0]
         assert alarm.id == ("long_message_queue", pid)
+        assert "nobody" not in alarm.description
         assert "200 messages wait for <deaf@" in alarm.description
         assert "Deaf.on_message" in alarm.description
         assert f"from {self_()!r} 50" in alarm.description
