@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import builtins
 import sys
-from types import ModuleType
+from importlib.machinery import ModuleSpec, NamespaceLoader
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .classes import change_class
@@ -22,7 +23,7 @@ from .version import ModuleVersion
 if TYPE_CHECKING:
     from .commit import Commit
 
-__all__ = ["apply", "fill_package", "turn_package"]
+__all__ = ["apply", "empty_package", "fill_package", "turn_package"]
 
 _OF_THE_MODULE = frozenset(
     {"__annotations__", "__builtins__", "__cached__", "__doc__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__"}
@@ -72,6 +73,26 @@ def fill_package(commit: Commit, version: ModuleVersion) -> None:
     commit.importer.modules[version.name] = version
     for name in namespace.keys() - commit.journal.namespace(namespace).keys():
         commit.mark(version.name, name)
+
+
+def empty_package(commit: Commit, name: str) -> None:
+    """The way back from `fill_package`: nothing is left but the modules within."""
+    namespace = sys.modules[name].__dict__
+    commit.journal.namespace(namespace)
+    for own, value in list(namespace.items()):
+        if _is_submodule(value, f"{name}.{own}") or own in (
+            "__builtins__",
+            "__name__",
+            "__package__",
+            "__path__",
+        ):
+            continue
+        del namespace[own]
+        if isinstance(value, (type, FunctionType)) and value.__module__ == name:
+            unregister(commit, value)
+    spec = ModuleSpec(name, NamespaceLoader(name, [], lambda *_: None), is_package=True)
+    spec.submodule_search_locations = namespace["__path__"]
+    namespace.update(__doc__=None, __spec__=spec, __loader__=spec.loader)
 
 
 def turn_package(commit: Commit, module: ModulePlan) -> None:

@@ -319,8 +319,9 @@ def _rebuild(
     keep = {
         n
         for step in plan.steps
-        if step.verdict is Verdict.KEEP and step.unit.is_assignment and not dependencies(commit, version.name, step.unit, namespace)[0]
-        for n in step.unit.names
+        if step.verdict in (Verdict.KEEP, Verdict.ANNOTATE) and step.unit.is_assignment
+        if not dependencies(commit, version.name, step.unit, namespace)[0]
+        for n in (_mangle(cls, name) for name in step.unit.names)
         if n in cls.__dict__ and type(cls.__dict__[n]) is not types.MemberDescriptorType
     }  # fmt: skip
     before = commit.journal.namespace(namespace)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Protocol
 
 from runtime import kernel
 
-from .applying import apply, fill_package, turn_package
+from .applying import apply, empty_package, fill_package, turn_package
 from .errors import Refused, said
 from .failure import forget_imports, line_in, refusal_of
 from .following import follow, news, remake
@@ -248,6 +248,10 @@ class Commit:
         module = sys.modules.get(name)
         self.importer.modules.pop(name, None)
         if module is None:
+            return
+        staying = self.importer.modules.keys() - self.plan.deleted.keys()
+        if any(other.startswith(f"{name}.") for other in staying):
+            empty_package(self, name)
             return
         self.journal.undo(sys.modules.__setitem__, name, module)
         del sys.modules[name]

@@ -47,8 +47,14 @@ def make_plan(
         name = roots.module_of(relative)
         running = importer.modules.get(name)
         if text is None:
-            if running is not None and running.relative == relative:
+            if running is None or running.relative != relative:
+                continue
+            uncovered = _uncovered(importer, relative, sources)
+            if uncovered is None:
                 gone[name] = running
+                continue
+            relative, text = uncovered  # noqa: PLW2901
+        if _is_hidden(running, relative, sources):
             continue
         if running is not None and running.source == text and running.relative == relative:
             continue
@@ -61,7 +67,7 @@ def make_plan(
     gone = {
         name: version for name, version in gone.items() if name not in changed
     }  # a module become a package
-    _check_deleted(importer, gone, changed, added)
+    _check_deleted(importer, gone, changed, added, direction)
     _import_foreign(importer, changed, added)
     plan = Plan({}, added, gone, dict(sources), direction)
     for name in _in_import_order(changed, added):
@@ -108,11 +114,29 @@ def _compile(
         raise refused_syntax(name, relative, text, error) from None
 
 
+def _is_hidden(running: ModuleVersion | None, relative: str, sources: Sources) -> bool:
+    """Tell whether a file is a module's that stands beside the package of its name: nobody can import that."""
+    package = f"{relative.removesuffix('.py')}/__init__.py"
+    is_there = running is not None and running.relative == package
+    return sources.get(package, "" if is_there else None) is not None
+
+
+def _uncovered(importer: Importer, relative: str, sources: Sources) -> tuple[str, str] | None:
+    """Return path and text of the module that counts again when the package beside it, of the same name, goes."""
+    other = f"{relative.removesuffix('/__init__.py')}.py"
+    if not relative.endswith("/__init__.py") or other in sources:
+        return None
+    path = importer.roots.path_of(other)
+    is_there = path.exists() if importer.release is None else other in importer.release
+    return (other, importer.text_of(other, str(path))) if is_there else None
+
+
 def _check_deleted(
     importer: Importer,
     gone: Mapping[str, ModuleVersion],
     changed: Mapping[str, tuple[ModuleVersion, ModuleVersion]],
     added: Mapping[str, ModuleVersion],
+    direction: Direction,
 ) -> None:
     unpacked = {n: old for n, (old, new) in changed.items() if old.is_package and not new.is_package}
     if not gone and not unpacked:
@@ -123,7 +147,10 @@ def _check_deleted(
     for name, version in {**gone, **unpacked}.items():
         # Loaded, they are found without their package; whoever imports one later gets a package that does not know it.
         within = sorted(inner for inner in (*staying, *added) if inner.startswith(f"{name}."))
-        if version.is_package and within:
+        is_folder = (
+            direction == "down" and name in gone
+        )  # it was one before the release that gave it an `__init__`
+        if version.is_package and within and not is_folder:
             raise Refused(
                 f"is deleted, but {', '.join(within[:3])} {'stays' if len(within) == 1 else 'stay'} within the package",
                 kind="deleted", module=name, path=version.relative,
@@ -131,12 +158,19 @@ def _check_deleted(
             )  # fmt: skip
     for name, version in gone.items():
         users = sorted(user for user, other in staying.items() if name in other.imports)
+        if version.is_package and within:
+            known = {inner.removeprefix(f"{name}.") for inner in within}
+            users = [user for user in users if _names_of(staying[user], name) - known]
         if users:
             raise Refused(
                 f"is deleted, but {', '.join(users[:3])} still {'imports' if len(users) == 1 else 'import'} it",
                 kind="deleted", module=name, path=version.relative,
                 hint="change these in the same release, or keep the file",
             )  # fmt: skip
+
+
+def _names_of(version: ModuleVersion, module: str) -> set[str]:
+    return {binding.original for binding in version.bindings if binding.base == module}
 
 
 def _import_foreign(

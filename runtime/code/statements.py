@@ -21,6 +21,7 @@ from .journal import MISSING
 from .registries import become, may_leak, remember, suspect
 from .removed import has_moved, retire_removed
 from .spread import propagate
+from .structs import is_struct
 from .units import Unit
 from .version import ModuleVersion
 
@@ -31,8 +32,6 @@ __all__ = ["annotate", "compile_statement", "dependencies", "run_statement", "se
 
 CONTAINERS = (dict, list, set)
 _ATOMS = (int, float, complex, str, bytes, bool, type(None))
-_MAKERS = (ast.ClassDef, ast.Assign, ast.AnnAssign, ast.If, ast.Try)
-"""Statements by which a class of the module is made again under its name."""
 _LRU = type(functools.lru_cache(lambda: None))
 
 
@@ -137,7 +136,7 @@ def settle(
     if _settle_function(commit, version.name, unit, name, old, new, namespace):
         return
     if isinstance(old, type) and isinstance(new, type) and old.__qualname__ == new.__qualname__:
-        if old.__module__ == new.__module__ == version.name and isinstance(unit.node, _MAKERS):
+        if old.__module__ == new.__module__ == version.name and _makes(unit.node, new):
             if merge_class(commit, version.name, old, new):
                 namespace[name] = old
                 if isinstance(unit.node, ast.ClassDef) and may_leak(unit.node, new):
@@ -162,6 +161,15 @@ def settle(
 
 
 # Internals
+
+
+def _makes(node: ast.stmt, cls: type) -> bool:
+    """Tell whether a statement makes a class of the module again under its name. Nobody looks for instances of a Struct
+    that a block has made, so those are never exchanged.
+    """
+    return isinstance(node, (ast.ClassDef, ast.Assign, ast.AnnAssign)) or (
+        isinstance(node, (ast.If, ast.Try)) and not is_struct(cls)
+    )
 
 
 def _settle_function(

@@ -82,3 +82,27 @@ def test_a_package_does_not_become_a_module_while_parts_of_it_stay(engine):
     with pytest.raises(Refused, match=r"turned\.parts") as refused:
         engine.push({"turned.py": MODULE["turned.py"], "turned/__init__.py": None})
     assert refused.value.kind == "deleted" and sys.modules["turned"].low() == 2
+
+
+def test_a_module_beside_the_package_of_its_name_is_nobodys_and_counts_when_the_package_goes(
+    engine, tmp_path
+):
+    """A cold start imports the package."""
+    turned = sys.modules["turned"]
+    engine.push({"turned/__init__.py": "LEVEL = 5\n"})
+    assert turned.LEVEL == 5 and not hasattr(turned, "low")
+    (tmp_path / "turned.py").write_text("LEVEL = 7\n")
+    engine.push({"turned.py": "LEVEL = 7\n"})
+    assert turned.LEVEL == 5
+    engine.push({"turned/__init__.py": "LEVEL = 6\n", "turned.py": "LEVEL = 8\n"})
+    assert turned.LEVEL == 6
+    (tmp_path / "turned.py").write_text("LEVEL = 8\n")
+    engine.push({"turned/__init__.py": None}, direction="down")
+    assert turned.LEVEL == 8 and turned.__file__.endswith("turned.py") and not hasattr(turned, "__path__")
+
+
+def test_a_package_goes_with_all_its_parts(engine, tmp_path):
+    engine.push(PACKAGE)
+    (tmp_path / "turned.py").unlink(missing_ok=True)
+    engine.push({"turned/__init__.py": None, "turned/parts.py": None, "turned_user.py": "USER = 1\n"})
+    assert "turned" not in sys.modules and "turned.parts" not in sys.modules

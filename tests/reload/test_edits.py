@@ -19,7 +19,6 @@ def test_edit(nursery, name):
 OTHERWISE = {
     "argument_parser_at_top_level": "refused: an option can be added once",
     "failure_after_side_effects": "refused: that is the case",
-    "folder_becomes_package": "the way back, which takes an __init__ away, is refused",
     "package_without_init_while_parts_stay": "refused: that is the case",
     "route_decorator_gets_another_path": "a path that another statement may have put there stays",
     "singletons_and_sentinels_kept": "what an unchanged statement made with effects stays",
