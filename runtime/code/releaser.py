@@ -242,7 +242,13 @@ class Releaser:
         with uncollected():
             plan = self.engine.plan(live, direction=back)
             tell("apply", modules=list(plan.modules))
-            report = self.engine.apply(plan, extra=extra)
+            replaced = self.replaced
+            self._note_replaced(leaving, target, "rollback")  # by the time that a watcher can see what runs then
+            try:
+                report = self.engine.apply(plan, extra=extra)
+            except BaseException:
+                self.replaced = replaced
+                raise
         self._rest(resting)
         release = kernel.blocking(
             lambda: self.log.add(
@@ -253,7 +259,6 @@ class Releaser:
             )
         )  # fmt: skip
         self._current = release
-        self._note_replaced(leaving, release, "rollback")
         if bad is None:
             said = f": {note}" if note else ""
             leaving = self.judge(leaving, verdict, why or f"rolled back by {by or 'somebody'}{said}")

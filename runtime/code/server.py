@@ -70,6 +70,8 @@ class CodeServer(GenServer):
         self.work: Work | None = None
         self.probation: Probation | None = None
         self.subscribers: dict[Any, Ref] = {}
+        self.is_begun = False
+        """It is known what runs, and whether it is on probation."""
         self.is_healing = False
         """The last save was refused: the next good one is said to heal it."""
         self.alarmed = ""
@@ -109,7 +111,8 @@ class CodeServer(GenServer):
         if self.releaser.checks and self.releaser.checker is not None and self.releaser.engine.modules:
             self.releaser.checker.start()  # or at the first release, where nothing is managed yet
         self._resume()
-        waits = reprieve.pending()  # for the server before this one
+        self.is_begun = True
+        waits = reprieve.pending()  # for the server before this one, or for this one to have begun
         if waits is not None and not self._may_wait(waits):
             reprieve.end(True)  # for all that is known here, what runs is good: each may try
 
@@ -372,6 +375,8 @@ class CodeServer(GenServer):
 
         Called in the supervisor's process.
         """
+        if not self.is_begun:  # a start: what runs may be on probation
+            return _REPRIEVE
         probation = self.probation
         if probation is None or probation is self.reprieved:
             return 0.0

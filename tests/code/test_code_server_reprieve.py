@@ -422,3 +422,40 @@ def test_the_supervisors_own_module_is_of_the_release(place, crashes):
         runs(top)
         assert top.behaviour.children.flags.intensity == 3
         proc_lib.stop(top)
+
+
+class Needy(GenServer):
+    """Of other code: it cannot do without a process of that name."""
+
+    def init(self, name):
+        self.name = name
+        kernel.cast(kernel.self_(), "ask")
+
+    def handle_cast(self, request):
+        call(self.name, "fine")
+
+
+def test_who_misses_a_process_that_crashed_by_the_release_waits_too(place, crashes):
+    """It gives up before the limit is passed: one crash has been seen, and that is why nobody is there."""
+    module = place.load(m=GOOD)
+    lone = ChildSpec("worker", (module.Worker.start_link, (), {"name": "shop"}), restart="temporary")
+    needy = ChildSpec("needy", (Needy.start_link, ("shop",)))
+    with serving(place, replace(NEVER, max_crashes=3)), tree(lone) as below:
+        with tree(needy, intensity=2) as top:
+            code.subscribe()
+            code.push(place.sources(m=GOOD.replace("return request", "raise LookupError")))
+            kernel.cast(pid_of(below, "worker"), "work")
+            settle()
+            kernel.exit(pid_of(top, "needy"), "boom")
+            assert "1 supervisor out of restarts over changed code" in heard("rolled_back").text
+            assert is_alive(top)
+
+
+def test_who_misses_a_process_for_another_reason_gives_up(place, crashes):
+    place.load(m=GOOD)
+    needy = ChildSpec("needy", (Needy.start_link, ("nobody",)))
+    with serving(place, replace(NEVER, max_crashes=3)), tree(other()) as top:
+        code.push(place.sources(m=GOOD.replace("return request", "return [request][0]")))
+        start_child(top, needy)
+        until(lambda: not is_alive(top))
+        assert code.status().probation is not None

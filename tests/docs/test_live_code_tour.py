@@ -135,6 +135,8 @@ def test_the_tour(tour):
         tour.log()
         tour.send("still there?")
         ben.reads("STILL THERE?")
+        tour.edit()  # as it runs
+        tour.log()
         tour.edit()  # fails when somebody writes
         tour.log()
         tour.send("is this lost?")

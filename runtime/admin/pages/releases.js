@@ -30,8 +30,9 @@ export default function releases(frame) {
   frame.root.append(above, list, el("div", { class: "buttons" }, ask), old);
 
   async function back(row, seen) {
-    const text = row ? `The node runs release ${row.id} (#${row.number}) again, states included.` : "The node runs the release before this one again, states included.";
-    if (await confirmed("Roll back?", text, "Roll back")) await perform("rollback", { seen, ...(row && { release: row.id }) }, "Rolled back.");
+    const force = row?.result === "bad" || row?.result === "rolled_back"; // it was taken back: the question says so
+    const text = force ? `Release ${row.id} (#${row.number}) was taken back: ${row.why}. The node runs it all the same, states included, and watches it as it does a push.` : row ? `The node runs release ${row.id} (#${row.number}) again, states included.` : "The node runs the release before this one again, states included.";
+    if (await confirmed("Roll back?", text, "Roll back")) await perform("rollback", { seen, ...(row && { release: row.id }), ...(force && { force }) }, "Rolled back.");
   }
 
   async function open(row) {
