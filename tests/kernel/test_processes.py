@@ -499,7 +499,7 @@ def test_a_pid_has_no_order_with_what_is_none() -> None:
     """As Python's own types: TypeError, whichever stands first."""
     here = spawn(forever)
     for pid in (here, RemotePid("other", 7, 1)):
-        for compared in (lambda: pid < 2, lambda: 2 >= pid, lambda: pid >= "a", lambda: [] > pid):  # noqa: B023
+        for compared in (lambda: pid < 2, lambda: 2 >= pid, lambda: pid >= "a", lambda: [] > pid):
             with pytest.raises(TypeError, match="not supported between"):
                 compared()
     with pytest.raises(TypeError, match="not supported between"):
