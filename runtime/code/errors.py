@@ -8,7 +8,7 @@ __all__ = ["KINDS", "Refused", "refused_syntax", "said"]
 
 KINDS: Final = frozenset(
     {
-        "base", "blocking", "busy", "check", "code_change", "deleted", "error", "extension", "import", "layout",
+        "bad", "base", "blocking", "busy", "check", "code_change", "deleted", "error", "extension", "import", "layout",
         "selfcheck", "signature", "syntax", "unmanaged",
     }
 )  # fmt: skip

@@ -234,6 +234,21 @@ def test_a_bad_release_rolls_itself_back(tmp_path: Path, release: object, what: 
         people.settle(receipts_once=False, attempts=5)
 
 
+def test_a_rename_that_breaks_an_unchanged_caller_rolls_itself_back(tmp_path: Path) -> None:
+    """Every frame that comes in is an AttributeError in the session's file, which the release does not touch."""
+    path = "apps/chat/native/dialogue.py"
+    with Site(tmp_path, "code.probation=60") as site, Counted(site, tmp_path) as people:
+        first = site.running()["id"]
+        renamed = replaced(site.texts[path], "    def receive(self,", "    def receive_frames(self,")
+        bad = site.push({path: renamed})
+        people.until(lambda: site.running()["id"] == first, 20.0)
+        found = site.ask("show", release=f"#{bad['number']}")
+        assert found["result"] == "bad"
+        assert "code that uses what was changed, of a new kind" in found["why"]
+        people.load(100)  # all have come back, and write
+        people.quiesce()
+
+
 def test_a_release_whose_child_crashes_whenever_it_is_started(tmp_path: Path) -> None:
     """Its supervisor, the top of an application, would end the node within milliseconds: it waits for the way back."""
     limits = "code.probation=60", "code.max_crashes=0", "code.max_restarts=0", "code.max_errors=0"
