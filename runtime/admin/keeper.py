@@ -2,7 +2,7 @@
 
 Theory of operation: `admin` is a temporary child of the node's services, since a way in that cannot be had must not end the
 node. So somebody else looks after it: this server, under `observers`, monitors it and adds it again, at once and then after
-1, 2, 4 ... 60 seconds, for as long as it takes; until it is there, the alarm `control` says so, and why. It is no link of
+1, 2, 4 ... 60 seconds, for as long as it takes; while it is not there, the alarm `control` says so, and why. It is no link of
 the chain itself: when it ends, the way in stays, and its supervisor starts it again.
 
     admin ──Down──▶ alarm ──▶ start_child(services) ──▶ alarm over        fails: again, after twice as long
@@ -30,6 +30,8 @@ _FIRST: Final = 1.0
 _LONGEST: Final = 60.0
 _CALM: Final = 60.0
 """Seconds that it must have lived for the next end of it to be the first one again."""
+_GRACE: Final = 0.5
+"""Seconds until an end is told of: in an orderly stop of the node, which ends the way in first, this server ends by then."""
 
 # Types
 
@@ -42,6 +44,8 @@ class Keeper(GenServer):
         self.spec = spec
         self.ref: Any = None
         self.pause = 0.0
+        self.why = ""
+        """Why it ended, until that is told."""
         self.since = clock.now()
         # Not in here: its supervisor must not wait for another, which may be waiting for that one to end.
         return NoReply(timeout=0.0)
@@ -51,28 +55,32 @@ class Keeper(GenServer):
             self.ref = None
             if clock.now() - self.since >= _CALM:
                 self.pause = 0.0
-            return self._down(f"{message.reason!r:.300}")
+            self.why = f"{message.reason!r:.300}"
+            return NoReply(timeout=_GRACE if self.pause else 0.0)
         if message is TIMEOUT and self.ref is None:
-            return self._start()
+            return self._down(self.why) if self.pause and self.why else self._start()
         return NoReply(timeout=None if self.ref is not None else self.pause)
 
     # internals
 
     def _down(self, why: str) -> NoReply:
         text = "nobody gets in: control socket, shells and dashboard have ended"
-        after = f"in {self.pause:g} s" if self.pause else "now"
-        alarms.set_alarm(ALARM, f"{text} ({why}); they are started again {after}", level=logging.ERROR)
+        alarms.set_alarm(
+            ALARM, f"{text} ({why}); they are started again in {self.pause:g} s", level=logging.ERROR
+        )
+        self.why = ""
         return NoReply(timeout=self.pause)
 
     def _start(self) -> NoReply:
+        pause = min(max(_FIRST, 2 * self.pause), _LONGEST)
         try:
             started = supervisor.start_child(self.services, self.spec)
         except AlreadyStarted as error:
-            started = error.pid
+            started, pause = error.pid, self.pause
         except (StartChildError, CallError) as error:
-            self.pause = min(max(_FIRST, 2 * self.pause), _LONGEST)
+            self.pause = pause
             return self._down(f"{getattr(error, 'reason', error)!s:.500}")
-        self.pause = min(max(_FIRST, 2 * self.pause), _LONGEST)
+        self.pause, self.why = pause, ""
         self.since = clock.now()
         self.ref = monitor(started)
         alarms.clear_alarm(ALARM)
