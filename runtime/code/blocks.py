@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["definitions_in", "dependent_part", "is_quiet"]
 
 
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
 def dependent_part(commit: Commit, module: str, unit: Unit, namespace: dict[str, Any]) -> Unit | None:
     """Return the part of a block that is made from something that changed; None: there is none, or it has effects."""
 
@@ -49,20 +52,21 @@ def definitions_in(unit: Unit, namespace: Mapping[str, Any]) -> Unit | None:
     return None if node is None else Unit(node, "")
 
 
-def is_quiet(node: ast.stmt, namespace: dict[str, Any]) -> bool:
+def is_quiet(node: ast.stmt, namespace: Mapping[str, Any]) -> bool:
     """Tell whether a block does nothing but bind names to plain values and definitions, so that it may run again whole."""
     if isinstance(node, ast.If):
         named = isinstance(node.test, ast.Compare) and isinstance(node.test.left, ast.NamedExpr)
         tested = node.test.left.value if named else node.test  # type: ignore[attr-defined]
         return is_pure(tested, namespace) and all(is_quiet(s, namespace) for s in (*node.body, *node.orelse))
-    if isinstance(node, (ast.Assign, ast.AnnAssign)):
+    if isinstance(node, ast.Try):
+        parts = [node.body, node.orelse, node.finalbody, *(handler.body for handler in node.handlers)]
+        return all(is_quiet(s, namespace) for part in parts for s in part)
+    if isinstance(node, (ast.Assign, ast.AnnAssign, ast.Expr)):
         return is_pure(node, namespace)
     return isinstance(
         node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Pass)
     )
 
-
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 _Choose = Callable[[ast.stmt], ast.stmt | None]
 """What of a simple statement or definition is left."""
@@ -86,6 +90,10 @@ def _prune_try(node: ast.Try, choose: _Choose, namespace: Mapping[str, Any]) -> 
     for statement in node.body:
         chosen = _prune(statement, choose, namespace)
         if chosen is not None:
+            if node.handlers and _may_fail(
+                chosen
+            ):  # or not fail any more: then all of what follows counts, or nothing
+                return node if is_quiet(node, namespace) else None
             tried.append(chosen)
             has_part = True
         elif isinstance(statement, (ast.Import, ast.ImportFrom)):
@@ -105,6 +113,13 @@ def _prune_try(node: ast.Try, choose: _Choose, namespace: Mapping[str, Any]) -> 
     ]
     end = _filled(final, node) if node.finalbody else []
     return ast.copy_location(ast.Try(_filled(tried, node), caught, orelse, end), node)
+
+
+def _may_fail(node: ast.stmt) -> bool:
+    """Tell whether a value may be made in one version and raise in the other: looked up, converted, divided."""
+    value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
+    failing = (ast.Call, ast.Subscript, ast.Attribute, ast.Div, ast.FloorDiv, ast.Mod)
+    return value is not None and any(isinstance(part, failing) for part in ast.walk(value))
 
 
 def _filled(body: list[ast.stmt], node: ast.stmt | ast.ExceptHandler) -> list[ast.stmt]:

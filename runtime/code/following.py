@@ -73,7 +73,7 @@ def follow_unit(commit: Commit, version: ModuleVersion, unit: Unit, namespace: d
     elif isinstance(unit.node, (ast.If, ast.Try)):
         if not (isinstance(unit.node, ast.If) and _decides_otherwise(commit, version, unit.node, namespace)):
             part = dependent_part(commit, version.name, unit, namespace)
-            if part is None and is_pure(getattr(unit.node, "test", unit.node), namespace):
+            if part is None and isinstance(unit.node, ast.If) and is_pure(unit.node.test, namespace):
                 return
             if part is None and not is_quiet(unit.node, namespace):
                 commit.keep(version.name, unit.name or unit.kind.lower(), unit)
@@ -140,9 +140,16 @@ def news(commit: Commit, name: str) -> int:
 def _decides_otherwise(
     commit: Commit, version: ModuleVersion, node: ast.If, namespace: dict[str, Any]
 ) -> bool:
-    """Tell whether a condition at the top level has another outcome than it had: then the other branch counts."""
+    """Tell whether a condition at the top level has another outcome than it had: then the other branch counts.
+
+    So it is with those in the branch that counts: `elif` is one.
+    """
     if not is_pure(node.test, namespace):
         return False
     test = compile(ast.Expression(node.test), version.path, "eval", dont_inherit=True)
     before = commit.journal.namespace(namespace)
-    return bool(eval(test, dict(before))) != bool(eval(test, namespace))  # noqa: S307 - the program's own source
+    outcome = bool(eval(test, namespace))  # noqa: S307 - the program's own source
+    if bool(eval(test, dict(before))) != outcome:  # noqa: S307
+        return True
+    inner = [one for one in (node.body if outcome else node.orelse) if isinstance(one, ast.If)]
+    return any(_decides_otherwise(commit, version, one, namespace) for one in inner)

@@ -22,7 +22,7 @@ from .registries import become, may_leak, remember, suspect
 from .removed import has_moved, retire_removed
 from .spread import propagate
 from .structs import is_struct
-from .units import Unit
+from .units import Unit, definition_of
 from .version import ModuleVersion
 
 if TYPE_CHECKING:
@@ -62,13 +62,14 @@ def run_statement(
         old, new = before.get(name, begun.get(name, MISSING)), namespace.get(name, MISSING)
         if new is MISSING or old is new:
             continue
-        decorated = bool(getattr(unit.node, "decorator_list", None))
+        made = unit if isinstance(new, type) and is_struct(new) else definition_of(unit, name)
+        decorated = bool(getattr(made.node, "decorator_list", None))
         if decorated:  # it may have put it somewhere that is not remembered
             suspect(commit, new, old)
         if old is MISSING:  # new; or a scratch name, which is deleted at the end of the top level
             commit.mark(version.name, name)
         elif name not in later:
-            settle(commit, version, unit, name, old, new, namespace)
+            settle(commit, version, made, name, old, new, namespace)
 
 
 def save_containers(commit: Commit, names: Iterable[str], namespace: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from . import syntax
 
-__all__ = ["Pairing", "Unit", "pair", "bound_together", "unannotated", "units_of"]
+__all__ = ["Pairing", "Unit", "bound_together", "definition_of", "pair", "unannotated", "units_of"]
 
 
 _SLICE = 4
@@ -165,6 +165,19 @@ def bound_together(units: Iterable[Unit]) -> frozenset[str]:
     """Return the names that several simple statements bind: overloads, `X += …`, a scratch name and its `del`."""
     binders = Counter(name for unit in units if isinstance(unit.node, _BINDERS) for name in set(unit.names))
     return frozenset(name for name, count in binders.items() if count > 1)
+
+
+def definition_of(unit: Unit, name: str) -> Unit:
+    """Return the definition of a name within a block, if it is the only one; else the unit itself."""
+    found: list[ast.stmt] = []
+    stack: list[ast.AST] = [unit.node] if isinstance(unit.node, (ast.If, ast.Try)) else []
+    while stack:
+        node = stack.pop()
+        if isinstance(node, (ast.If, ast.Try, ast.ExceptHandler)):
+            stack.extend(ast.iter_child_nodes(node))
+        elif isinstance(node, (*syntax.FUNCTIONS, ast.ClassDef)) and node.name == name:
+            found.append(node)
+    return Unit(found[0], unit.text) if len(found) == 1 else unit
 
 
 def unannotated(old: Iterable[Unit], new: Iterable[Unit]) -> set[str]:

@@ -25,3 +25,18 @@ except ImportError:
 
     def find(name: str) -> str:
         return name
+
+
+REGISTERED = []
+
+
+def register(fn):
+    REGISTERED.append(fn)
+    return fn
+
+
+if REGISTERED is not None:
+
+    @register
+    def listed(number: int) -> int:
+        return number

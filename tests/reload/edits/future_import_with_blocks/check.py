@@ -16,6 +16,7 @@ def check(h):
         assert [mod.STATE, mod.INNER, mod.TABLE, mod.FOUND] == [{"kept": True}] * 4 and mod.COUNT == 5
         assert all(a is b for a, b in zip(tables, (mod.STATE, mod.INNER, mod.TABLE, mod.FOUND)))
         assert mod.halve is halve and mod.find is find and type(box) is mod.Box
+        assert mod.REGISTERED == [mod.listed] and mod.listed.__annotations__["number"] == number
         assert halve.__annotations__["number"] == number and find.__annotations__["name"] == text
         assert mod.Box.__annotations__["size"] == number and mod.Box.grow.__annotations__["by"] == number
 
