@@ -54,14 +54,14 @@ class Report:
     kept: list[Kept]
     """Values made from something that changed, which were not made again because making them may have effects."""
     warnings: list[str]
-    since: float = 0.0
-    """When the step was taken (the kernel's clock): what ran after it ran the new code."""
     migrated: int = 0
     """Processes whose states were brought into a new form."""
     seconds: dict[str, float] = field(default_factory=dict)
     """plan, quiesce, look (the walk over the heap, in slices), step (all stood still for so long), total."""
     supervisors: list[Refreshed] = field(default_factory=list)
     """Those that were asked for their flags and child specs again; what is worth knowing of them is in `warnings` too."""
+    since: float = 0.0
+    """When the step was taken (the kernel's clock): what ran after it ran the new code."""
 
 
 class Engine:
