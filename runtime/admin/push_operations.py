@@ -328,7 +328,8 @@ def as_map(release: Release) -> dict[str, Any]:
     return {
         "id": release.id, "number": release.number, "base": release.base, "time": release.time, "by": release.by,
         "note": release.note, "kind": release.kind, "result": release.result, "why": release.why,
-        "seconds": dict(release.seconds), "migrated": release.migrated, "files": len(release.files),
+        "seconds": dict(release.seconds), "migrated": release.migrated, "notes": list(release.notes),
+        "files": len(release.files),
     }  # fmt: skip
 
 

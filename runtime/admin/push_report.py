@@ -121,6 +121,7 @@ class Report:
         if migrated:
             text += f", {migrated} process{'es' * (migrated != 1)} migrated"
         self.line("live", text + (", on probation" if release["result"] == "probation" else ""), "32;1")
+        self._notes(release)
 
     def release(self, release: Mapping[str, Any]) -> None:
         """What became of a release."""
@@ -150,6 +151,7 @@ class Report:
         for name in ("id", "number", "base", "kind", "result", "why", "by", "note", "migrated"):
             if release[name] not in ("", None):
                 self.line(name, _word(release[name]) if name == "result" else str(release[name]))
+        self._notes(release)
         if release.get("probation"):
             self.line("probation", _probation(release["probation"]))
         self.line("time", _when(release["time"]))
@@ -176,6 +178,13 @@ class Report:
         """One line out, at once: a pipe shall see progress too."""
         self.out.write(text + "\n")
         self.out.flush()
+
+    def _notes(self, release: Mapping[str, Any]) -> None:
+        for note in release.get("notes", ()):
+            first, *more = note.split("\n")
+            self.line("", first)
+            for text in more:
+                self.line("", f"  {text}")
 
     def _paint(self, text: str, colour: str) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self.colours and colour else text

@@ -48,7 +48,9 @@ class UnknownRelease(LookupError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Release:
-    """One release. `time` is seconds since 1970; `seconds` what each step of the change took; `base` the id before it."""
+    """One release. `time` is seconds since 1970; `seconds` what each step of the change took; `base` the id before it;
+    `notes` what its report tells besides: what was not run again, what somebody should look at.
+    """
 
     id: str
     base: str
@@ -62,6 +64,7 @@ class Release:
     why: str = ""
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     migrated: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def is_running(self) -> bool:

@@ -32,7 +32,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +217,7 @@ class ReleaseLog:
         why: str = "",
         seconds: Mapping[str, float] | None = None,
         migrated: int = 0,
+        notes: Iterable[str] = (),
         must: bool = True,
     ) -> Release:
         """Keep a release; `files` holds the texts of all managed files. It is durable when this returns.
@@ -231,7 +232,7 @@ class ReleaseLog:
             manifest = {sys.intern(path): sys.intern(digest(content)) for path, content in contents}
             release = Release(
                 release_id(manifest), base, self._next, time.time(), by, note, kind, manifest, result, why,
-                dict(seconds or {}), migrated,
+                dict(seconds or {}), migrated, tuple(notes),
             )  # fmt: skip
             try:
                 self._blobs.put_all([*(content for _, content in contents), canonical(manifest)])
@@ -405,7 +406,9 @@ class ReleaseLog:
             self.problems.append(f"a record of {self.directory / 'releases.log'} is left out: {error!r}")
 
     def _release(self, record: Record) -> Release:
-        fields = {f.name: record[f.name] for f in dataclasses.fields(Release) if f.name != "files"}
+        names = {f.name for f in dataclasses.fields(Release)} - {"files", "notes"}
+        fields = {name: record[name] for name in names}
+        fields["notes"] = tuple(record.get("notes", ()))  # there were none once
         fields["result"] = result_of(fields["result"])
         return Release(files=self._manifest(record["manifest"]), **fields)
 

@@ -28,6 +28,7 @@ from runtime.code.kinds import Kinds
 from runtime.code.known_bad import known_bad
 from runtime.code.plan import Direction, Plan
 from runtime.code.release_log import ENDED, Release, ReleaseLog, UnknownRelease, release_id
+from runtime.code.report_text import notes_of
 from runtime.code.tree import TreeError, read_tree
 
 __all__ = ["Done", "Progress", "Releaser"]
@@ -35,6 +36,9 @@ __all__ = ["Done", "Progress", "Releaser"]
 _log = logging.getLogger("evergreen.code")
 Progress = Callable[..., None]
 """Called as progress(stage, **facts) from the worker; must not block."""
+
+_NOTES, _NOTE = 20, 500
+"""How many lines of notes the log keeps of a release, and how much of each."""
 
 # Types
 
@@ -243,7 +247,9 @@ class Releaser:
             plan = self.engine.plan(live, direction=back)
             tell("apply", modules=list(plan.modules))
             replaced = self.replaced
-            self._note_replaced(leaving, target, "rollback")  # by the time that a watcher can see what runs then
+            self._note_replaced(
+                leaving, target, "rollback"
+            )  # by the time that a watcher can see what runs then
             try:
                 report = self.engine.apply(plan, extra=extra)
             except BaseException:
@@ -254,7 +260,7 @@ class Releaser:
             lambda: self.log.add(
                 kind="rollback", files=texts, base=leaving.id, by=by, why=why,
                 note=f"back to {target}" + (f": {note}" if note else ""),
-                seconds=dict(report.seconds), migrated=report.migrated, must=False,
+                seconds=dict(report.seconds), migrated=report.migrated, notes=_notes(report), must=False,
                 result=_after_rollback(target, bad, result),
             )
         )  # fmt: skip
@@ -439,7 +445,8 @@ class Releaser:
         kept = kernel.blocking(
             _outcome,
             lambda: self.log.add(
-                files=self._whole(sources), base=base.id, seconds=dict(report.seconds), migrated=report.migrated, **more
+                files=self._whole(sources), base=base.id, seconds=dict(report.seconds), migrated=report.migrated,
+                notes=_notes(report), **more,
             ),
         )  # fmt: skip
         if isinstance(kept, Release):
@@ -539,6 +546,11 @@ def _after_rollback(target: Release, bad: Release | None, result: str) -> str:
     if bad is not None:
         return result
     return "probation" if target.result == "probation" else "good"
+
+
+def _notes(report: Report) -> list[str]:
+    """Return what the log keeps of a report's notes."""
+    return [note[:_NOTE] for note in notes_of(report)[:_NOTES]]
 
 
 def _nothing(*_: Any, **__: Any) -> None:

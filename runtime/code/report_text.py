@@ -20,6 +20,7 @@ __all__ = [
     "change_word",
     "changes_text",
     "live_text",
+    "notes_of",
     "on_trial_text",
     "refused_text",
     "rolled_back_text",
@@ -53,11 +54,15 @@ def live_text(release: Any, report: Any, *, healed: bool = False) -> str:
     text = f"{head}: {what}" if what else f"{head}: nothing that runs is different"
     if report.migrated:
         text += f"; {_count(report.migrated, 'process', 'processes')} migrated"
+    return "\n".join([text, *_first(notes_of(report), _NOTES, "more notes")])
+
+
+def notes_of(report: Any) -> list[str]:
+    """Return what a report tells besides what changed: a line each."""
     notes = [
         f"not run again: {kept.module}.{kept.name} (line {kept.line}): {kept.because}" for kept in report.kept
     ]
-    notes += [f"note: {warning}" for warning in report.warnings]
-    return "\n".join([text, *_first(notes, _NOTES, "more notes")])
+    return notes + [f"note: {warning}" for warning in report.warnings]
 
 
 def on_trial_text(release: Any, good: Any, paths: Sequence[str], seconds: float) -> str:

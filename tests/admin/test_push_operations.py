@@ -11,6 +11,7 @@ from runtime import code
 from runtime.admin.live_code import LiveCode
 from runtime.admin.operations import Denied, Operations, Request, Who
 from runtime.admin.push_command import Difference
+from runtime.admin.push_report import Report
 from runtime.admin.push_operations import PushOperations, PushSettings
 from runtime.code.bundle import Manifest, Order, new_nonce, pack, pack_order, python_version
 from runtime.code.bundle import RUNTIME_VERSION as VERSION
@@ -109,6 +110,20 @@ def test_a_bundle_goes_live_with_its_stages(place):
         assert world.ask("status")["probation"] == {}
         assert world.ask("follow", number=2)["why"] == "confirmed"
         assert world.ask("show", release="#2")["changed"] == {place.path("m"): "changed"}
+
+
+def test_what_a_report_tells_besides_reaches_who_pushes_and_who_looks_later(place, capsys):
+    """As a child that a supervisor now has does, and whatever was not run again."""
+    table = "class Table:\n    def __init__(self, size):\n        self.size = size\n\n\n"
+    place.load(m=f"SIZE = 1\n{table}KEPT = Table(SIZE)\n")
+    with serving(place):
+        world = World(place)
+        release = world.ask("push", bundle=world.bundle(m=f"SIZE = 2\n{table}KEPT = Table(SIZE)\n"))
+        (note,) = release["notes"]
+        assert note.startswith(f"not run again: {place.package}.m.KEPT (line ")
+        assert world.ask("show", release="#2")["notes"] == [note]
+        Report(as_json=False).live(release)
+        assert note in capsys.readouterr().out
 
 
 def test_the_plan_counts_processes_and_touches_nothing(place):

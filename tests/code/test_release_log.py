@@ -50,11 +50,19 @@ def id_of(files):
 def test_releases_are_kept_with_their_sources(log):
     first = add(log, ONE, kind="boot")
     second = add(
-        log, TWO, base=first.id, note="better", seconds={"total": 0.5}, migrated=7, result="probation"
+        log,
+        TWO,
+        base=first.id,
+        note="better",
+        seconds={"total": 0.5},
+        migrated=7,
+        notes=["note: look"],
+        result="probation",
     )
     log = again(log)
     assert log.problems == []
     assert log.releases() == [first, second]
+    assert second.notes == ("note: look",)
     assert [one.number for one in log.releases()] == [1, 2]
     assert log.sources(first) == ONE
     assert log.sources(second.id) == TWO
