@@ -61,7 +61,9 @@ class Counted(Traffic):
         self.verify()
         sent = sum(map(len, self.sent.values()))
         assert not self.wrong, self.wrong[:5]
-        log = [event for event in self.log if not isinstance(event, TokenRenewed)]  # that one comes in long runs
+        log = [
+            event for event in self.log if not isinstance(event, TokenRenewed)
+        ]  # that one comes in long runs
         assert not log, log[:5]
         assert [client.connections for client in self.clients] == [1] * len(self.clients)
         assert self.repeated == 0

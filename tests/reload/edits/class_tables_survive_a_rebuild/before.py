@@ -11,5 +11,3 @@ class Users:
         self.known[name] = True
         self.__hidden.append(name)
         return len(self.__hidden)
-
-

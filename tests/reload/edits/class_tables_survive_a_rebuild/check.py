@@ -12,4 +12,6 @@ def check(h):
     assert users.note("ben") == 2 and set(mod.Users.known) == {"anna", "ben"}
     assert mod.Users.__annotations__["known"] == dict[str, bool]
     h.rollback()
-    assert users.note("carl") == 3 and len(mod.Users.known) == 3 and mod.Users.__annotations__["known"] is dict
+    assert (
+        users.note("carl") == 3 and len(mod.Users.known) == 3 and mod.Users.__annotations__["known"] is dict
+    )

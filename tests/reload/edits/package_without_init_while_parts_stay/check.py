@@ -7,5 +7,9 @@ CASE = {
 def check(h):
     user = h.load("user")
     result = h.push(expect="refuse")
-    assert "pk/__init__.py" in result.errors[0] and "pk.a" in result.errors[0] and "leave it empty" in result.errors[0]
+    assert (
+        "pk/__init__.py" in result.errors[0]
+        and "pk.a" in result.errors[0]
+        and "leave it empty" in result.errors[0]
+    )
     assert user.use() == 1 and h.load("pk").KIND == "package" and h.load("pk").a.Y == 1
