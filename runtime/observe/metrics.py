@@ -161,7 +161,7 @@ def _mailboxes() -> Iterator[Metric]:
     for block in living():
         everybody += len(block)
         for p in block:
-            if p.q is not None or p.cur is not None:
+            if snapshot.may_have_mail(p):
                 length = p.mailbox_length
                 lengths[bisect_left(MAILBOX_BUCKETS, length)] += 1
                 total += length

@@ -38,7 +38,7 @@ from runtime.otp.application_controller import Controller
 __all__ = [
     "SORTS", "AlarmRow", "ApplicationRow", "ProcessDetail", "ProcessRow", "ReleaseRow", "TreeNode",
     "alarm_counts", "alarm_name", "alarms",
-    "applications", "connections", "find", "listeners", "node_summary", "plain", "process", "processes", "releases",
+    "applications", "connections", "find", "listeners", "may_have_mail", "node_summary", "plain", "process", "processes", "releases",
     "row", "store_info", "tree",
 ]  # fmt: skip
 
@@ -262,6 +262,13 @@ def alarms(limit: int = 1_000) -> list[AlarmRow]:
     ]
 
 
+def may_have_mail(p: Process) -> bool:
+    """Tell, for less than its `mailbox_length`, whether a process can have mail at all; what is kept back from it is mail."""
+    return (
+        p.q is not None or p.cur is not None or p.control is not None or p.behaviour.__class__ is kernel.Gate
+    )
+
+
 def alarm_counts() -> dict[tuple[str, str], int]:
     """How many alarms are up, by (name, level)."""
     found: Counter[tuple[str, str]] = Counter()
@@ -321,7 +328,7 @@ def _best(
             if sort == "number":
                 break  # they come by number
             if sort == "mailbox":
-                chosen = [p for p in block if p.q is not None or p.cur is not None]
+                chosen = [p for p in block if may_have_mail(p)]
         for p in sliced(chosen, 32, breather):
             if wanted is not None and not wanted(p):
                 continue
@@ -344,8 +351,7 @@ def _looked(p: Process, key: str, default: Any = ()) -> Any:
 
 
 def _mailbox(p: Process) -> Any:
-    q, cur = p.q, p.cur
-    return (len(q) if q is not None else 0) + (len(cur) if cur is not None else 0)
+    return p.mailbox_length
 
 
 def _initial(p: Process) -> str:

@@ -20,7 +20,7 @@ from runtime.kernel import (
     spawn_callback,
     spawn_opt,
 )
-from runtime.observe import snapshot
+from runtime.observe import metrics, snapshot
 from runtime.observe.heap import reached
 from runtime.otp import stop, sys
 from runtime.otp.child_spec import ChildSpec, SupFlags
@@ -69,6 +69,22 @@ class Rude:
 
 def waiting(name=None, **options):
     return spawn_opt(receive, name=name, **options)
+
+
+def test_what_is_kept_back_from_a_suspended_server_is_its_mailbox():
+    others = [Keeper.start() for _ in range(3)]
+    held = Keeper.start()
+    sys.suspend(held)
+    for number in range(1_000):
+        send(held, number)
+    settle()
+    try:
+        first = snapshot.processes(1, "mailbox")[0]
+        assert (first.number, first.mailbox) == (held.number, 1_000)
+        assert metrics.values()["evergreen_longest_mailbox_messages"] == 1_000
+    finally:
+        for pid in (held, *others):
+            exit(pid, KILL)
 
 
 def test_processes_come_in_the_order_asked_for():
