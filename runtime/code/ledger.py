@@ -36,7 +36,7 @@ from types import FrameType
 from typing import Any, Final, NamedTuple, TypeVar
 
 from runtime import kernel
-from runtime.code.kinds import Kinds, kind_of
+from runtime.code.kinds import Kind, Kinds, kind_of
 from runtime.code.roots import Roots
 from runtime.kernel import NOPROC, CallError, Crash, Process, Shutdown, clock, hooks
 from runtime.otp.outcome import StartError
@@ -78,14 +78,14 @@ class Incident(NamedTuple):
     kind: str
     files: frozenset[str]
     text: str
-    kinds: frozenset[str] = frozenset()
+    kinds: frozenset[Kind] = frozenset()
 
 
 class _Cause(NamedTuple):
     """Why a process ended: the managed files of its traceback, and the kind of its failure."""
 
     files: frozenset[str]
-    kinds: frozenset[str]
+    kinds: frozenset[Kind]
 
 
 _NOTHING: Final = _Cause(frozenset(), frozenset())
@@ -201,7 +201,7 @@ class Ledger:
     def giving_up(self, about: GiveUp) -> Incident:
         """Return what it would be if this supervisor gave up; nothing is noted."""
         files, said = set(self._of_module(Offender.of(None, about.spec).start[0].partition(":")[0])), ""
-        kinds: set[str] = set()
+        kinds: set[Kind] = set()
         for crash in _crashes(about.reason):
             own, more = self._cause(crash)
             files |= own
@@ -283,12 +283,10 @@ class Ledger:
     def _cause(self, crash: Crash) -> _Cause:
         """The managed files that a crash passed through, and its kind, by the innermost of them."""
         files = self._managed(place[0] for place in crash.places)
-        kinds = [
-            kind_of(crash.error, crash.message, place[0], place[2])
-            for place in crash.places
-            if place[0] in files
-        ]
-        return _Cause(files, frozenset(kinds[-1:]))
+        for file, _, function in reversed(crash.places):
+            if file in files:
+                return _Cause(files, frozenset({kind_of(crash.error, crash.message, file, function)}))
+        return _NOTHING
 
     def _supervised(self, report: SupervisorReport) -> None:
         offender = report.offender
@@ -307,10 +305,10 @@ class Ledger:
         elif report.context in ("child_terminated", "start_error"):
             self._note("restart", files, f"child {offender.id} of {report.supervisor} ended", kinds)
 
-    def _note(self, kind: str, files: Iterable[str], text: str, kinds: Iterable[str] = ()) -> None:
+    def _note(self, kind: str, files: Iterable[str], text: str, kinds: Iterable[Kind] = ()) -> None:
         self.add(self._incident(kind, files, text, kinds))
 
-    def _incident(self, kind: str, files: Iterable[str], text: str, kinds: Iterable[str] = ()) -> Incident:
+    def _incident(self, kind: str, files: Iterable[str], text: str, kinds: Iterable[Kind] = ()) -> Incident:
         return Incident(clock.now(), kind, frozenset(files), text.replace("\n", " "), frozenset(kinds))
 
     def _said(self, crash: Crash, files: frozenset[str]) -> str:

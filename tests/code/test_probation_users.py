@@ -27,6 +27,7 @@ class Worker(GenServer):
     def handle_cast(self, request): self.work(request)
     def work(self, request):
         if request == "old": raise AttributeError("no attribute 'old'")
+        if request.startswith("on_"): getattr(self, request)
         return Tool().use(request)
 """
 OUTER = """
@@ -123,6 +124,16 @@ def test_what_failed_in_this_way_before_does_not_count(place, caller, crashes):
         code.push(place.sources(tool=RENAMED))
         crash(caller, 2)  # the same exception at the same place, but it is about another name
         assert counted()["now"] == 2
+
+
+def test_names_that_a_peer_makes_up_are_no_new_kinds(place, caller, crashes):
+    with serving(place, FEW):
+        for name in ("hallo", "hello", "salut", "ciao", "hola"):
+            crash(caller, 1, f"on_{name}")
+        code.push(place.sources(tool=TOOL + "X = 1\n"))
+        for name in ("moin", "servus", "ahoi"):
+            crash(caller, 1, f"on_{name}")
+        assert counted() == {"now": 0, "before": 0, "limit": 3, "last": ""}
 
 
 def test_what_the_code_server_before_has_seen_is_not_new(place, caller, crashes):
