@@ -117,7 +117,7 @@ def _lacking(settings: list[_Setting], plan: Plan, pause: Callable[[], None]) ->
     for number, process in enumerate(kernel.processes(), 1):
         for state in states_of(process.behaviour) if _has_begun(process) else ():
             for one in settings:
-                if isinstance(state, one.cls) and _runs(type(state), one):
+                if _runs(type(state), one):
                     living[one] += 1
                     lacking[one].update(
                         n for n in one.names if inspect.getattr_static(state, n, MISSING) is MISSING
@@ -133,7 +133,9 @@ def _has_begun(process: kernel.Process) -> bool:
 
 
 def _runs(kind: type, setting: _Setting) -> bool:
-    """Tell whether objects of a class, when they are made, come by the `init` of a base."""
+    """Tell whether objects of a class, when they are made, come by the `init` of a base (one that it has: not as `register` says)."""
+    if setting.cls not in kind.__mro__:
+        return False
     for cls in kind.__mro__[: kind.__mro__.index(setting.cls)]:
         init = cls.__dict__.get(setting.init)
         if init is not None and "super" not in getattr(getattr(init, "__code__", None), "co_names", ()):

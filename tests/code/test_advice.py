@@ -71,6 +71,18 @@ def test_one_process_and_two_attributes(users):
     assert note.startswith("User.init sets 'x' and '_User__y', which the living process does not have: ")
 
 
+def test_a_class_that_is_only_registered_with_an_abstract_one_does_not_run_its_init(users):
+    role = (
+        "from abc import ABC\nclass Role(ABC):\n    def init(self, n):\n        self.n = n\n"
+        + BEFORE
+        + "Role.register(User)\n"
+    )
+    users(role, User=1)
+    assert (
+        users.push(role.replace("        self.n = n\n", "        self.n = n\n        self.x = 1\n", 1)) == []
+    )
+
+
 def test_derived_classes_that_run_it_are_counted_others_are_not(users):
     users(BEFORE, User=1, Guest=2, Robot=4)
     (note,) = users.push(GAINS)
