@@ -65,6 +65,8 @@ _ENVIRONMENT = (
     "busy_connections", "certificate", "code_", "crash_loop", "descriptors", "disk", "long_schedule", "net", "store",
 )  # fmt: skip
 """Alarms (how their ids begin) that no release raises, or that are counted as something else."""
+_OPERATORS: Final = frozenset({"alarm_sender", "control", "dashboard"})
+"""Likewise, by the whole word: a webhook that does not answer, the way in, its port."""
 
 T = TypeVar("T", bound=tuple[Any, ...])
 
@@ -183,7 +185,7 @@ class Ledger:
     def alarm(self, id_: Any, description: Any) -> None:
         """Note that an alarm rose. Called by the process that hears of alarms."""
         first = id_[0] if isinstance(id_, tuple) and id_ else id_
-        if isinstance(first, str) and first.startswith(_ENVIRONMENT):
+        if isinstance(first, str) and (first.startswith(_ENVIRONMENT) or first in _OPERATORS):
             return
         files = frozenset({ANYWHERE})
         for part in id_ if isinstance(id_, tuple) else ():

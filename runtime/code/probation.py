@@ -6,7 +6,7 @@
 | children of supervisors that ended by changed code       | `max_restarts` more    |
 | supervisors out of restarts over a child of changed code | one                    |
 | callbacks that held the node, a changed file on the stack| `max_hogs` more        |
-| alarms raised (not those of disk, network and store)     | `max_alarms` more      |
+| alarms raised (not those of what is around the code)     | `max_alarms` more      |
 | errors logged by changed code, or with it in the trace   | `max_errors` more      |
 | how late timers fire, on average: everybody waits        | `max_lag` later        |
 | the share of its time that the node is in changed code   | `max_busy` more        |

@@ -490,6 +490,9 @@ def test_an_alarm_that_nobody_else_has_raised(place):
             ("crash_loop", "others", "child"), "counted as ended children, where it is of changed code"
         )
         alarms.set_alarm(("certificate", "/c.pem"), "ends soon")
+        alarms.set_alarm(("alarm_sender", "https://hook"), "somebody else's machine does not answer")
+        alarms.set_alarm("dashboard", "another program has its port")
+        alarms.set_alarm("control", "nobody gets in")
         settle()
         assert code.status().probation["watched"]["alarm"]["now"] == 0
         alarms.set_alarm("printer", "out of paper")
