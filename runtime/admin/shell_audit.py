@@ -66,6 +66,9 @@ class InputLog:
             aside(work, name="shell audit", patience=_PATIENCE)
         except TooLate:
             _log.error("shell %d, %s: the audit is not written yet: the disk hangs", shell, who)
+        except OSError as error:  # none of `write`, which says so itself
+            self._under_way -= 1
+            _log.error("shell %d, %s: the audit is not written: %s", shell, who, error.strerror)
 
     def write(self, who: str, shell: int, **what: Any) -> None:
         """Write one line. A disk that does not take it is no reason to refuse the shell that may repair it: it is logged."""

@@ -232,7 +232,11 @@ class AlarmSender(GenServer):
         work = _call_webhook if way.is_webhook else _call_apprise
         args = (kernel.self_(), self.number, work, way.url, facts, self.ways.send_timeout)
         thread = threading.Thread(target=_carry, args=args, name="alarm_sender", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # there is no room for one: perhaps a moment later
+            self._sent(way, str(error))
+            return
         way.threads.append(thread)
         # The time limit of a socket is for each of its operations: this one is for all of them.
         way.guard = kernel.start_timer(3 * self.ways.send_timeout, kernel.self_(), "no answer")

@@ -6,6 +6,7 @@ that pool is full.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import threading
 from collections.abc import Callable
@@ -36,7 +37,7 @@ class _Done(NamedTuple):
 def aside(fn: Callable[..., T], *args: Any, name: str, patience: float) -> T:
     """Return `fn(*args)`, run in a new thread called `name`; what it raises is raised here. Blocks the calling process only.
 
-    Raises TooLate after `patience` seconds.
+    Raises TooLate after `patience` seconds, OSError (EAGAIN) when there is no room for a thread: then nothing was done.
     """
     me, mine = kernel.self_(), _Done(_next())
     box: list[Any] = []
@@ -48,7 +49,10 @@ def aside(fn: Callable[..., T], *args: Any, name: str, patience: float) -> T:
             box.extend((False, error))
         kernel.post(me, mine)
 
-    threading.Thread(target=work, name=name, daemon=True).start()
+    try:
+        threading.Thread(target=work, name=name, daemon=True).start()
+    except RuntimeError as error:
+        raise OSError(errno.EAGAIN, str(error)) from None
     if kernel.receive_match(lambda m: m.__class__ is _Done and m == mine, patience) is kernel.TIMEOUT:
         raise TooLate
     if not box[0]:

@@ -152,6 +152,18 @@ def test_what_goes_on_failing_is_dropped_and_said_without_secrets(web):
     assert "secret" not in lines[0][1]
 
 
+def test_a_node_without_room_for_a_thread_sends_when_there_is(web):
+    with sending(webhook=web.url, send_pause=0.3) as sender:
+        before = threading.stack_size(2**46)
+        try:
+            alarms.set_alarm("printer", "out of paper", quiet=True)
+            settle()
+        finally:
+            threading.stack_size(before)
+        assert is_alive(sender)
+        assert web.next()[1]["id"] == "printer"
+
+
 def test_a_server_that_hangs_is_given_up(web):
     web.answers = [0, 204]
     with sending(webhook=web.url, send_timeout=0.1, send_retries=1) as sender:
