@@ -14,10 +14,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any, Final
 
-from greenlet import getcurrent
-
-from runtime.kernel import clock, hooks
-from runtime.kernel.scheduler import Worker
+from runtime.kernel import NotAProcess, clock, hooks, self_
 from runtime.kernel.watchdog import TICK
 
 __all__ = ["WINDOW", "install", "remove", "share"]
@@ -67,7 +64,7 @@ _since = 0.0
 
 def _look(_frame: Any) -> None:
     """In the signal's handler, between any two steps of what reads this: it only appends."""
-    g = getcurrent()
-    process = g.proc if isinstance(g, Worker) else None
-    if process is not None:
-        _seen.append((clock.now(), process.number))
+    try:
+        _seen.append((clock.now(), self_().number))
+    except NotAProcess:
+        pass

@@ -54,6 +54,8 @@ def test_modules_of_applications_that_are_not_watched_are_told_once(node, tmp_pa
     (other / "outer" / "start.py").write_text("X = 1\n")
     for path in (tmp_path, tmp_path / ".venv/lib/site-packages", other):
         monkeypatch.syspath_prepend(path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "apps"]:
+        monkeypatch.delitem(sys.modules, name)  # those of this project, which other tests have loaded
     names = ["beside", "beside.supervision", "installed_here", "outer", "outer.start"]
     for name in names:
         importlib.import_module(name)

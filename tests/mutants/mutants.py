@@ -103,8 +103,8 @@ MUTANTS = [
     Mutant(
         "restart a temporary child",
         OTP + "static_children.py",
-        '            if restart != "temporary":\n                return self._restart(child)',
-        "            return self._restart(child)",
+        '            if restart != "temporary":\n                return self._restart(child, reason)',
+        "            return self._restart(child, reason)",
         RESTARTS + "test_temporary",
     ),
     Mutant(
@@ -585,7 +585,7 @@ MUTANTS += [
     Mutant(
         "upgrade: see the fault of a release, and leave it",
         CODE + "server.py",
-        "            self.queue.appendleft(_Work(_way_back(probation, why), None))",
+        "            self.queue.appendleft(Work(way_back(probation, why), None))",
         "            pass",
         UPGRADE + "test_a_bad_release_rolls_itself_back",
     ),
