@@ -8,7 +8,8 @@
 | callbacks that held the node, a changed file on the stack| `max_hogs` more        |
 | alarms raised (not those of what is around the code)     | `max_alarms` more      |
 | errors logged by changed code, or with it in the trace   | `max_errors` more      |
-| how late timers fire, on average: everybody waits        | `max_lag` later        |
+| how late timers fire, on average: everybody waits, and   |                        |
+| changed code is at work for more of the time than before | `max_lag` later        |
 | the share of its time that the node is in changed code   | `max_busy` more        |
 
 In crashes, restarts, supervisors and logged errors, "changed code" is also code that uses it: a module that imports a changed
@@ -259,6 +260,9 @@ class Probation:
         usual, limit = self._before.lag, self.limits.max_lag
         if not limit or samples < _LAG_SAMPLES or late - usual <= limit:
             return ""
+        busy, _, samples = self.ledger.busy(self.since, now + 1.0, self.files)
+        if samples >= _BUSY_SAMPLES and busy - self._before.busy <= _NOISE:
+            return ""  # changed code is hardly ever at work: there is more to do, or the machine is short of time
         return f"timers fire {seconds_text(late)} late on average ({seconds_text(usual)} before): the node is slow"
 
     def _busy(self, now: float) -> str:

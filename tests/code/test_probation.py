@@ -283,6 +283,22 @@ def test_one_pause_of_the_machine_is_not_a_slow_node(tmp_path, clock):
     assert "timers fire" in probation.breach(clock.now())
 
 
+def test_more_to_do_is_no_fault_of_changed_code_that_hardly_runs(tmp_path, clock):
+    """A crowd that comes after a release makes everybody wait; who can be seen at work is somebody else."""
+    ledger = Ledger(Roots(tmp_path, ["apps"]), kernel.self_())
+    changed, other = str(tmp_path / "apps/a.py"), str(tmp_path / "apps/b.py")
+    probation = Probation(ledger, Limits(), None, (Stage(None, frozenset({changed}), clock.now(), 60.0),))
+    for _ in range(100):
+        clock.advance(0.1)
+        ledger.lags.append((clock.now(), 0.2))
+        ledger._tick(frame_in(other))
+    assert probation.breach(clock.now()) == ""
+    for _ in range(10):
+        clock.advance(0.1)
+        ledger._tick(frame_in(changed))
+    assert "timers fire" in probation.breach(clock.now())
+
+
 def test_a_node_that_is_not_up_for_so_long_has_its_time_before_counted_up(place, crashes, clock):
     """Noisy from its start: three crashes in 20 s are nine in a minute."""
     module = place.load(m=BAD)

@@ -14,25 +14,15 @@ pytestmark = pytest.mark.plain
 # that stays when history is written anew.
 CHOSEN = {
     "Exchange instances of a Struct that gains a field wherever they are held",
-    "Give the chat its commands in the shell",
     "Test upgrades of a node under load; let settings be added while their object lives",
-    "Learn imports in slices, and once",
     "Run self-checks aside or in the step, not twice; check a release against its own files",
-    "Make functions of the very code of the whole file",
     "Import in the order of a cold start; give a name back what it meant before a decorator",
-    "Kill nodes in the middle of pushes; say when a node has no live code",
     "Turn what rooms below raise into answers in one place",
-    "Release real modules under real processes; let a loader keep no old code",
     "Let supervisors of changed code take their new flags and specs after the step",
-    "Let tools/push ask the code server",
     "Give the source of a syntax error",
-    "Show the via name that nobody has",
     "Keep expected refusals of a thread out of standard error",
-    "Bring processes to rest and their states into a release's form",
     "Say where names of the page from Erlang come from, how tasks are linked, and that runtime.node is a module",
-    "Tell of a linked process that a test left, and show a failing test's own lines; write the guide's tests with the plugin",
     "Check a release of push mode against its own files alone",
-    "Add the control socket: a table of operations behind a Unix socket or mutual TLS",
 }
 HISTORY = replay.commits(100)
 ORDINARY = [commit for commit in replay.commits(1000) if commit.subject in CHOSEN]
