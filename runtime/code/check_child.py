@@ -66,7 +66,10 @@ def main(fd: int, parent: int) -> int:
                 check = decode(frame, type=Check)
                 answer, outcome = child.do(check)
                 answer.number = check.number
-                sock.sendall(encode_frame(answer))
+                try:
+                    sock.sendall(encode_frame(answer))
+                except BrokenPipeError:
+                    return 0  # the node has ended meanwhile
                 if outcome is not None:
                     child.learn(check, outcome)
     return 0

@@ -124,20 +124,28 @@ def result_of(word: str) -> str:
 def found_bad(releases: Iterable[Release], id_: str) -> Release | None:
     """Return the release that this content was last taken back as; None: nothing speaks against it. `releases`: oldest first.
 
-    A later run that was found good is an answer; that a node was started from it once more is none. Nor does it speak against
-    what somebody went back to that he left it again.
+    A later run that was found good is an answer; that a node was started from it once more is none. That somebody left it does
+    not speak against what had been found good before, nor against what he had gone back to.
     """
     same = [one for one in releases if one.id == id_]
+    was_good = any(one.result == "good" for one in same)
+    found = None
     for place, one in reversed(list(enumerate(same))):
-        if one.result == "bad" or (one.result == "rolled_back" and not _was_left(one)):
-            return one
+        if one.result == "bad":
+            return one  # it has the reason, where a later one has but an end
+        if one.result == "rolled_back" and not (_was_left(one) or (was_good and _by_hand(one))):
+            found = found or one
         if one.result == "good" and (one.kind != "boot" or place == 0):
-            return None
-    return None
+            break
+    return found
 
 
 # Internals
 
 
 def _was_left(one: Release) -> bool:
-    return one.kind == "rollback" and not one.why.startswith((ENDED, TOGETHER))
+    return one.kind == "rollback" and _by_hand(one)
+
+
+def _by_hand(one: Release) -> bool:
+    return not one.why.startswith((ENDED, TOGETHER))

@@ -223,7 +223,7 @@ class DynamicChildren:
         except NotStarted as error:
             report_failure(self.name, "start_error", error.reason, pid, spec)
             self.restarting[pid] = plan
-            send(self.me, TryAgain(pid, error.reason))
+            TryAgain(pid, error.reason).send_to(self.me)
             return
         if new is not None:
             self.by_pid[new] = plan

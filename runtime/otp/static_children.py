@@ -310,7 +310,7 @@ class StaticChildren:
     def _failed(self, child: Child, reason: Any) -> None:
         self._report("start_error", reason, child)
         child.pid = RESTARTING
-        send(self.me, TryAgain(child.spec.id, reason))
+        TryAgain(child.spec.id, reason).send_to(self.me)
 
     def _ends_with(self, child: Child) -> bool:
         """Tell whether the own exit of a child that is not restarted ends the supervisor."""

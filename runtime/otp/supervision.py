@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from weakref import WeakSet
 
 from runtime import kernel
-from runtime.kernel import SHUTDOWN, Call, Exit, Pid, Process, fail
+from runtime.kernel import SHUTDOWN, Call, Exit, Pid, Process, Shutdown, fail, send, send_after
 from runtime.otp.child_spec import SpecError
 from runtime.otp.gen_server import GenServer
 from runtime.otp.outcome import NoReply, Stop
@@ -37,6 +37,8 @@ _log = logging.getLogger("evergreen.supervisor")
 # ---------------------------------------------------------------- types
 
 RESTARTING: Final = "restarting"
+_NAME_TAKEN: Final = 0.2
+"""Seconds until the next attempt at a child whose name, or whose own child's name, another process still has."""
 
 
 class ChildInfo(NamedTuple):
@@ -69,6 +71,15 @@ class TryAgain:
         self.key = key
         self.reason = reason
         self.is_free = is_free
+
+    def send_to(self, supervisor: Pid) -> None:
+        """Let the supervisor try in its next turn; where another has the child's name, a little later, for that one may be
+        at its end: the child of a supervisor that was killed is. (OTP tries at once, and is soon out of restarts.)
+        """
+        if _is_name_taken(self.reason):
+            send_after(_NAME_TAKEN, supervisor, self)
+        else:
+            send(supervisor, self)
 
 
 class Ask:
@@ -209,3 +220,13 @@ class _Refused:
 
     def __init__(self, error: Exception) -> None:
         self.error = error
+
+
+def _is_name_taken(reason: Any) -> bool:
+    while True:
+        if isinstance(reason, Shutdown):
+            reason = reason.term
+        elif isinstance(reason, tuple) and reason[:1] == ("failed_to_start_child",):
+            reason = reason[-1]
+        else:
+            return isinstance(reason, tuple) and reason[:1] == ("already_started",)

@@ -18,6 +18,7 @@ import pytest
 from runtime.code import blobs, records
 from runtime.code.blobs import BlobDamaged, Blobs, digest
 from runtime.code.records import Records
+from runtime.code.release import ENDED
 from runtime.code.release_log import ReleaseLog, UnknownRelease, release_id
 
 pytestmark = pytest.mark.plain
@@ -141,6 +142,20 @@ def test_nothing_that_was_taken_back_is_the_last_good_one(log):
     better = add(log, TWO, kind="push")  # it was found good, later
     assert log.found_bad(bad.id) is None
     assert log.last_good() == better
+
+
+def test_what_was_good_once_is_not_bad_since_somebody_left_it(log):
+    first = add(log, ONE)
+    add(log, TWO)
+    add(log, ONE, kind="push", result="rolled_back", why="rolled back by anna")
+    assert log.found_bad(first.id) is None
+
+
+def test_the_reason_is_that_of_the_fault_and_not_of_the_end_that_followed(log):
+    add(log, ONE)
+    bad = add(log, TWO, result="bad", why="3 crashes")
+    add(log, TWO, kind="boot", result="rolled_back", why=f"{ENDED}")
+    assert log.found_bad(bad.id) == bad
 
 
 def test_what_was_gone_back_to_and_left_again_is_not_bad(log):
