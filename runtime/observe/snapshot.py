@@ -31,7 +31,7 @@ from runtime.observe.snapshot_types import (
 )  # fmt: skip
 from runtime.observe.snapshot_tree import tree
 from runtime.observe.sysmon_types import Figures
-from runtime.observe.texts import brief, kind_of, pid_text, state_text
+from runtime.observe.texts import brief, is_suspended, kind_of, pid_text, state_text
 from runtime.otp.application import CONTROLLER
 from runtime.otp.application_controller import Controller
 
@@ -131,7 +131,7 @@ def row(p: Process) -> ProcessRow | None:
         type=kind_of(p),
         initial_call=_initial(p),
         current=info["current_function"],
-        status="suspended" if getattr(p.control, "suspended", False) is True else info["status"],
+        status="suspended" if is_suspended(p) else info["status"],
         waits_for=info["waits_for"] or "",
         mailbox=p.mailbox_length,
         links=len(p.links or ()),
@@ -408,7 +408,7 @@ def _matcher(text: str) -> Callable[[Process], bool] | None:
         return None
     if text.startswith("="):
         status = text[1:].lower()
-        return lambda p: _looked(p, "status", "") == status
+        return lambda p: ("suspended" if is_suspended(p) else _looked(p, "status", "")) == status
     wanted = text.lower()
 
     def matches(p: Process) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from runtime.kernel import Process, clock, scheduler
 from runtime.observe.slices import Breather
 from runtime.observe.snapshot_types import TreeNode
-from runtime.observe.texts import brief, function_of, pid_text
+from runtime.observe.texts import brief, function_of, is_suspended, pid_text
 from runtime.otp.application import CONTROLLER
 from runtime.otp.application_controller import Controller
 from runtime.otp.dynamic_children import DynamicChildren
@@ -57,6 +57,8 @@ class _Walk:
         is_alive = isinstance(p, Process) and p.q is not scheduler.DEADQ
         if status == "running" and not is_alive:
             status = "stopped"
+        if status == "running" and is_suspended(p):
+            status = "suspended"
         behaviour = p.behaviour if is_alive else None
         more: dict[str, Any] = {}
         if isinstance(behaviour, SupervisorServer) and p not in self.path:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.kernel import Call, Cast, Crash, Pid, Process
+from runtime.kernel import Call, Cast, Crash, Pid, Process, mailboxes
 from runtime.otp.gen_server import GenServer
 from runtime.otp.reports import PASSED_ON, format_term
 from runtime.otp.server_state import fields, shown_status
 from runtime.otp.state_machine import GenStateMachine
 from runtime.otp.supervision import SupervisorServer
 
-__all__ = ["brief", "function_of", "heads", "kind_of", "message_text", "pid_text", "state_text"]
+__all__ = [
+    "brief",
+    "function_of",
+    "heads",
+    "is_suspended",
+    "kind_of",
+    "message_text",
+    "pid_text",
+    "state_text",
+]
 
 _STATE_CHARS = 8_000
 
@@ -70,9 +79,14 @@ def state_text(p: Process) -> str:
         return f"<it cannot be shown: {type(error).__name__}>"
 
 
+def is_suspended(p: Process) -> bool:
+    """Tell whether somebody has suspended a process (`sys.suspend`)."""
+    return getattr(p.control, "suspended", False) is True
+
+
 def heads(p: Process, count: int, chars: int = 300) -> tuple[str, ...]:
     """Return the first messages of a mailbox, cut, a server's as its format_status shows them."""
-    waiting = tuple(m for box in (p.cur, p.q) if box for m, _ in zip(box, range(count), strict=False))[:count]
+    waiting = tuple(m for box in mailboxes(p) for m, _ in zip(box, range(count), strict=False))[:count]
     behaviour: Any = p.behaviour
     if waiting and isinstance(behaviour, (GenServer, GenStateMachine)):
         try:

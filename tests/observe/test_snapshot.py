@@ -82,6 +82,8 @@ def test_what_is_kept_back_from_a_suspended_server_is_its_mailbox():
         first = snapshot.processes(1, "mailbox")[0]
         assert (first.number, first.mailbox) == (held.number, 1_000)
         assert metrics.values()["evergreen_longest_mailbox_messages"] == 1_000
+        assert [row.number for row in snapshot.processes(9, filter="=suspended")] == [held.number]
+        assert snapshot.process(held, heads=2).messages == ("0", "1")
     finally:
         for pid in (held, *others):
             exit(pid, KILL)

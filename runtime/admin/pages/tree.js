@@ -75,7 +75,7 @@ export default function tree(frame) {
     const x = spot.x, y = PAD + spot.y;
     if (spot.more) return svg("text", { class: "more", x: x + 4, y: y + HIGH / 2 + 4 }, `${count(spot.more)} more`);
     const { node, key } = spot;
-    const isDown = node.status !== "running", isRestarted = node.restarts > 0;
+    const isDown = !["running", "suspended"].includes(node.status), isRestarted = node.restarts > 0;
     const kind = node.type === "application" ? "application" : node.type === "supervisor" ? "supervisor" : "worker";
     const name = node.id.startsWith("<") ? short(node.id) : node.id;
     const under = node.strategy ? `${node.strategy.replaceAll("_", " ")} ${node.restarts}/${node.intensity}` : `${node.status === "running" ? "" : node.status + " "}${node.restart}`;
