@@ -149,6 +149,7 @@ def redecorated(commit: Commit, old: FunctionType, new: FunctionType, namespace:
         for cell in old.__closure__:
             if cell.cell_contents is inside:
                 commit.journal.attribute(cell, "cell_contents", newer)
+        _share_annotations(old, new, newer)
         if old.__dict__.get("__wrapped__") is inside:
             old.__dict__["__wrapped__"] = newer
     return True
@@ -177,18 +178,26 @@ def copy_appearance(old: FunctionType, new: FunctionType) -> None:
     old.__dict__.update(new.__dict__)
 
 
-def update_docs(commit: Commit, shown: Any, fn: FunctionType, before: str | None) -> None:
-    """A wrapper has copied a docstring outwards: let it follow. `shown` is what stands under the name."""
-    for _ in range(8):
-        if isinstance(shown, property):
-            inside: Any = shown.fget
-        else:
-            inside = getattr(shown, "__wrapped__", None) or getattr(shown, "func", None)
-        if inside is None:
-            return
+def update_docs(
+    commit: Commit, shown: Any, fn: FunctionType, before: str | None, seen: frozenset[int] = frozenset()
+) -> bool:
+    """Wrappers have copied a docstring outwards: let them follow. `shown` is what stands under the name, or a part of it.
+
+    Returns whether it leads to `fn`. A wrapper that holds it in a cell alone has copied nothing, but may have one inside.
+    """
+    if shown is fn:
+        return True
+    if shown is None or id(shown) in seen or len(seen) > _STACKED:
+        return False
+    seen = seen | {id(shown)}
+    copied = shown.fget if isinstance(shown, property) else _wrapped(shown)
+    held = [one for one in map(_content, getattr(shown, "__closure__", None) or ()) if one is not copied]
+    if update_docs(commit, copied, fn, before, seen):
         if getattr(shown, "__doc__", None) == before != fn.__doc__:
             commit.journal.attribute(shown, "__doc__", fn.__doc__)
-        shown = inside
+        return True
+    functions = [one for one in held if isinstance(one, FunctionType)]
+    return True in [update_docs(commit, one, fn, before, seen) for one in functions]
 
 
 def inner_functions(member: Any) -> Iterator[tuple[str, FunctionType]]:
@@ -244,6 +253,28 @@ def _restore(fn: FunctionType, kept: tuple[Any, ...]) -> None:
     fn.__dict__.update(attributes)
 
 
+def _share_annotations(old: FunctionType, new: FunctionType, inside: FunctionType) -> None:
+    """functools.wraps lets a wrapper and what it wraps have one dict: `old`, which stays, with what `new` would have held."""
+    shared = new.__annotations__
+    one: Any = inside
+    for _ in range(_STACKED):
+        if not isinstance(one, FunctionType) or one.__annotations__ is not shared:
+            return
+        one.__annotations__ = old.__annotations__
+        one = one.__dict__.get("__wrapped__")
+
+
+def _wrapped(wrapper: Any) -> Any:
+    return getattr(wrapper, "__wrapped__", None) or getattr(wrapper, "func", None)
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
 def _doc_of(code: CodeType) -> str | None:
     # The compiler puts a docstring first among the constants, or None in its place. A lambda has neither.
     if code.co_name == "<lambda>" or not code.co_consts or not isinstance(code.co_consts[0], str):
@@ -263,11 +294,7 @@ def _owned(value: Any, namespace: dict[str, Any]) -> bool:
 
 
 def _wraps(wrapper: FunctionType, namespace: dict[str, Any], depth: int = 0) -> bool:
-    for cell in wrapper.__closure__ or ():
-        try:
-            content = cell.cell_contents
-        except ValueError:
-            continue
+    for content in map(_content, wrapper.__closure__ or ()):
         if _owned(content, namespace):
             return True
         if isinstance(content, FunctionType) and depth < _STACKED and _wraps(content, namespace, depth + 1):
@@ -276,11 +303,7 @@ def _wraps(wrapper: FunctionType, namespace: dict[str, Any], depth: int = 0) -> 
 
 
 def _inside(wrapper: FunctionType, namespace: dict[str, Any]) -> FunctionType | None:
-    for cell in wrapper.__closure__ or ():
-        try:
-            content = cell.cell_contents
-        except ValueError:
-            continue
+    for content in map(_content, wrapper.__closure__ or ()):
         if _owned(content, namespace):
             return content  # type: ignore[no-any-return]
     return None

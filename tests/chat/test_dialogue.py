@@ -294,7 +294,7 @@ def test_a_dead_process_with_a_commit_on_its_way_loses_nothing(peers: Any) -> No
         (b"\x92\x01\x05", "bad_field"),
         (b"GET / HTTP/1.1", "wrong_protocol"),
         (b"<?xml version='1.0'?>", "wrong_protocol"),
-        (f.encode(send_frame(BOB)), "too_early"),
+        (f.encode(send_frame(BOB, cid=b"c" * 16)), "too_early"),
         (f.encode(f.Hello((7, 8))), "version"),
     ],
 )
