@@ -11,6 +11,7 @@ a release can be compared with what was before it. An incident knows which manag
     hog        a callback held the node: the files on its stack; when it is killed for it later, that is the same one
     error      a log record of level error or above: the file that logged it, and those of its traceback
     alarm      an alarm rose: of the process that it names, if it names one; else it may be anybody's
+    load       likewise, but that there is much to do: as often a crowd of clients as slower code
 
 Crashes, and what follows from them, have a kind as well (see `kinds`): one that was never seen before a release may be its
 fault although no changed file is in the traceback, but one that uses what was changed.
@@ -65,6 +66,8 @@ _ENVIRONMENT = (
     "busy_connections", "certificate", "code_", "crash_loop", "descriptors", "disk", "long_schedule", "net", "store",
 )  # fmt: skip
 """Alarms (how their ids begin) that no release raises, or that are counted as something else."""
+_LOAD: Final = frozenset({"loop_lag", "run_queue"})
+"""Alarms about how much there is to do."""
 _OPERATORS: Final = frozenset({"alarm_sender", "control", "dashboard"})
 """Likewise, by the whole word: a webhook that does not answer, the way in, its port."""
 
@@ -191,7 +194,7 @@ class Ledger:
         for part in id_ if isinstance(id_, tuple) else ():
             if isinstance(part, Process):
                 files = self.of_process(part)
-        self._note("alarm", files, f"{id_}: {description}")
+        self._note("load" if first in _LOAD else "alarm", files, f"{id_}: {description}")
 
     def of_process(self, process: Process) -> frozenset[str]:
         """The managed files whose code a process runs, as far as can be seen: of its behaviour's classes."""

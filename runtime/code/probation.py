@@ -6,7 +6,8 @@
 | children of supervisors that ended by changed code       | `max_restarts` more    |
 | supervisors out of restarts over a child of changed code | one                    |
 | callbacks that held the node, a changed file on the stack| `max_hogs` more        |
-| alarms raised (not those of what is around the code)     | `max_alarms` more      |
+| alarms raised (not those of what is around the code; of  | `max_alarms` more      |
+| much to do, while changed code is at work more)          |                        |
 | errors logged by changed code, or with it in the trace   | `max_errors` more      |
 | how late timers fire, on average: everybody waits, and   |                        |
 | changed code is at work for more of the time than before | `max_lag` later        |
@@ -33,6 +34,7 @@ code.max_errors, code.max_lag, code.max_busy.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from runtime.code.ledger import ANYWHERE, Incident, Ledger
@@ -233,13 +235,34 @@ class Probation:
     # internals
 
     def _found(self, now: float) -> dict[str, list[Incident]]:
-        return self.ledger.between(self.since, now + 1.0, self.files, self.users)
+        found = self.ledger.between(self.since, now + 1.0, self.files, self.users)
+        load = found.pop("load", [])
+        if load and self._works_more(now):
+            found["alarm"] = sorted(found.get("alarm", []) + load, key=itemgetter(0))
+        return found
+
+    def _works_more(self, now: float) -> bool:
+        """Tell whether changed code has been seen at work for more of the time than before: else there is more to do, or the
+        machine is short of time. Where nobody looks (no watchdog), it may be so.
+        """
+        more, _, samples = self._more_busy(now)
+        return not samples or (samples >= _BUSY_SAMPLES and more > _NOISE)
+
+    def _more_busy(self, now: float) -> tuple[float, float, int]:
+        """Return by how much the share of the time in changed code has grown beyond that of all code, what it is, and of how
+        many samples.
+        """
+        busy, others, samples = self.ledger.busy(self.since, now + 1.0, self.files)
+        before = self._before
+        more_work = max(1.0, others / before.others) if before.others > _NOISE else 1.0
+        return busy - before.busy * more_work, busy, samples
 
     def _look_back(self) -> _Before:
         # Once, and kept: a storm of incidents pushes the old ones out of the ledger.
         until, files = self.since, self.files
         begin = max(until - self.length, self.ledger.opened)
         counts = {kind: len(found) for kind, found in self.ledger.between(begin, until, files).items()}
+        counts["alarm"] = counts.get("alarm", 0) + counts.pop("load", 0)
         busy, others, _ = self.ledger.busy(begin, until, files)
         return _Before(max(0.0, until - begin), counts, self.ledger.lag(begin, until)[0], busy, others)
 
@@ -260,17 +283,13 @@ class Probation:
         usual, limit = self._before.lag, self.limits.max_lag
         if not limit or samples < _LAG_SAMPLES or late - usual <= limit:
             return ""
-        busy, _, samples = self.ledger.busy(self.since, now + 1.0, self.files)
-        if samples >= _BUSY_SAMPLES and busy - self._before.busy <= _NOISE:
-            return ""  # changed code is hardly ever at work: there is more to do, or the machine is short of time
+        if not self._works_more(now):
+            return ""
         return f"timers fire {seconds_text(late)} late on average ({seconds_text(usual)} before): the node is slow"
 
     def _busy(self, now: float) -> str:
-        limit, before = self.limits.max_busy, self._before
-        busy, others, samples = self.ledger.busy(self.since, now + 1.0, self.files)
-        if not limit or samples < _BUSY_SAMPLES:
+        limit, before = self.limits.max_busy, self._before.busy
+        more, busy, samples = self._more_busy(now)
+        if not limit or samples < _BUSY_SAMPLES or more <= limit:
             return ""
-        more_work = max(1.0, others / before.others) if before.others > _NOISE else 1.0
-        if busy - before.busy * more_work <= limit:
-            return ""
-        return f"the node is in changed code for {busy:.0%} of the time ({before.busy:.0%} before): it has become slower"
+        return f"the node is in changed code for {busy:.0%} of the time ({before:.0%} before): it has become slower"

@@ -299,6 +299,29 @@ def test_more_to_do_is_no_fault_of_changed_code_that_hardly_runs(tmp_path, clock
     assert "timers fire" in probation.breach(clock.now())
 
 
+@pytest.mark.parametrize("id_", ["run_queue", "loop_lag"])
+def test_an_alarm_of_much_to_do_counts_once_changed_code_is_seen_to_do_more(tmp_path, clock, id_):
+    ledger = Ledger(Roots(tmp_path, ["apps"]), kernel.self_())
+    changed, other = str(tmp_path / "apps/a.py"), str(tmp_path / "apps/b.py")
+    probation = Probation(ledger, Limits(), None, (Stage(None, frozenset({changed}), clock.now(), 60.0),))
+    ledger._tick(frame_in(other))
+    ledger.alarm(id_, "a crowd has come")
+    assert (probation.breach(clock.now()), probation.went_wrong(clock.now())) == (
+        "",
+        False,
+    )  # too early to say
+    for _ in range(100):
+        clock.advance(0.05)
+        ledger._tick(frame_in(other))
+    assert probation.breach(clock.now()) == ""
+    assert probation.shown(clock.now())["watched"]["alarm"]["now"] == 0
+    for _ in range(10):
+        clock.advance(0.05)
+        ledger._tick(frame_in(changed))
+    assert probation.breach(clock.now()).startswith("1 alarm within")
+    assert probation.shown(clock.now())["watched"]["alarm"]["now"] == 1
+
+
 def test_a_node_that_is_not_up_for_so_long_has_its_time_before_counted_up(place, crashes, clock):
     """Noisy from its start: three crashes in 20 s are nine in a minute."""
     module = place.load(m=BAD)
