@@ -84,6 +84,7 @@ class ChatMetrics:
             self._waiting = found = waiting.count(self._homes.shards)
         except StoreError:  # it has alarms of its own
             self._waiting = None
+            self._due = clock.now() + _PAUSE
             return
         self._due = clock.now() + max(_PAUSE, 100 * found.seconds)
 
