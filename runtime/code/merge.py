@@ -102,6 +102,8 @@ def merge_class(
     for name in _lost(old, new) if gone is None else [n for n in old.__dict__ if n in gone or _is_made(n)]:
         if name not in new.__dict__ and name in old.__dict__ and name not in _OF_THE_TYPE:
             commit.journal.class_attribute(old, name, MISSING)
+    if old.__dict__.get("__slots__") != new.__dict__.get("__slots__"):  # the same names, otherwise said
+        commit.journal.class_attribute(old, "__slots__", new.__dict__.get("__slots__", MISSING))
     fields = _new_fields(old, new)
     for name, value in list(new.__dict__.items()):
         if name in _OF_THE_TYPE or name in keep or type(value) is types.MemberDescriptorType:

@@ -29,7 +29,14 @@ ORDINARY = [commit for commit in replay.commits(1000) if commit.subject in CHOSE
 # Places where the live program may differ, each with its row in NOT_COVERED.md.
 KNOWN = {
     "what is computed from a class as a whole": r"GenStateMachine\._reserved",
-    "a code object taken out of a function": r"\._[A-Z]+(/\d+)*\.lines",
+    "a code object taken out of a function": r"\._[A-Z]+(/\d+)*\.(lines|code)",
+}
+# What is refused with a reason, so that nothing changes: by its row there.
+REFUSED = {
+    "slots, fields of a named tuple, a required field of a struct, with instances alive": (
+        r"up to 1: refused: .* the layout of its instances changes"
+    ),
+    "its own program does not start": r"half a commit: ",
 }
 
 
@@ -51,6 +58,9 @@ def replayed(nursery, commit):
     problems = nursery.run(
         "tests.reload.there_and_back:check_program", before, after, commit.modules(), limit=110
     )
+    for reason, text in REFUSED.items():
+        if len(problems) == 1 and re.match(text, problems[0]):
+            pytest.skip(f"refused: {reason}")
     problems = [problem for problem in problems if not is_known(problem)]
     assert not problems, f"{commit.subject}: {len(problems)} differences\n" + "\n".join(problems[:20])
 

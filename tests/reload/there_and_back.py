@@ -60,13 +60,18 @@ def check_program(before: Tree, after: Tree, names: list[str]) -> list[str]:
     """As `check`, for the modules `names` of a real program: nothing of it is called.
 
     Modules that cannot be imported in one of the versions are left out (half a commit), and so are values that differ
-    from start to start (times, random numbers).
+    from start to start (times, random numbers). One line that begins with "half a commit" says that it was refused for
+    what is left out.
     """
     old, new = _cold(before, names), _cold(after, names)
-    if broken := {*old["broken"], *new["broken"]}:
+    is_half = False
+    while broken := {*old["broken"], *new["broken"]}:  # again: one that failed may have left others behind
+        is_half = True
         names = [name for name in names if name not in broken]
         old, new = _cold(before, names), _cold(after, names)
     problems = _changed([before, after], [old, new], names)
+    if is_half and len(problems) == 1 and "refused: " in problems[0] and "ImportError: " in problems[0]:
+        return [f"half a commit: {problems[0]}"]
     if problems:
         chance = {
             line.partition(": ")[0]
