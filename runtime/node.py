@@ -44,10 +44,11 @@ from runtime.kernel import (
     unlink,
 )
 from runtime.node_code import NodeCode, ReleaseLogError
-from runtime.node_config import RESTART_KEYS, load_node_config
+from runtime.node_config import load_node_config
 from runtime.node_control import start_control
 from runtime.node_errors import explain, sentence
 from runtime.node_identity import DataDirectory, DirectoryError, Identity
+from runtime.node_keys import RESTART_KEYS
 from runtime.node_logging import NodeLog
 from runtime.node_screen import Door, ready_line, say, screen
 from runtime.node_services import Signal, Signals, Tuning, start_services

@@ -17,7 +17,7 @@ from apps.chat.configuration import SECTIONS
 from runtime.admin.client import Client
 from runtime.code.watch import WatchConfig
 from runtime.config import Config, ConfigErrors, Key, load, load_files
-from runtime.node_config import KEYS
+from runtime.node_keys import KEYS
 from runtime.observe.alarm_sender import Ways
 from runtime.observe.sysmon import Limits
 from runtime.otp.reports import format_term

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from runtime.config import Config, ConfigErrors, Key, load, load_files
-from runtime.node_config import KEYS, application_class, load_node_config
+from runtime.node_config import application_class, load_node_config
+from runtime.node_keys import KEYS
 
 pytestmark = pytest.mark.plain
 ETC = Path(__file__).resolve().parents[2] / "etc"
