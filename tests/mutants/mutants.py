@@ -144,7 +144,7 @@ MUTANTS = [
     ),
     Mutant(
         "reply before terminate has run",
-        OTP + "gen_server.py",
+        OTP + "server_engine.py",
         "    try:\n        server.terminate(reason)\n",
         "    try:\n        if call is not None and value is not UNSET:\n            reply(call, value)\n        server.terminate(reason)\n",
         "tests/otp/test_gen_server_suite.py::test_call_stop_reply_runs_terminate_first",
@@ -311,7 +311,7 @@ MUTANTS += [
     ),
     Mutant(
         "sys: forget the start's debug options at the first message",
-        OTP + "gen_server.py",
+        OTP + "server_engine.py",
         "    control.debug = watched\n",
         "",
         DEBUG + "test_debug_options_at_the_start",
