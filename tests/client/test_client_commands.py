@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from apps.chat.client.client import Client, Stopped, Waiting
-from apps.chat.client.commands import stopped_trouble
 from apps.chat.client.connection import CertificateProblem, tls_context
 from apps.chat.client.profile import Profile
+from apps.chat.client.trouble import stopped_trouble
 from apps.chat.native.frames import Deliver, Welcome
 from runtime import certificates
 from tests.client.model import ScriptedServer

@@ -17,10 +17,12 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from apps.chat.client.addresses import resolve
 from apps.chat.client.client import Client, Dialing, News, Stopped, Waiting
 from apps.chat.client.connection import WRITE
 from apps.chat.client.profile import Entry
 from apps.chat.client.events import Failed, LocalProtocolError
+from apps.chat.client.trouble import Trouble, stopped_trouble
 from apps.chat.native.frames import Backlog, Ready, Refused
 
 __all__ = ["HELP", "Terminal", "printable"]
@@ -88,8 +90,6 @@ class Terminal:
             if code:
                 return code
         if self.client.stopped is not None:
-            from apps.chat.client.commands import stopped_trouble
-
             trouble = stopped_trouble(self.client, self.client.stopped)
             print(f"chat: {trouble}", file=sys.stderr)
             return trouble.code
@@ -195,8 +195,6 @@ class Terminal:
     }
 
     def _resolve(self, who: str) -> str | None:
-        from apps.chat.client.commands import Trouble, resolve
-
         try:
             return resolve(self.profile, who)
         except Trouble as trouble:
