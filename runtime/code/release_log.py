@@ -32,7 +32,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ __all__ = [
     "ReleaseLog",
     "UnknownRelease",
     "diff_texts",
+    "outcome",
     "release_id",
 ]
 
@@ -421,6 +422,17 @@ class ReleaseLog:
     def _text(self, release: Release, path: str) -> str | None:
         name = release.files.get(path)
         return None if name is None else self._blobs.get(name).decode()
+
+
+# API
+
+
+def outcome(fn: Callable[..., Any], *args: Any) -> Any:
+    """For `kernel.blocking`: return what fn returns, or the expected error; the thread pool would print one that is raised."""
+    try:
+        return fn(*args)
+    except (OSError, BlobDamaged, UnknownRelease) as error:
+        return error.with_traceback(None)
 
 
 # Internals

@@ -3,6 +3,8 @@
     push        what differs from what runs ─▶ plan ─▶ check in a child ─▶ step ─▶ log       any failure: nothing has changed
     rollback    what differs from an earlier release ─▶ plan ─▶ step ("down") ─▶ log
 
+What the texts of a node are is in `managed`, what the log says of earlier releases in `earlier`.
+
 It is called by one process at a time, the code server's worker, which may block. A release counts when it stands in the
 log: if the disk does not take it, it is taken back. A way back is not: whoever goes back has a reason, and the log follows
 when it can. What was refused is kept in the log as well, with the reason.
@@ -17,19 +19,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from runtime import kernel
-from runtime.code import pieces
-from runtime.code.blobs import BlobDamaged, digest
+from runtime.code import earlier, managed
 from runtime.code.check import Checker
-from runtime.code.engine import Engine, Report, give_way
-from runtime.code.errors import Refused, refused_syntax
+from runtime.code.engine import Engine, Report
+from runtime.code.errors import Refused
 from runtime.code.heap import uncollected
-from runtime.code.look import imported_with
 from runtime.code.kinds import Kinds
 from runtime.code.known_bad import known_bad
 from runtime.code.plan import Direction, Plan
-from runtime.code.release_log import ENDED, Release, ReleaseLog, UnknownRelease, release_id
+from runtime.code.release_log import ENDED, Release, ReleaseLog, UnknownRelease, outcome
 from runtime.code.report_text import notes_of
-from runtime.code.tree import TreeError, read_tree
 
 __all__ = ["Done", "Progress", "Releaser"]
 
@@ -114,13 +113,13 @@ class Releaser:
         """
         good = self.log.last_good()
         known = good if self.from_log else self.log.current()
-        whole = self._whole({})
+        whole = managed.whole(self.engine, {})
         if self.chosen is not None and (known is None or known.id != self.chosen.id):
             self._current = self._start_from(self.chosen, known, whole, result)
-        elif known is not None and (self.from_log or self._is_of_tree(known, self._id(whole))):
+        elif known is not None and (self.from_log or self._is_of_tree(known, managed.id_of(whole))):
             self._current = known
         else:
-            is_good = good is None or good.id == self._id(whole)
+            is_good = good is None or good.id == managed.id_of(whole)
             self._current = self.log.add(
                 kind="boot", files=whole, base=known.id if known else "", by="node", must=False,
                 result="good" if is_good else result,
@@ -129,7 +128,7 @@ class Releaser:
             if other.result == "probation" and other.number != self._current.number:
                 self.log.judge_or_remember(other, "rolled_back", ENDED)
         if not self.from_log:
-            warning = known_bad(self.log, {path: _digest(text) for path, text in whole.items()})
+            warning = known_bad(self.log, {path: managed.digest_of(text) for path, text in whole.items()})
             if warning:
                 _log.warning("%s", warning)
         if self.from_log and self.engine.importer.release is None:  # the first start: it was of the tree
@@ -146,9 +145,9 @@ class Releaser:
         if not found:
             return None
         sources = {version.relative: version.source for version in list(self.engine.modules.values())}
-        self._rest({path: sources[path] for path in found})
+        managed.rest(self.engine, {path: sources[path] for path in found})
         self._current = self.log.add(
-            kind="push", files=self._whole({}), base=self.current.id, by="node", result=result, must=False,
+            kind="push", files=managed.whole(self.engine, {}), base=self.current.id, by="node", result=result, must=False,
             note="its push was interrupted when it was live already",
         )  # fmt: skip
         return self._current
@@ -160,7 +159,10 @@ class Releaser:
     ) -> Plan:
         """Return what `sources` would change. Raises Refused."""
         self._same_base(base)
-        return self.engine.plan(self._split(self._different(sources))[0], direction=direction)
+        return self.engine.plan(
+            managed.split(self.engine, managed.different(self.engine, self.current, sources))[0],
+            direction=direction,
+        )
 
     def push(
         self, sources: Mapping[str, str | None], *, kind: str, by: str = "", note: str = "", base: str | None = None,
@@ -172,10 +174,10 @@ class Releaser:
         """
         tell = progress or _nothing
         self._same_base(base)
-        sources = self._different(sources)
+        sources = managed.different(self.engine, self.current, sources)
         if not sources:
             return Done(self.current, None, self.current)
-        bad = self.log.found_bad(self._id_with(sources))
+        bad = self.log.found_bad(managed.id_with(self.current, sources))
         if bad is not None and kind != "watch" and not force:
             raise Refused(
                 f"this is release {bad} again, which was taken back: {bad.why}", kind="bad",
@@ -183,8 +185,8 @@ class Releaser:
             )  # fmt: skip
         try:
             tell("plan", files=len(sources))
-            live, resting = self._split(sources)
-            before = self._texts_of(sources)
+            live, resting = managed.split(self.engine, sources)
+            before = managed.texts_of(self.engine, sources)
             with uncollected():
                 plan = self.engine.plan(live)
                 if goes_down(
@@ -198,7 +200,7 @@ class Releaser:
                     self._check(plan, sources)
                 tell("apply", modules=list(plan.modules))
                 report = self.engine.apply(plan, extra=extra, selfchecks=not aside)
-            self._rest(resting)
+            managed.rest(self.engine, resting)
         except Refused as error:
             self._keep_refused(sources, kind, by, note, error)
             raise
@@ -221,7 +223,8 @@ class Releaser:
         the one that is left. Raises Refused, with kind "base" when there is no such release, "bad" when it was taken back.
         """
         tell = progress or _nothing
-        target, leaving = self.target(to), self.current
+        leaving = self.current
+        target = earlier.target(self.log, leaving, to)
         bad = (
             self.log.found_bad(target.id) if verdict != "bad" else None
         )  # who goes back by itself has nowhere else to go
@@ -231,7 +234,7 @@ class Releaser:
                 kind="bad",
                 hint="name another one; or go there all the same with --force (force=True): it is on probation then",
             )
-        texts = self._texts_in_log(target)
+        texts = earlier.texts_in_log(self.log, target)
         running = self.engine.running()
         sources: dict[str, str | None] = {path: None for path in running if path not in texts}
         hashes = target.files
@@ -240,9 +243,9 @@ class Releaser:
             for path, text in texts.items()
             if running.get(path, leaving.files.get(path)) != hashes[path]
         }
-        back: Direction = "down" if self._age(target) < self._age(leaving) else "up"
+        back: Direction = "down" if earlier.age(self.log, target) < earlier.age(self.log, leaving) else "up"
         tell("plan", files=len(sources))
-        live, resting = self._split(sources)
+        live, resting = managed.split(self.engine, sources)
         with uncollected():
             plan = self.engine.plan(live, direction=back)
             tell("apply", modules=list(plan.modules))
@@ -255,7 +258,7 @@ class Releaser:
             except BaseException:
                 self.replaced = replaced
                 raise
-        self._rest(resting)
+        managed.rest(self.engine, resting)
         release = kernel.blocking(
             lambda: self.log.add(
                 kind="rollback", files=texts, base=leaving.id, by=by, why=why,
@@ -271,38 +274,9 @@ class Releaser:
         tell("live", release=release.id)
         return Done(release, report, leaving)
 
-    def target(self, to: str | int | Release | None) -> Release:
-        """Return the release that a rollback to `to` goes to. Raises Refused."""
-        if to is not None:
-            try:
-                found = self.log.find(to)
-            except UnknownRelease as error:
-                raise Refused(str(error), kind="base") from None
-            if found.result == "refused":
-                raise Refused(
-                    f"release {found} never ran: it was refused",
-                    kind="base",
-                    hint="name one that ran: --list shows them all",
-                )
-            if found.id == self.current.id:
-                raise Refused(
-                    f"release {found} is what runs already: there is nothing to go back to", kind="base"
-                )
-            return found
-        origin = self._origin()
-        for release in reversed(self.log.releases()):
-            is_other = release.number < origin and release.id != self.current.id
-            if is_other and release.is_running and self.log.found_bad(release.id) is None:
-                return release
-        raise Refused(
-            f"there is no release before {self.current} to go back to",
-            kind="base",
-            hint="name one: --list shows them all",
-        )
-
     def judge(self, release: Release, result: str, why: str = "") -> Release:
         """Note what became of a release; a log that cannot be written is said, and does not undo what happened."""
-        judged = kernel.blocking(_outcome, self.log.judge_or_remember, release, result, why)
+        judged = kernel.blocking(outcome, self.log.judge_or_remember, release, result, why)
         if isinstance(judged, UnknownRelease):  # forgotten meanwhile
             return release
         if self._current is not None and judged.number == self._current.number:
@@ -328,22 +302,6 @@ class Releaser:
             self.log.judge_or_remember(instead, "rolled_back", why)
         return release
 
-    def _origin(self) -> int:
-        """The number of the release that runs, or, after a rollback, of the one that it went back to.
-
-        Going back twice goes two releases back, and not to and fro.
-        """
-        if self.current.kind != "rollback":
-            return self.current.number
-        return max(
-            (
-                one.number
-                for one in self.log.releases()
-                if one.id == self.current.id and one.kind != "rollback" and one.result != "refused"
-            ),
-            default=self.current.number,
-        )
-
     def _note_replaced(self, left: Release, release: Release, kind: str) -> None:
         """Remember what the tree may still have of what was just replaced; a saved file is the tree's own."""
         changed = {p for p in {*left.files, *release.files} if left.files.get(p) != release.files.get(p)}
@@ -360,30 +318,6 @@ class Releaser:
                     kind="deleted", module=name, hint="keep the module; or take the application out, and restart the node",
                 )  # fmt: skip
 
-    def _texts_of(self, paths: Iterable[str]) -> dict[str, str | None]:
-        """What runs, or rests, under these paths now; None: nothing."""
-        texts: dict[str, str | None] = dict.fromkeys(paths)
-        release = self.engine.importer.release or {}
-        texts |= {path: release[path] for path in texts if path in release}
-        texts |= {v.relative: v.source for v in self.engine.modules.values() if v.relative in texts}
-        return texts
-
-    def _texts_in_log(self, release: Release) -> dict[str, str]:
-        texts = kernel.blocking(_outcome, self.log.sources, release)
-        if isinstance(texts, Exception):
-            raise Refused(
-                f"release {release} cannot be read from the release log: {texts}",
-                hint="go back to another one (--list shows them all), or push a good tree; and see to the disk",
-            )
-        return texts  # type: ignore[no-any-return]
-
-    def _age(self, release: Release) -> int:
-        """The number under which this content first ran: a rollback has a new number, but is as old as what it restores."""
-        return min(
-            [one.number for one in self.log.releases() if one.id == release.id and one.result != "refused"],
-            default=release.number,
-        )
-
     def _same_base(self, base: str | None) -> None:
         if base is not None and base != self.current.id:
             raise Refused(
@@ -391,38 +325,6 @@ class Releaser:
                 kind="base",
                 hint="look at the difference, and push again",
             )
-
-    def _different(self, sources: Mapping[str, str | None]) -> dict[str, str | None]:
-        """What of it is not as it runs, or as the release has it where nothing has imported it yet."""
-        running, files = self.engine.running(), self.current.files
-        different: dict[str, str | None] = {}
-        for path, text in sources.items():
-            known = running.get(path) or files.get(path)
-            if known != (None if text is None else _digest(text)):
-                different[path] = text
-        return different
-
-    def _split(
-        self, sources: Mapping[str, str | None]
-    ) -> tuple[dict[str, str | None], dict[str, str | None]]:
-        """What is or becomes part of what runs, and what rests until somebody imports it: a client's module, a tool."""
-        running = self.engine.running()
-        live = {path: text for path, text in sources.items() if path in running}
-        live |= imported_with(self.engine.roots, live, sources.keys() - live.keys(), sources.get, give_way)
-        resting = {path: text for path, text in sources.items() if path not in live}
-        for path, text in resting.items():
-            if text is not None:
-                _compiles(self.engine.roots.module_of(path), path, text)
-        return live, resting
-
-    def _rest(self, resting: Mapping[str, str | None]) -> None:
-        release = self.engine.importer.release
-        if release is not None:
-            for path, text in resting.items():
-                if text is None:
-                    release.pop(path, None)
-                else:
-                    release[path] = text
 
     def _check(self, plan: Plan, sources: Mapping[str, str | None]) -> None:
         assert self.checker is not None
@@ -443,9 +345,9 @@ class Releaser:
     ) -> Release:  # fmt: skip
         base = self.current
         kept = kernel.blocking(
-            _outcome,
+            outcome,
             lambda: self.log.add(
-                files=self._whole(sources), base=base.id, seconds=dict(report.seconds), migrated=report.migrated,
+                files=managed.whole(self.engine, sources), base=base.id, seconds=dict(report.seconds), migrated=report.migrated,
                 notes=_notes(report), **more,
             ),
         )  # fmt: skip
@@ -458,7 +360,7 @@ class Releaser:
                 f"the release log cannot be written ({kept}), and the release could not be taken back either: {error}",
                 hint="it runs without a place in the log, and a restart of the node is without it: make room, and push again",
             ) from None
-        self._rest(before)
+        managed.rest(self.engine, before)
         raise Refused(
             f"the release log cannot be written, so it was taken back: {kept}",
             hint="make room on the disk under data_dir, and push again",
@@ -469,9 +371,9 @@ class Releaser:
     ) -> None:
         base = self.current.id
         kept = kernel.blocking(
-            _outcome,
+            outcome,
             lambda: self.log.add(
-                kind=kind, files=self._whole(sources), base=base, by=by, note=note, result="refused", why=str(error)
+                kind=kind, files=managed.whole(self.engine, sources), base=base, by=by, note=note, result="refused", why=str(error)
             ),
         )  # fmt: skip
         if isinstance(kept, Exception):
@@ -479,66 +381,8 @@ class Releaser:
                 "the release log cannot be written, so it does not say that this was refused: %s", kept
             )
 
-    def _whole(self, sources: Mapping[str, str | None]) -> dict[str, str]:
-        """The texts of all managed files as they are with `sources`: what runs, and of the rest what a start would find.
-
-        In a thread, or before the loop runs.
-        """
-        roots = self.engine.roots
-        if (
-            self.engine.importer.release is not None
-        ):  # in memory: a blob that rots is written again with the next release
-            whole = dict(self.engine.importer.release)
-        else:
-            try:
-                whole = read_tree(roots)
-            except (
-                TreeError,
-                OSError,
-            ):  # a file that is no text, or vanished: what runs is known all the same
-                whole = {}
-        whole |= {version.relative: version.source for version in list(self.engine.modules.values())}
-        for path, text in sources.items():
-            if text is None:
-                whole.pop(path, None)
-            else:
-                whole[path] = text
-        return {path: whole[path] for path in sorted(whole) if roots.owns_relative(path)}
-
-    def _id_with(self, sources: Mapping[str, str | None]) -> str:
-        """The id of the release that these would make of the one that runs."""
-        files: dict[str, str] = {**self.current.files}
-        for path, text in sources.items():
-            if text is None:
-                files.pop(path, None)
-            else:
-                files[path] = _digest(text)
-        return release_id(dict(sorted(files.items())))
-
-    def _id(self, files: Mapping[str, str]) -> str:
-        return release_id({path: _digest(text) for path, text in sorted(files.items())})
-
 
 # Internals
-
-
-def _compiles(module: str, path: str, text: str) -> None:
-    try:
-        pieces.compile_functions(pieces.parse(text, path, give_way), path, give_way)
-    except (SyntaxError, ValueError) as error:
-        raise refused_syntax(module, path, text, error) from None
-
-
-def _digest(text: str) -> str:
-    return digest(text.encode())
-
-
-def _outcome(fn: Callable[..., Any], *args: Any) -> Any:
-    """In a thread: what fn returns, or the expected error; the thread pool would print one that is raised."""
-    try:
-        return fn(*args)
-    except (OSError, BlobDamaged, UnknownRelease) as error:
-        return error.with_traceback(None)
 
 
 def _after_rollback(target: Release, bad: Release | None, result: str) -> str:
