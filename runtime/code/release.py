@@ -18,14 +18,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from runtime.code.blobs import digest
 
 __all__ = [
-    "ENDED", "KINDS", "RESULTS", "TOGETHER", "Operation", "Release", "UnknownRelease", "canonical", "diff_texts", "found_bad",
-    "release_id", "result_of",
+    "ENDED", "KINDS", "RESULTS", "TOGETHER", "Operation", "Release", "UnknownRelease", "canonical", "diff_texts",
+    "find_release", "found_bad", "release_id", "result_of",
 ]  # fmt: skip
 
 KINDS: Final = ("boot", "watch", "push", "rollback")
@@ -35,6 +35,10 @@ TOGETHER: Final = "taken back together with"
 """How it begins to be said why a release was rolled back that nobody has rolled back."""
 _RUNNING: Final = ("good", "probation")
 _ID = 12
+_LEAST = 4
+"""Characters of an id that name it."""
+_DIGITS = 10
+"""A decimal number of so many is the beginning of an id."""
 
 # Types
 
@@ -138,6 +142,36 @@ def found_bad(releases: Iterable[Release], id_: str) -> Release | None:
         if one.result == "good" and (one.kind != "boot" or place == 0):
             break
     return found
+
+
+def find_release(releases: Sequence[Release], ref: str | int | Release) -> Release:
+    """Return the release that is meant, see `ReleaseLog.find`. `releases`: oldest first. Raises UnknownRelease."""
+    if isinstance(ref, Release):
+        ref = ref.number
+    if isinstance(ref, str):
+        ref = ref.strip().lower()
+        same = [one for one in releases if one.id == ref]
+        if same:
+            return same[-1]
+        digits = ref.removeprefix("#")
+        if digits.isascii() and digits.isdecimal() and len(digits) < _DIGITS:
+            ref = int(digits)
+    if isinstance(ref, int):
+        for one in releases:
+            if one.number == ref:
+                return one
+        raise UnknownRelease(f"there is no release #{ref}: --list shows those that are kept")
+    found = [one for one in releases if ref and one.id.startswith(ref)]
+    if found and len(ref) < _LEAST:
+        raise UnknownRelease(
+            f"{ref!r} is too short for a release's id: name at least {_LEAST} characters of it, or its number, as #3"
+        )
+    if not found:
+        raise UnknownRelease(f"there is no release {ref!r:.60}: --list shows those that are kept")
+    if len({one.id for one in found}) > 1:
+        may = ", ".join(sorted({f"{one.id} (#{one.number})" for one in found}))
+        raise UnknownRelease(f"{ref!r} may mean {may}: name more characters, or the number")
+    return found[-1]
 
 
 # Internals

@@ -1,6 +1,6 @@
 """The release log: every release that this node ever ran or refused, with its sources, durable under `data_dir/code`.
 
-    releases.log     records (see `records`): releases, verdicts on them, operations, nonces
+    releases.log     records (see `records`): releases, verdicts on them, operations, nonces; in memory: `release_tables`
     blobs/           file texts and manifests by their hash (see `blobs`)
 
 Theory of operation: a release is a *manifest*, {relative path: hash of its text}, of all managed files, not only of those
@@ -26,12 +26,9 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import json
 import os
-import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,9 +45,17 @@ from runtime.code.release import (
     UnknownRelease,
     canonical,
     diff_texts,
+    find_release,
     found_bad,
     release_id,
-    result_of,
+)
+from runtime.code.release_tables import (
+    Tables,
+    manifest_of,
+    nonce_record,
+    operation_record,
+    release_record,
+    verdict_record,
 )
 
 __all__ = [
@@ -67,10 +72,6 @@ __all__ = [
 ]
 
 _OPERATIONS = 1_000
-_LEAST = 4
-"""Characters of an id that name it."""
-_DIGITS = 10
-"""A decimal number of so many is the beginning of an id."""
 _NONCES_FOR = 14 * 86_400.0
 _SLACK = 2_000  # records beyond what is kept before the file is written anew
 
@@ -89,9 +90,7 @@ class ReleaseLog:
         self._keep_refused = max(1, keep // 4)
         self.problems: list[str] = []
         self._lock = threading.RLock()
-        self._releases: dict[int, Release] = {}
-        self._operations: deque[Operation] = deque(maxlen=_OPERATIONS)
-        self._nonces: dict[str, float] = {}
+        self._tables = Tables(_OPERATIONS)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (directory, directory.parent):
             _only_ours(folder)
@@ -99,13 +98,13 @@ class ReleaseLog:
             left.unlink(missing_ok=True)
         self._blobs = Blobs(directory / "blobs")
         self._records = Records(directory / "releases.log")
-        self._manifests: dict[str, Mapping[str, str]] = {}
-        self._next = 1
-        for record in self._records.found:
-            self._take(record)
+        for record, error in self._tables.take_all(self._records.found, self._blobs.get):
+            if isinstance(error, BlobDamaged):
+                self.problems.append(f"release #{record.get('number')} is left out: {error}")
+            else:
+                self.problems.append(f"a record of {directory / 'releases.log'} is left out: {error!r}")
         self._written = len(self._records.found)
         self._records.found.clear()
-        self._manifests.clear()
         self.is_damaged = self._records.damaged > 0 or bool(self.problems)
         """Something that was written cannot be read; more may have been there than is known."""
         self.problems = [*self._records.problems, *self.problems]
@@ -117,7 +116,7 @@ class ReleaseLog:
         Raises OSError when the directory cannot be used at all, or others may write there.
         """
         log = cls(directory, keep)
-        if log._written > len(log._kept()) + _SLACK or len(log._releases) > log._most:
+        if log._written > len(log._tables.records()) + _SLACK or len(log._tables.releases) > log._most:
             log._try_compact()
         return log
 
@@ -130,7 +129,7 @@ class ReleaseLog:
 
     def releases(self) -> list[Release]:
         """Return all releases, oldest first."""
-        return sorted(self._releases.values(), key=lambda one: one.number)
+        return self._tables.in_order()
 
     def find(self, ref: str | int | Release) -> Release:
         """Return a release by its number (7, "7", "#7"), its id, or at least four characters that its id begins with (of several
@@ -138,32 +137,7 @@ class ReleaseLog:
 
         Raises UnknownRelease.
         """
-        if isinstance(ref, Release):
-            ref = ref.number
-        releases = self.releases()
-        if isinstance(ref, str):
-            ref = ref.strip().lower()
-            same = [one for one in releases if one.id == ref]
-            if same:
-                return same[-1]
-            digits = ref.removeprefix("#")
-            if digits.isascii() and digits.isdecimal() and len(digits) < _DIGITS:
-                ref = int(digits)
-        if isinstance(ref, int):
-            if ref in self._releases:
-                return self._releases[ref]
-            raise UnknownRelease(f"there is no release #{ref}: --list shows those that are kept")
-        found = [one for one in releases if ref and one.id.startswith(ref)]
-        if found and len(ref) < _LEAST:
-            raise UnknownRelease(
-                f"{ref!r} is too short for a release's id: name at least {_LEAST} characters of it, or its number, as #3"
-            )
-        if not found:
-            raise UnknownRelease(f"there is no release {ref!r:.60}: --list shows those that are kept")
-        if len({one.id for one in found}) > 1:
-            may = ", ".join(sorted({f"{one.id} (#{one.number})" for one in found}))
-            raise UnknownRelease(f"{ref!r} may mean {may}: name more characters, or the number")
-        return found[-1]
+        return find_release(self.releases(), ref)
 
     def current(self) -> Release | None:
         """Return the newest release that took effect and was not taken back."""
@@ -202,7 +176,7 @@ class ReleaseLog:
 
     def operations(self, limit: int = 100) -> list[Operation]:
         """Return the last operations, oldest first."""
-        return list(self._operations)[-limit:]
+        return list(self._tables.operations)[-limit:]
 
     # writing (blocks)
 
@@ -230,20 +204,20 @@ class ReleaseLog:
             raise ValueError(f"kind {kind!r} must be one of {KINDS}, result {result!r} one of {RESULTS}")
         with self._lock:
             contents = [(path, files[path].encode()) for path in sorted(files)]
-            manifest = {sys.intern(path): sys.intern(digest(content)) for path, content in contents}
+            manifest = manifest_of(contents)
             release = Release(
-                release_id(manifest), base, self._next, time.time(), by, note, kind, manifest, result, why,
+                release_id(manifest), base, self._tables.next, time.time(), by, note, kind, manifest, result, why,
                 dict(seconds or {}), migrated, tuple(notes),
             )  # fmt: skip
             try:
                 self._blobs.put_all([*(content for _, content in contents), canonical(manifest)])
-                self._append(_release_record(release))
+                self._append(release_record(release))
             except OSError as error:
                 if must:
                     raise
                 self.problems.append(f"the release log cannot be written: {release} is not in it: {error}")
-            self._releases[release.number] = release
-            self._next += 1
+            self._tables.releases[release.number] = release
+            self._tables.next += 1
             self._tidy()
             return release
 
@@ -255,10 +229,8 @@ class ReleaseLog:
             )
         with self._lock:
             judged = dataclasses.replace(self.find(release), result=result, why=why, **more)
-            self._append(
-                {"t": "verdict", "number": judged.number, "result": result, "why": why, "time": time.time(), **more}
-            )  # fmt: skip
-            self._releases[judged.number] = judged
+            self._append(verdict_record(judged.number, result, why, time.time(), **more))
+            self._tables.releases[judged.number] = judged
             self._tidy()
             return judged
 
@@ -268,18 +240,18 @@ class ReleaseLog:
         """Write down who did what. `durable` False: it may be lost when the machine, not the program, dies."""
         done = Operation(time.time(), who, operation, what, verdict)
         with self._lock:
-            self._append({"t": "operation", **dataclasses.asdict(done)}, durable=durable)
-            self._operations.append(done)
+            self._append(operation_record(done), durable=durable)
+            self._tables.operations.append(done)
             self._tidy()
 
     def use_nonce(self, nonce: str) -> bool:
         """Take a nonce; tell whether it is new. What was taken stays so over restarts and crashes."""
         with self._lock:
-            if nonce in self._nonces:
+            if nonce in self._tables.nonces:
                 return False
             now = time.time()
-            self._append({"t": "nonce", "nonce": nonce, "time": now})
-            self._nonces[nonce] = now
+            self._append(nonce_record(nonce, now))
+            self._tables.nonces[nonce] = now
             self._tidy()
             return True
 
@@ -313,18 +285,18 @@ class ReleaseLog:
             self.problems.append(f"the release log cannot be written: {release} is {result}: {error}")
             with self._lock:
                 judged = dataclasses.replace(self.find(release), result=result, why=why)
-                self._releases[judged.number] = judged
+                self._tables.releases[judged.number] = judged
             return judged
 
     def compact(self) -> None:
         """Forget what is beyond retention, and write the file anew. Done by itself now and then."""
         with self._lock:
             self._forget()
-            kept = self._kept()
+            kept = self._tables.records()
             self._records.rewrite(kept)
             self._written = len(kept)
-            wanted = {name for one in self._releases.values() for name in one.files.values()}
-            wanted |= {digest(canonical(one.files)) for one in self._releases.values()}
+            wanted = {name for one in self._tables.releases.values() for name in one.files.values()}
+            wanted |= {digest(canonical(one.files)) for one in self._tables.releases.values()}
             self._blobs.sweep(wanted)
 
     # internals
@@ -343,8 +315,8 @@ class ReleaseLog:
     def _tidy(self) -> None:
         """Compact when it is worth it. Only after a record stands in the tables too: they are what is written."""
         if (
-            len(self._releases) > self._most + max(10, self.keep // 4)
-            or self._written > 2 * (self.keep + _OPERATIONS + len(self._nonces)) + _SLACK
+            len(self._tables.releases) > self._most + max(10, self.keep // 4)
+            or self._written > 2 * (self.keep + _OPERATIONS + len(self._tables.nonces)) + _SLACK
         ):
             self._try_compact()
 
@@ -366,58 +338,9 @@ class ReleaseLog:
             (refused if one.result == "refused" else ran).append(one.number)
         for number in [*ran[: -self.keep], *refused[: -self._keep_refused]]:
             if number not in always:
-                del self._releases[number]
+                del self._tables.releases[number]
         old = time.time() - _NONCES_FOR
-        self._nonces = {nonce: at for nonce, at in self._nonces.items() if at >= old}
-
-    def _kept(self) -> list[Record]:
-        records = [{"t": "next", "number": self._next}]
-        records += [_release_record(one) for one in self.releases()]
-        records += [{"t": "nonce", "nonce": nonce, "time": at} for nonce, at in self._nonces.items()]
-        records += [{"t": "operation", **dataclasses.asdict(one)} for one in self._operations]
-        return records
-
-    def _take(self, record: Record) -> None:
-        """Bring a record of the file into the tables; what is not understood is named and left out."""
-        try:
-            kind = record["t"]
-            if kind == "release":
-                self._next = max(self._next, record["number"] + 1)  # a damaged one's number is not used again
-                release = self._release(record)
-                self._releases[release.number] = release
-            elif kind == "verdict":
-                before = self._releases.get(record["number"])
-                if before is not None:
-                    more = {
-                        key: record[key] for key in ("result", "why", "seconds", "migrated") if key in record
-                    }
-                    if "result" in more:
-                        more["result"] = result_of(more["result"])
-                    self._releases[before.number] = dataclasses.replace(before, **more)
-            elif kind == "operation":
-                fields = {field.name: record[field.name] for field in dataclasses.fields(Operation)}
-                self._operations.append(Operation(**fields))
-            elif kind == "nonce":
-                self._nonces[record["nonce"]] = record["time"]
-            elif kind == "next":
-                self._next = max(self._next, record["number"])
-        except BlobDamaged as error:
-            self.problems.append(f"release #{record.get('number')} is left out: {error}")
-        except (KeyError, TypeError, ValueError) as error:
-            self.problems.append(f"a record of {self.directory / 'releases.log'} is left out: {error!r}")
-
-    def _release(self, record: Record) -> Release:
-        names = {f.name for f in dataclasses.fields(Release)} - {"files", "notes"}
-        fields = {name: record[name] for name in names}
-        fields["notes"] = tuple(record.get("notes", ()))  # there were none once
-        fields["result"] = result_of(fields["result"])
-        return Release(files=self._manifest(record["manifest"]), **fields)
-
-    def _manifest(self, name: str) -> Mapping[str, str]:
-        if name not in self._manifests:
-            found = json.loads(self._blobs.get(name))
-            self._manifests[name] = {sys.intern(path): sys.intern(blob) for path, blob in found.items()}
-        return self._manifests[name]
+        self._tables.nonces = {nonce: at for nonce, at in self._tables.nonces.items() if at >= old}
 
     def _text(self, release: Release, path: str) -> str | None:
         name = release.files.get(path)
@@ -450,8 +373,3 @@ def _only_ours(folder: Path) -> None:
             errno.EPERM,
             f"{folder} belongs to another user (uid {status.st_uid}), who could put code into the node",
         )
-
-
-def _release_record(release: Release) -> Record:
-    fields = {f.name: getattr(release, f.name) for f in dataclasses.fields(Release) if f.name != "files"}
-    return {"t": "release", **fields, "manifest": digest(canonical(release.files))}

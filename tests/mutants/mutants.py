@@ -459,15 +459,15 @@ MUTANTS += [
     Mutant(
         "release log: forget nonces at a restart",
         CODE + "release_log.py",
-        '            self._append({"t": "nonce", "nonce": nonce, "time": now})\n',
+        "            self._append(nonce_record(nonce, now))\n",
         "",
         RELEASE_LOG + "test_operations_and_nonces_survive",
     ),
     Mutant(
         "release log: use a damaged release's number again",
-        CODE + "release_log.py",
-        'records = [{"t": "next", "number": self._next}]',
-        "records = []",
+        CODE + "release_tables.py",
+        'records: list[Record] = [{"t": "next", "number": self.next}]',
+        "records: list[Record] = []",
         RELEASE_LOG + "test_a_lost_manifest_costs_its_release_alone",
     ),
     Mutant(
