@@ -23,7 +23,8 @@ say, and keeps the alarms of all of that.
 
 Not by this process, but in the same list: (alarm_sender, place), while alarms do not get there (`alarm_sender`).
 
-An alarm is cleared only when its cause has been away for `hold` seconds, so what flaps is raised once and cleared once.
+Here is what is looked at, and heard; what becomes of an alarm then is in `sysmon_alarms`: it is cleared only when its cause has
+been away for `hold` seconds, so what flaps is raised once and cleared once.
 Any process can hear of each rise and fall itself: `subscribe` sends it SystemMonitor(kind, pid, info).
 
 Source: OTP erlang:system_monitor/2 (long_schedule, large_heap, busy_port, long_message_queue), os_mon.
@@ -32,17 +33,17 @@ Source: OTP erlang:system_monitor/2 (long_schedule, large_heap, busy_port, long_
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from runtime import kernel
-from runtime.kernel import KILL, BadName, CallError, Down, Process, Timeout, clock, send
-from runtime.observe import alarms, busy, failures, probes
+from runtime.kernel import KILL, Down, Process, Timeout, clock, send
+from runtime.observe import busy, failures, probes
+from runtime.observe.disk_probe import DiskSeen, probe_disk
 from runtime.observe.sources import Hog, LongMailbox, Said, Zombie, listen
+from runtime.observe.sysmon_alarms import Raised
 from runtime.observe.sysmon_types import Figures, Limits, SystemMonitor
-from runtime.otp.event_manager import HandlerError
 from runtime.otp.gen_server import GenServer
 from runtime.store.contract import StoreError
 from runtime.store.lmdb_engine import store_of
@@ -50,7 +51,6 @@ from runtime.store.lmdb_engine import store_of
 __all__ = ["NAME", "Figures", "Limits", "SystemMonitor", "Sysmon", "configure", "figures", "subscribe", "unsubscribe"]  # fmt: skip
 
 NAME = "sysmon"
-_log = logging.getLogger("evergreen.sysmon")
 _MAX_NAMED = 5
 """Connections and processes that a description names."""
 _MAX_MAILBOXES = 100
@@ -66,7 +66,7 @@ class Sysmon(GenServer):
         self.limits = limits or Limits()
         self.path = path
         self.store = store
-        self.up: dict[Any, _Up] = {}
+        self.raised = Raised(self.limits, self._publish)
         self.long: dict[Process, None] = {}
         """The long mailboxes, the first ones first."""
         self.subscribers: dict[Any, tuple[Any, frozenset[str] | None]] = {}
@@ -77,9 +77,8 @@ class Sysmon(GenServer):
         """The process that asks the disk, while it does."""
         self.tick: Any = None
         self.disk_due = clock.now()
-        self.keeper: Any = kernel.monitor(alarms.NAME)
-        """The monitor of `alarms`; None while that is not there."""
-        self._adopt()
+        self.raised.adopt()
+        self._find_long()
         failures.install()
         busy.install()
         self.hooks = listen(kernel.self_())
@@ -114,7 +113,7 @@ class Sysmon(GenServer):
 
     def handle_cast(self, request: Any) -> None:
         if request.__class__ is Limits:
-            self.limits = request
+            self.limits = self.raised.limits = request
             self.disk_due = clock.now()
             self._arm()
 
@@ -131,14 +130,16 @@ class Sysmon(GenServer):
         elif kind is Hog:
             self._hog(message.report)
         elif kind is Zombie:
-            self._event("zombies", "zombie", message.pid, _ZOMBIE.format(message.pid, probes.buried()), {})
+            self.raised.happened(
+                "zombies", "zombie", message.pid, _ZOMBIE.format(message.pid, probes.buried()), {}
+            )
         elif kind is Said:
             self._said(message)
-        elif kind is _Disk:
+        elif kind is DiskSeen:
             self._disk(message)
         elif kind is Down:
-            if message.ref is self.keeper:
-                self.keeper = None
+            if message.ref is self.raised.keeper:
+                self.raised.keeper = None
             elif message.pid is self.probe:
                 self.probe = None
             else:
@@ -151,42 +152,19 @@ class Sysmon(GenServer):
             kernel.cancel_timer(self.tick)
         self.tick = kernel.start_timer(self.limits.interval, kernel.self_(), "look")
 
-    def _adopt(self) -> None:
-        """Take over from a monitor that has ended before: what is no longer true is cleared in time."""
-        due = clock.now() + self.limits.event_for
-        for id_, name, alarm in _ours():
-            if name in _OWN:
-                pid = id_[1] if name in _OF_PROCESSES and isinstance(id_[1], Process) else None
-                kind = "zombie" if name == "zombies" else name
-                one = _Up(kind, pid, {}, due, kind == "long_schedule")
-            else:  # it is over when its source says so
-                one = _Up(name, None, {}, None, name == "net")
-            one.said = alarm.description, alarm.level
-            self.up[id_] = one
+    def _find_long(self) -> None:
+        """Find the mailboxes that were long before this monitor: nobody says so again."""
         for number, pid in enumerate(kernel.processes(), 1):
             if kernel.top_senders(pid):  # they are counted only while the mailbox is long
                 self.long[pid] = None
             if not number % 1000:
                 kernel.yield_()
 
-    def _tell_again(self) -> None:
-        """The process `alarms` is a new one: what was said to the last may never have been heard."""
-        if kernel.whereis(alarms.NAME) is None:
-            return  # not there yet: at the next look
-        self.keeper = kernel.monitor(alarms.NAME)
-        with suppress(BadName):  # gone again: at the next look
-            for id_, one in self.up.items():
-                text, level = one.said
-                alarms.set_alarm(id_, text, level=level, quiet=True)
-            for id_, _, _ in _ours():
-                if id_ not in self.up:
-                    alarms.clear_alarm(id_)
-
     # what is asked for
 
     def _look(self) -> None:
-        if self.keeper is None:
-            self._tell_again()
+        if self.raised.keeper is None:
+            self.raised.tell_again()
         limits, now, allowed = self.limits, clock.now(), probes.descriptor_limit()
         lag, queue = self.sampler.take()
         memory = probes.memory()
@@ -198,46 +176,46 @@ class Sysmon(GenServer):
             lag, queue, memory.used, memory.limit, fds, allowed, self.seen.disk,
             len(slow), probes.buried(), kernel.thread_jobs(), self.seen.latency,
         )  # fmt: skip
-        self._gauge(
+        self.raised.gauge(
             "loop_lag", lag, limits.lag_high, limits.lag_low,
             lambda: f"everybody waited {lag:.2f} s: something computes without a pause, or the machine is short of time",
         )  # fmt: skip
-        self._gauge(
+        self.raised.gauge(
             "run_queue", queue, limits.run_queue_high, limits.run_queue_low,
             lambda: f"{queue} processes wait for their turn: there is more work than one core does",
         )  # fmt: skip
-        self._gauge(
+        self.raised.gauge(
             "large_memory", memory.share, limits.memory_high, limits.memory_low,
             lambda: f"{memory.used >> 20} MiB of {memory.limit >> 20} in use ({memory.share:.0%})",
         )  # fmt: skip
-        self._gauge(
+        self.raised.gauge(
             "descriptors", fds / allowed, limits.descriptors_high, limits.descriptors_low,
             lambda: f"{fds} of {allowed} file descriptors are open: soon no connection can be taken",
         )  # fmt: skip
-        self._gauge(
+        self.raised.gauge(
             "busy_connections", len(slow), limits.busy_connections, limits.busy_connections - 1,
             lambda: f"{len(slow)} connections read more slowly than is written to them: {_first(slow)}",
             {"connections": dict(list(slow.items())[:_MAX_NAMED])},
         )  # fmt: skip
-        self._gauge(
+        self.raised.gauge(
             "threads", self.seen.threads, limits.threads_high, limits.threads_low,
             lambda: f"{self.seen.threads} jobs wait for a thread or have one: the disk or a name server is slow",
         )  # fmt: skip
         self._look_at_store()
         self._look_at_mailboxes()
         self._look_at_failures(now)
-        self._clear(now)
+        self.raised.clear(now)
 
     def _look_at_store(self) -> None:
         with suppress(StoreError):
             info = store_of(self.store).info()
             stalled, latency = info.stalled, info.latency
             self.seen = replace(self.seen, latency=latency)
-            self._gauge(
+            self.raised.gauge(
                 "store_slow", latency, self.limits.latency_high, self.limits.latency_low,
                 lambda: f"a commit takes {latency:.2f} s until it is durable: the disk does not keep up",
             )  # fmt: skip
-            self._gauge(
+            self.raised.gauge(
                 "store_stalled", stalled, self.limits.store_stalled, 0.0,
                 lambda: f"commits wait, none has been answered for {stalled:.1f} s: the disk or the writer hangs",
             )  # fmt: skip
@@ -256,9 +234,9 @@ class Sysmon(GenServer):
                     "times": count,
                     "reason": failed.reason,
                 }
-                self._raise(id_, None, text, info)
-            elif id_ in self.up:
-                self._over(id_, {"times": 0})
+                self.raised.rise(id_, None, text, info)
+            elif id_ in self.raised.up:
+                self.raised.over(id_, {"times": 0})
 
     def _look_at_certificates(self, found: tuple[tuple[str, float], ...]) -> None:
         limit = self.limits.certificate_left
@@ -271,42 +249,28 @@ class Sysmon(GenServer):
             )
             text = f"{id_[1]} {when if left > 0 else 'has ended: clients refuse it'}"
             level = logging.WARNING if left > 2 * 86_400 else logging.ERROR
-            self._raise(id_, None, text, {"path": id_[1], "text": text}, level=level)
-        for id_ in [id_ for id_, one in self.up.items() if one.kind == "certificate" and id_ not in ending]:
-            self._over(id_, {})
+            self.raised.rise(id_, None, text, {"path": id_[1], "text": text}, level=level)
+        self.raised.over_unless("certificate", ending)
 
     def _ask_disk(self, now: float) -> None:
         """In a process of its own: a disk that hangs must not stop the monitor."""
         self.disk_due = now + self.limits.disk_interval
         if self.probe is None:
             self.probe, _ = kernel.spawn_monitor(
-                _probe, kernel.self_(), self.path, tuple(probes.certificate_files())
+                probe_disk, kernel.self_(), self.path, tuple(probes.certificate_files())
             )
 
-    def _disk(self, found: _Disk) -> None:
+    def _disk(self, found: DiskSeen) -> None:
         limits = self.limits
         if not probes.count_descriptors():
             self.seen = replace(self.seen, descriptors=found.descriptors)
         self.seen = replace(self.seen, disk=found.share)
-        self._gauge(
+        self.raised.gauge(
             ("disk", self.path), found.share, limits.disk_high, limits.disk_low,
             lambda: f"{found.share:.0%} of the disk are in use: {self.path}",
         )  # fmt: skip
         self._look_at_certificates(found.certificates)
-        self._clear(clock.now())
-
-    def _gauge(
-        self, id_: Any, value: float, high: float, low: float, text: Callable[[], str], info: Any = None
-    ) -> None:
-        """A figure with hysteresis: between `low` and `high` everything stays as it is."""
-        one = self.up.get(id_)
-        if value >= high:
-            self._raise(id_, None, text(), {"value": value, "high": high, **(info or {})})
-        elif one is not None:
-            if value <= low:
-                self._over(id_, {"value": value})
-            else:
-                one.due = None
+        self.raised.clear(clock.now())
 
     # what is told
 
@@ -321,83 +285,37 @@ class Sysmon(GenServer):
             senders = kernel.top_senders(pid)
             length, function = info["message_queue_len"], info["current_function"]
             named = ", ".join(f"{sender} {count}" for sender, count in senders)
-            self._raise(
+            self.raised.rise(
                 ("long_message_queue", pid), pid,
                 f"{length} messages wait for {pid!r}; it is in {function}" + (f"; from {named}" if named else "; who sends them is not known yet"),
                 {"length": length, "function": function, "senders": senders},
             )  # fmt: skip
         others = len(self.long) - _MAX_MAILBOXES
-        self._gauge(
+        self.raised.gauge(
             ("long_message_queue", "others"), others, 1, 0, lambda: f"{others} more mailboxes are long"
         )
 
     def _short(self, pid: Process) -> None:
         self.long.pop(pid, None)
         alive = kernel.is_alive(pid)
-        self._over(("long_message_queue", pid), {"length": pid.mailbox_length}, hold=None if alive else 0.0)
+        self.raised.over(
+            ("long_message_queue", pid), {"length": pid.mailbox_length}, hold=None if alive else 0.0
+        )
 
     def _hog(self, report: Any) -> None:
         who = report.pid if report.pid is not None else report.function
         text = f"held the node for {report.seconds:.2f} s without a pause, in {report.function}"
         info = {"seconds": report.seconds, "function": report.function, "killed": report.killed}
         # The report with its stack has been logged by whoever made it: one line is enough.
-        self._event(("long_schedule", who), "long_schedule", report.pid, text, info, quiet=True)
-
-    def _event(
-        self, id_: Any, kind: str, pid: Any, text: str, info: dict[str, Any], quiet: bool = False
-    ) -> None:
-        """Something that happens rather than lasts: its alarm is over when it has not happened for a while."""
-        one = self.up.get(id_)
-        self._raise(id_, pid, text, info, quiet=quiet, kind=kind)
-        if one is not None:
-            self._publish(kind, pid, {"raised": True, **info})
-        self.up[id_].due = clock.now() + self.limits.event_for
+        self.raised.happened(("long_schedule", who), "long_schedule", report.pid, text, info, quiet=True)
 
     def _said(self, message: Said) -> None:
         if message.raised:
-            self._raise(
+            self.raised.rise(
                 message.id, None, message.text, message.info, quiet=message.quiet, level=message.level
             )
         else:
-            self._over(message.id, message.info)
-
-    # rise and fall
-
-    def _raise(
-        self, id_: Any, pid: Any, text: str, info: dict[str, Any], *, quiet: bool = False,
-        level: int = logging.WARNING, kind: str = "",
-    ) -> None:  # fmt: skip
-        one = self.up.get(id_)
-        if one is None:
-            name = kind or (id_[0] if isinstance(id_, tuple) else id_)
-            one = self.up[id_] = _Up(name, pid, info, None, quiet)
-            self._publish(name, pid, {"raised": True, **info})
-        elif one.due is not None or one.info != info:
-            one.due, one.info = None, info
-        else:
-            return
-        one.said = text, level
-        with suppress(BadName):  # the alarms are being started anew: told at the next look
-            alarms.set_alarm(id_, text, level=level, quiet=quiet)
-
-    def _over(self, id_: Any, info: dict[str, Any], hold: float | None = None) -> None:
-        """The cause has gone: clear the alarm if it stays away."""
-        one = self.up.get(id_)
-        if one is not None and one.due is None:
-            one.due = clock.now() + (self.limits.hold if hold is None else hold)
-            one.last = info
-
-    def _clear(self, now: float) -> None:
-        for id_, one in [
-            (id_, one) for id_, one in self.up.items() if one.due is not None and one.due <= now
-        ]:
-            try:
-                alarms.clear_alarm(id_, quiet=one.quiet)
-            except BadName:  # they are being started anew, with this one: at the next look
-                continue
-            del self.up[id_]
-            if one.kind not in _EVENTS:
-                self._publish(one.kind, one.pid, {"raised": False, **one.last})
+            self.raised.over(message.id, message.info)
 
     def _publish(self, kind: str, pid: Any, info: dict[str, Any]) -> None:
         for subscriber, (_, kinds) in self.subscribers.items():
@@ -447,46 +365,6 @@ def configure(limits: Limits) -> None:
 # ----------------------------------------------------------------------------------------------------- internals
 
 _ZOMBIE = "the stack of dead process {} does not let go and was buried; {} so far, some 7 KB each"
-_EVENTS = frozenset({"long_schedule", "zombie"})
-_OF_PROCESSES = frozenset({"long_message_queue", "long_schedule"})
-_OWN = frozenset({
-    "long_message_queue", "long_schedule", "zombies", "loop_lag", "run_queue", "large_memory", "descriptors", "disk",
-    "busy_connections", "store_stalled", "store_slow", "threads", "crash_loop", "certificate",
-})  # fmt: skip
-"""Alarms whose cause is looked at here: a new monitor clears those of the last one whose cause it does not see."""
-
-
-class _Up:
-    """An alarm that is up. `due`: when it is cleared, None while its cause is there. `said`: its description and level."""
-
-    __slots__ = ("due", "info", "kind", "last", "pid", "quiet", "said")
-
-    def __init__(self, kind: str, pid: Any, info: dict[str, Any], due: float | None, quiet: bool) -> None:
-        self.kind = kind
-        self.pid = pid
-        self.info = info
-        self.due = due
-        self.quiet = quiet
-        self.last: dict[str, Any] = {}
-        self.said: tuple[Any, int] = ("", logging.WARNING)
-
-
-def _ours() -> list[tuple[Any, str, alarms.Alarm]]:
-    """The alarms up that this monitor has set, or one before it: (id, first word of the id, alarm)."""
-    found = []
-    with suppress(CallError, HandlerError):
-        for alarm in alarms.get_alarms():
-            name = alarm.id[0] if isinstance(alarm.id, tuple) and alarm.id else alarm.id
-            if isinstance(name, str) and (name in _OWN or name == "net" or name.startswith("store_")):
-                found.append((alarm.id, name, alarm))
-    return found
-
-
-class _Disk(NamedTuple):
-    share: float
-    descriptors: int
-    certificates: tuple[tuple[str, float], ...]
-    """Path, and the seconds that it is good for."""
 
 
 class _Subscribe(NamedTuple):
@@ -496,18 +374,6 @@ class _Subscribe(NamedTuple):
 
 class _Unsubscribe(NamedTuple):
     pid: Any
-
-
-def _probe(monitor: Process, path: str, certificates: tuple[str, ...]) -> None:
-    share = 0.0
-    if path:
-        try:
-            share = kernel.blocking(probes.disk_share, path)
-        except OSError as error:
-            _log.warning("the disk of %s cannot be looked at: %s", path, error)
-    fds = 0 if probes.count_descriptors() else kernel.blocking(probes.list_descriptors)
-    ends = tuple(kernel.blocking(probes.certificates_left, certificates)) if certificates else ()
-    send(monitor, _Disk(share, fds, ends))
 
 
 def _first(slow: dict[Any, int]) -> str:

@@ -339,14 +339,14 @@ MUTANTS += [
     ),
     Mutant(
         "sysmon: clear an alarm at the first good figure",
-        OBSERVE + "sysmon.py",
+        OBSERVE + "sysmon_alarms.py",
         "            if value <= low:\n",
         "            if value < high:\n",
         SYSMON + "test_hysteresis_and_hold",
     ),
     Mutant(
         "sysmon: lose what the last monitor raised for others",
-        OBSERVE + "sysmon.py",
+        OBSERVE + "sysmon_alarms.py",
         ' or name == "net" or name.startswith("store_")):',
         "):",
         SYSMON + "test_alarms_of_sources_are_still_theirs_after_a_crash_of_the_monitor",
@@ -354,7 +354,7 @@ MUTANTS += [
     Mutant(
         "sysmon: say nothing again to new alarms",
         OBSERVE + "sysmon.py",
-        "        if self.keeper is None:\n            self._tell_again()\n",
+        "        if self.raised.keeper is None:\n            self.raised.tell_again()\n",
         "",
         SYSMON + "test_what_changes_while_the_alarms_are_down_is_told_when_they_are_back",
     ),
