@@ -1,8 +1,7 @@
 """A node: the runtime as a program. `python -m runtime.node --config etc/node.toml` boots it and runs its applications.
 
-Theory of operation: the main program checks the configuration, takes the data directory, and becomes one process, `init`.
-That starts the node's services (store, cluster, janitor) under one supervisor, the application controller, and, in a
-process of its own so that a signal is always heard, the applications. Then it waits for whoever ends the node:
+Theory of operation: the main program checks the configuration, takes the data directory, and becomes one process, `init`
+(`node_init`). That starts the node's services and its applications; then it waits for whoever ends the node:
 
     SIGTERM, SIGINT      orderly stop: applications last started first (prep_stop, tree, stop), then the services;
                          exit code 0. A second one: out at once.
@@ -11,107 +10,28 @@ process of its own so that a signal is always heard, the applications. Then it w
     a service ends       likewise: handles on the store do not outlive it.
 
 Exit codes: 0 stopped as asked; 1 cannot start or go on (one sentence says why); 2 the configuration is wrong.
-If the orderly stop itself hangs, a thread outside of everything ends the program `node.stop_timeout` and 5 s later.
+`current()` is how an application finds its node (`node_handle`).
 """
 
 from __future__ import annotations
 
 import argparse
-import faulthandler
-import logging
 import os
 import sys
-import time
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from runtime import certificates, kernel, node_releases
-from runtime.admin.operations import Operations
-from runtime.certificates import CertificateError, Certificates
-from runtime.code.keys import KeyProblem
+from runtime import certificates, node_init, node_releases
+from runtime.certificates import CertificateError
 from runtime.config import Config, ConfigErrors
-from runtime.kernel import (
-    Crash,
-    Exit,
-    Pid,
-    Process,
-    exit,
-    receive,
-    self_,
-    send,
-    spawn_link,
-    trap_exit,
-    unlink,
-)
 from runtime.node_code import NodeCode, ReleaseLogError
 from runtime.node_config import load_node_config
-from runtime.node_control import start_control
-from runtime.node_errors import explain, sentence
-from runtime.node_identity import DataDirectory, DirectoryError, Identity
-from runtime.node_keys import RESTART_KEYS
-from runtime.node_logging import NodeLog
-from runtime.node_screen import Door, ready_line, say, screen
-from runtime.node_services import Signal, Signals, Tuning, start_services
-from runtime.observe import crash_dump
-from runtime.otp import application
-from runtime.otp.application import NodeEnds, StartFailed
-from runtime.otp.child_process import stop_process
-from runtime.otp.outcome import StartError
+from runtime.node_handle import Node, current
+from runtime.node_identity import DataDirectory, DirectoryError
+from runtime.node_screen import say
 
 __all__ = ["Node", "current", "main"]
 
-_log = logging.getLogger("evergreen.node")
-_APPLICATIONS_SHARE = 0.8
-"""Part of the stop's time that the applications have; the rest is the store's, to finish what it has promised."""
-
-# Types
-
-
-class Node:
-    """What a running node offers to its applications; `current()` returns it.
-
-    `store` is the store's handle (runtime.store.contract.Store), `cluster` the cluster's (runtime.cluster), `config` all
-    settings (it is another object after a reload), `certificates` the paths of certificate, key and authority,
-    `operations` the table of what can be asked over the control socket, for an application to add to, `code` live code
-    (the module runtime.code; None when `code.mode` is off).
-    """
-
-    def __init__(self, identity: Identity, config: Config, data_dir: Path) -> None:
-        self.name = identity.name
-        self.creation = identity.creation
-        self.config = config
-        self.data_dir = data_dir
-        self.certificates: Certificates | None = None
-        self.store: Any = None
-        self.cluster: Any = None
-        self.operations: Operations | None = None
-        self.code: Any = None
-        self.phase = "starting"
-        """starting, serving, stopping."""
-        self.doors: list[Door] = []
-
-    def announce(self, name: str, host: str, port: int, speaks: str = "") -> None:
-        """Tell where an application listens: for the start message and the ready line (`<name>_port`)."""
-        self.doors = [door for door in self.doors if door.name != name] + [Door(name, host, port, speaks)]
-
-
-class _Booted(NamedTuple):
-    names: tuple[str, ...]
-
-
-class _BootFailed(NamedTuple):
-    name: str
-    reason: Any
-
-
 # API
-
-
-def current() -> Node:
-    """Return the node that this program runs. Raises RuntimeError outside one."""
-    if _current is None:
-        raise RuntimeError("no node runs in this program: start one with python -m runtime.node")
-    return _current
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -134,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         identity = directory.next_identity(config.text("node.name"), config.integer("cluster.shards"))
         if code is not None:
             code.open(data_dir, config)
-        return _run(_Init(options, config, classes, directory, identity, code))
+        return node_init.run(node_init.Init(options, config, classes, directory, identity, code))
     except KeyboardInterrupt:
         return 130
     except ConfigErrors as found:
@@ -155,231 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
             directory.release()
 
 
-def _run(init: _Init) -> int:
-    log = init.log = NodeLog.start(init.node.config)
-    try:
-        kernel.set_node(init.identity.name, init.identity.creation)
-        code: int = kernel.run(init.run)
-        return code
-    finally:
-        kernel.stop_watchdog()  # if `init` was killed, nobody else has: its signal would end the program instead
-        log.stop()
-
-
-# The first process
-
-
-class _Init:
-    """The life of a node, run by the process `init`. Every method but the main program's belongs to that process."""
-
-    def __init__(
-        self,
-        options: argparse.Namespace,
-        config: Config,
-        classes: list[type[application.Application]],
-        directory: DataDirectory,
-        identity: Identity,
-        code: NodeCode | None,
-    ) -> None:
-        self.options = options
-        self.classes = classes
-        self.directory = directory
-        self.identity = identity
-        self.code = code
-        self.log: NodeLog
-        self.node = Node(identity, config, directory.path)
-        self.node.code = code.handle() if code is not None else None
-        self.tuning = Tuning()
-        self.services: Process | None = None
-        self.controller: Process | None = None
-        self.boot: Process | None = None
-
-    def run(self) -> int:
-        global _current
-        self.log.hold_reports()
-        trap_exit(True)
-        kernel.register("init", self_())
-        signals = Signals(self_())
-        self.tuning.apply(self.node.config)
-        _current = self.node
-        try:
-            code = self._start() or self._serve()
-        finally:
-            self._stop()
-            signals.close()
-            self.tuning.undo()
-            _current = None
-        return code
-
-    def _start(self) -> int:
-        """Start services and applications; return an exit code if that cannot be."""
-        node = self.node
-        try:
-            migrations = [m for cls in self.classes for m in cls.migrations]
-            more = [self.code.spec(node.config)] if self.code is not None else []
-            self.services = start_services(node, migrations, more)
-            self.directory.remember(self.identity)
-            node.certificates = self._certificates(node.config)
-            node.operations = start_control(
-                node, self.services, self.code.control() if self.code is not None else None
-            )
-        except (StartError, CertificateError, DirectoryError, KeyProblem) as error:
-            return self._refuse("", error)
-        self.controller = application.start_controller(self_())
-        for cls in self.classes:
-            application.load(cls, self._settings(cls, node.config))
-        self.boot = spawn_link(_boot, self_(), [cls.name for cls in self.classes])
-        return 0
-
-    def _serve(self) -> int:
-        """Wait for what ends the node; return the exit code."""
-        while True:
-            message = receive()
-            kind = type(message)
-            if kind is _Booted:
-                self.log.release_reports()
-                self.node.phase = "serving"
-                self._show(message.names)
-            elif kind is _BootFailed:
-                return self._refuse(f"application {message.name}: ", message.reason)
-            elif kind is Signal:
-                if message.is_reload:
-                    self._reload()
-                else:
-                    _log.info("%s: stopping in order (again: at once)", message.name)
-                    return 0
-            elif kind is NodeEnds:
-                return self._fatal(f"application {message.application} did: {self._explain(message.reason)}")
-            elif kind is Exit and self._is_vital(message.sender):
-                return self._fatal(self._culprit(message))
-            elif kind is Exit and message.sender is self.boot and isinstance(message.reason, Crash):
-                return self._refuse("", message.reason)
-
-    def _fatal(self, why: str) -> int:
-        """Say why the node ends, and write down all that can be seen of it, before the rest is stopped."""
-        say(f"the node ends, because {why}")
-        keep = self.node.config.integer("node.crash_dumps")
-        if keep:
-            name = time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid()}.dump"
-            try:
-                path = crash_dump.write(self.node.data_dir / "crash" / name, reason=why, keep=keep)
-                say(f"crash dump: {path} (tools/shell --dump opens it)")
-            except OSError as error:
-                say(f"no crash dump could be written: {error}")
-        return 1
-
-    def _refuse(self, who: str, reason: Any) -> int:
-        """Say why the node cannot start. The reports are only written when no sentence says it better."""
-        self.log.release_reports(write=not sentence(reason))
-        say(f"cannot start: {who}{self._explain(reason)}")
-        return 1
-
-    def _explain(self, reason: Any) -> str:
-        edited = self.code.edited() if self.code is not None and not sentence(reason) else ""
-        text = explain(reason, is_edited=bool(edited))
-        return f"{text.rstrip()}\n{edited}" if edited else text
-
-    def _culprit(self, end: Exit) -> str:
-        store = getattr(self.node.store, "pid", None)
-        if end.sender is self.services and store is not None and not kernel.is_alive(store):
-            return f"its store did: {explain(store.reason)}"  # the supervisor's own reason is only `shutdown`
-        return f"{end.sender} did: {explain(end.reason)}"
-
-    def _is_vital(self, pid: Pid) -> bool:
-        return pid is self.services or pid is self.controller
-
-    def _show(self, names: tuple[str, ...]) -> None:
-        node = self.node
-        made = node.certificates
-        try:
-            if self.options.json_ready:
-                ca = str(made.ca) if made and made.ca else None
-                line = ready_line(
-                    os.getpid(), node.name, node.doors, {"ca": ca, "data_dir": str(node.data_dir)}
-                )
-                print(line, flush=True)
-                return
-            rows = [
-                ("node", f"{node.name}, life {node.creation}, pid {os.getpid()}"),
-                ("data", f"{node.data_dir} ({node.config.integer('cluster.shards')} shards)"),
-                ("certificate", _describe(made)),
-                ("code", self.code.text() if self.code is not None else "off: a change takes a restart"),
-                ("runs", ", ".join(names) or "no application: see node.applications"),
-                *((door.name, f"{door.host}:{door.port}  {door.speaks}") for door in node.doors),
-            ]
-            hints = [hint for cls in self.classes for hint in cls.hints]
-            print(screen(rows, "Evergreen is running", [*hints, ("Ctrl-C", "stop in order")]), flush=True)
-        except OSError as error:  # nobody reads standard output
-            _log.warning("the start message could not be written: %s", error)
-
-    def _reload(self) -> None:
-        """Take over changed settings; with any error in them, keep all as it is and say why."""
-        node, options = self.node, self.options
-        try:
-            config, _ = load_node_config(options.config, options.set)
-            made = self._certificates(config)
-        except (ConfigErrors, CertificateError) as error:
-            _log.error("reload refused, everything stays as it is: %s", error)
-            return
-        changed, _, _ = node.config.difference(config)
-        late = sorted(name for name in changed if name.startswith(RESTART_KEYS))
-        if late:
-            _log.warning("these hold from the next start on: %s", ", ".join(late))
-        node.config, node.certificates = config, made
-        self.tuning.apply(config)
-        if self.code is not None:
-            self.code.take(config)
-        application.change_config({cls.name: self._settings(cls, config) for cls in self.classes})
-        _log.info("reloaded; changed: %s", ", ".join(sorted(changed)) or "nothing")
-
-    def _stop(self) -> None:
-        """Stop everything in order, within `node.stop_timeout` seconds, whatever has been started so far."""
-        self.node.phase = "stopping"
-        self.log.release_reports()
-        limit = self.node.config.number("node.stop_timeout")
-        # A thread of C that needs neither the interpreter nor the loop: the last guard against a stop that hangs.
-        faulthandler.dump_traceback_later(limit + 5, exit=True)
-        end = kernel.clock.now() + limit
-        if self.boot is not None:
-            unlink(self.boot)
-            exit(self.boot, "kill")
-        if self.controller is not None and kernel.is_alive(self.controller):
-            for info in application.loaded_applications():
-                if info.status == "starting":
-                    application.stop(info.name, 0)
-            application.stop_all(limit * _APPLICATIONS_SHARE)
-            stop_process(self.controller, 1.0)
-        if self.node.cluster is not None:
-            self.node.cluster.stop()
-        if self.services is not None and kernel.is_alive(self.services):
-            stop_process(self.services, max(1.0, end - kernel.clock.now()))
-        faulthandler.cancel_dump_traceback_later()
-        _log.info("stopped")
-
-    def _certificates(self, config: Config) -> Certificates:
-        own = config.text("node.tls_certificate"), config.text("node.tls_key")
-        return certificates.load(self.node.data_dir / "certificates", *own)
-
-    def _settings(self, cls: type[application.Application], config: Config) -> Config:
-        return config.only(key.name for key in cls.schema)
-
-
-def _boot(init: Pid, names: list[str]) -> None:
-    """Start the applications: a process of its own, so that init hears signals meanwhile."""
-    try:
-        for name in names:
-            application.ensure_all_started(name, "permanent")
-    except StartFailed as error:
-        send(init, _BootFailed(error.name, error.reason))
-    except application.NotLoaded as error:
-        send(init, _BootFailed(error.name, error))
-    else:
-        send(init, _Booted(tuple(info.name for info in reversed(application.which_applications()))))
-
-
 # Internals
-
-_current: Node | None = None
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -425,17 +121,8 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" + ("" if number == 1 else "s")
 
 
-def _describe(made: Certificates | None) -> str:
-    if made is None:
-        return "none"
-    until = f"until {made.not_after:%Y-%m-%d}"
-    return (
-        f"for development, {until}; its authority: {made.ca}" if made.ca else f"{made.certificate}, {until}"
-    )
-
-
 if __name__ == "__main__":
-    # As `runtime.node`, not as `__main__`: there must be one `current()`.
+    # As `runtime.node`, not as `__main__`: so is what an application imports.
     from runtime.node import main as run_node
 
     sys.exit(run_node())
