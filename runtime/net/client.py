@@ -15,7 +15,7 @@ from runtime.net.names import look_up
 from runtime.net.options import Options, keep_alive
 from runtime.net.prelude import ConnectStep, Prelude, TLSStep
 from runtime.net.protocol import Protocol
-from runtime.net.stream import AWAIT_UP
+from runtime.net.signals import AWAIT_UP
 from runtime.net.reasons import HANDSHAKE_TIMEOUT
 from runtime.net.tls import ClientTLS, cached_client_context
 

@@ -11,27 +11,18 @@ from runtime.net import unix
 from runtime.net.framing import guess
 from runtime.net.protocol import resolve
 from runtime.net.reasons import BAD_FRAME, PEER_CLOSED, exit_reason
+from runtime.net.signals import AWAIT_UP, CROWDED, ENDED, GONE, READABLE, ROOMY, UP, Bad, Drain, Signal
 from runtime.net.stream import (
-    AT_END,
-    TLS_WRITES_FIRST,
-    TOLD,
     ASKED,
-    AWAIT_UP,
+    AT_END,
     BUSY,
-    CROWDED,
-    ENDED,
-    GONE,
     OPEN,
     READ_SIZE,
     SENDS_SEVERAL,
-    READABLE,
-    ROOMY,
     STARTING,
     STATES,
-    UP,
-    Bad,
-    Drain,
-    Signal,
+    TLS_WRITES_FIRST,
+    TOLD,
     Stream,
 )
 from runtime.net.tls import TLSInfo, info_of

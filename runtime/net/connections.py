@@ -42,7 +42,8 @@ from runtime.kernel import (
     whereis,
     yield_,
 )
-from runtime.net.stream import Drain, Stream
+from runtime.net.signals import Drain
+from runtime.net.stream import Stream
 from runtime.net.limits import Rate, TokenBucket, address_key
 from runtime.net.names import look_up
 from runtime.net.options import keep_alive

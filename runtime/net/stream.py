@@ -2,10 +2,10 @@
 
 Theory of operation
 -------------------
-A connection is one object and one callback process. This half (`_on_readable`, `_on_writable`, deadlines) reads, cuts and sends; it never calls the protocol. What it
-has for the process goes there as a message: READABLE (frames lie in `_inbox`), ENDED, BAD, CROWDED, ROOMY, GONE.
-READABLE is sent only when `_inbox` was empty, so the mailbox holds at most one, and all frames that came while the
-process was busy are one batch.
+A connection is one object and one callback process. This half (`_on_readable`, `_on_writable`, deadlines) reads, cuts
+and sends; it never calls the protocol. What it has for the process goes there as a message (`signals`). READABLE is sent
+only when `_inbox` was empty, so the mailbox holds at most one, and all frames that came while the process was busy are
+one batch.
 
     PREPARING ──prelude done──▶ OPEN ──close()──▶ FLUSHING ──queue empty──▶ LINGERING ──peer's end──▶ CLOSED
         └──────────────────────────┴── error, time limit, death of the process ──────────────────────────▲
@@ -13,7 +13,7 @@ process was busy are one batch.
 FLUSHING sends what is queued; LINGERING has said goodbye (TLS close_notify, FIN) and throws away what still comes:
 closing at once with unread input would make the kernel send a reset, and the peer would lose our last words.
 
-Writes only join `_out`; once per turn of the loop all connections that wrote are flushed, one send each.
+Writes only join `_out`; once per turn of the loop all connections that wrote are flushed, one send each (`flushing`).
 
 Invariants
     `_socket` is None, both watchers are None and it stands in no wheel  <=>  CLOSED.
@@ -29,16 +29,18 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import Any, Final
+from typing import Any
 
-from runtime.kernel import NORMAL, Process, clock, in_hub, loop, send
+from runtime.kernel import NORMAL, Process, clock, loop, send
 from runtime.net import prelude as preludes
+from runtime.net.flushing import flush_soon
 from runtime.net.framing import FramingError
 from runtime.net.options import Options
 from runtime.net.reasons import HANDSHAKE_TIMEOUT, IDLE, RESET, SLOW_FRAME, SLOW_READER, Failure
+from runtime.net.signals import CROWDED, ENDED, GONE, READABLE, ROOMY, UP, Bad
 from runtime.net.wheel import wheel
 
-__all__ = ["AWAIT_UP", "Bad", "Drain", "Signal", "Stream"]
+__all__ = ["Stream"]
 
 PREPARING, OPEN, FLUSHING, LINGERING, CLOSED = range(5)
 STATES = ("preparing", "open", "flushing", "lingering", "closed")
@@ -49,47 +51,10 @@ STARTING, BUSY, ASKED, AT_END = 1, 2, 4, 8
 IS_CROWDED, IS_DIRTY, TLS_WRITES_FIRST, TOLD, SENDS_SEVERAL = 1, 2, 4, 8, 16
 
 READ_SIZE = 64 * 1024
-_FLUSH_SLICE = 128  # connections flushed before the loop may poll again
 _GOODBYE = 2.0  # seconds for the peer's end after ours
 
 
 # types
-
-
-class Signal:
-    """A message of the hub half to the connection's process."""
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"<net {self.name}>"
-
-
-UP, READABLE, ENDED = Signal("up"), Signal("readable"), Signal("ended")
-CROWDED, ROOMY, GONE = Signal("crowded"), Signal("roomy"), Signal("gone")
-AWAIT_UP: Final = Signal("await up")
-"""A request (`call`) that is answered when the connection is up."""
-
-
-class Bad:
-    """The input broke the framing."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: FramingError) -> None:
-        self.error = error
-
-
-class Drain:
-    """The listener stops: the protocol has `seconds` to finish."""
-
-    __slots__ = ("seconds",)
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
 
 
 class Stream:
@@ -290,7 +255,7 @@ class Stream:
             self._out = [data]
             if not self._marks & IS_DIRTY and not self._stalled:
                 self._marks |= IS_DIRTY
-                _mark_dirty(self)
+                flush_soon(self)
         else:
             out.append(data)
         self._queued = queued = self._queued + len(data)
@@ -519,27 +484,3 @@ class Stream:
 
 # A plain function and its argument take 40 bytes less in a watcher than a bound method does.
 _on_readable = Stream._on_readable
-
-# The connections that wrote in this turn. Only the loop's thread touches it, and never across a yield.
-_dirty: list[Stream] = []
-_flush_is_due = False
-
-
-def _mark_dirty(conn: Stream) -> None:
-    global _flush_is_due
-    _dirty.append(conn)
-    if not _flush_is_due:
-        _flush_is_due = True
-        in_hub(_flush_dirty)
-
-
-def _flush_dirty() -> None:
-    """Hub: one send for each connection that wrote."""
-    global _flush_is_due
-    batch = _dirty[:_FLUSH_SLICE]
-    del _dirty[:_FLUSH_SLICE]
-    for conn in batch:
-        conn._flush()
-    _flush_is_due = bool(_dirty)
-    if _flush_is_due:
-        in_hub(_flush_dirty)
