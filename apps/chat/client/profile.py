@@ -29,8 +29,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from apps.chat.client.arrivals import KNOWN
 from apps.chat.client.events import Identity
-from apps.chat.client.session import KNOWN
 from apps.chat.native.frames import PORT, Accepted, Deliver, Read, Receipt, Refused, Send
 
 __all__ = ["Account", "Entry", "Profile", "ProfileBusy", "ProfileDamaged", "default_directory"]

@@ -10,14 +10,9 @@ that:
                               +-> LOGIN <+ -> PROVING --------+
     (registration happens in GREETED; any state ends in OFFLINE)
 
-Promises, and where they are kept:
-- A message is in `outbox` until the server said Accepted or Refused (for good). It is sent again
-  with the same client id on the next connection, and after a while on the same one: the server's
-  process that was about to answer may have died while our connection lived.
-- A message reaches the application once: `_known` holds the ids of messages handed over, lately.
-  Numbers alone would not do: a server restored from a backup may use a number again.
-- Nothing is acknowledged before the application said `taken`. Acknowledgements are cumulative
-  and never pass a gap.
+What is promised in both directions outlives a connection and is kept apart: `departures` holds what we send until the
+server has answered for good, `arrivals` sees to it that each message reaches the application once and in order, and is
+acknowledged when it is stored. Here is the conversation: greeting, login, pings, patience, the end.
 
 A local error (asking for something the state does not allow) raises LocalProtocolError. What the
 server does wrong ends the session: an `Ended` event, code `protocol`.
@@ -25,20 +20,19 @@ server does wrong ends the session: an `Ended` event, code `protocol`.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from scramp import ScramClient, ScramException
 
+from apps.chat.client.arrivals import Arrivals
+from apps.chat.client.departures import Departures
 from apps.chat.client.events import (
     Ended,
     Event,
     Failed,
     Identity,
     LocalProtocolError,
-    ReadTold,
-    Repeated,
     State,
     TokenRenewed,
 )
@@ -77,16 +71,12 @@ from apps.chat.native.frames import (
     pack,
 )
 
-__all__ = ["KNOWN", "SEND_WINDOW", "Session"]
+__all__ = ["Session"]
+
 # types
 
-SEND_WINDOW: Final = 64
-"Messages sent and not answered yet, at most; the rest waits here."
-KNOWN: Final = 4096
-"Message ids remembered: far more than a server may have in flight for one device."
-RESEND_AFTER: Final = 10.0
 STAGE_LIMIT: Final = 20.0
-GAP_PATIENCE: Final = 2.0
+"Seconds for a stage before READY, and of silence after a ping."
 
 _COME_BACK = frozenset(
     {"internal", "idle", "slow_reader", "busy", "restarting", "throttled", "unavailable", "slow_down"}
@@ -96,19 +86,12 @@ _COME_BACK = frozenset(
 
 
 class Session:
-    """One account over successive connections. See the module's head.
+    """One account over successive connections. See the module's head. `outbox`: messages not answered for good, by id.
 
-    Invariants (`_check`): READY or nothing is in flight; every id in flight is in the outbox;
-    `_acked` <= `_done` position; held numbers are above the expected one.
+    Invariants (`_check`): READY or nothing is in flight; those of `arrivals` and `departures`.
     """
 
     limits: Limits | None
-    _gap_since: float
-    _resend_at: float
-    _resend_after: float
-    _acked: int
-    _done: int
-    _expected: int
     _heard: float
     _stage: float
     _ping_at: float
@@ -126,15 +109,11 @@ class Session:
     ) -> None:
         self.identity = identity
         self.state = State.OFFLINE
-        self.outbox: OrderedDict[bytes, Send] = OrderedDict((send.id, send) for send in outbox)
-        self.received = received
         self._client = client
-        self._known: OrderedDict[int, None] = OrderedDict.fromkeys(known)
         self._ref = 0
-        self._too_big: list[Send] = []
-        self._reads: OrderedDict[int, Read] = OrderedDict()
-        for read in reads:
-            self._note_read(read)
+        self._arrivals = Arrivals(known, received)
+        self._departures = Departures(outbox, reads, self._next_ref)
+        self.outbox = self._departures.outbox
         self._now = 0.0
         self._reset()
 
@@ -162,7 +141,7 @@ class Session:
                     break
         except FrameError as error:
             self._end(events, "protocol", f"the server sent what we cannot read: {error}")
-        self._refuse_too_big(events)
+        self._departures.refuse_too_big(self.limits, events)
         return events
 
     def tick(self, now: float) -> list[Event]:
@@ -181,42 +160,33 @@ class Session:
             return events
         if self.limits is not None and now >= self._ping_at:
             self._ping()
-        if self._held and now >= self._gap_since + GAP_PATIENCE:
-            self._expected = min(self._held)
-            self._done = self._expected - 1
-            self._drain(events)
-        if (self._in_flight or self._reads_sent) and now >= self._resend_at:
-            self._resend_after = min(self._resend_after * 2, 60.0)
-            self._in_flight.clear()
-            self._reads_sent.clear()
+        self._arrivals.give_up(now, events)
+        if self._departures.lose_patience(now):
             self._send_reads()
         self._pump()
-        self._refuse_too_big(events)
+        self._departures.refuse_too_big(self.limits, events)
         return events
 
     def deadline(self) -> float | None:
         """When `tick` should be called next, in `now`'s seconds; None when offline."""
         if self.state is State.OFFLINE:
             return None
-        if self._too_big:
-            return self._now
         times = [self._heard + self._ping_every + STAGE_LIMIT]
         if self.state not in (State.READY, State.GREETED):
             times.append(self._stage + STAGE_LIMIT)
         if self.limits is not None:
             times.append(self._ping_at)
-        if self._held:
-            times.append(self._gap_since + GAP_PATIENCE)
-        if self._in_flight or self._reads_sent:
-            times.append(self._resend_at)
-        times.extend(at for at in self._paused.values() if at > self._now)
+        gap = self._arrivals.deadline()
+        if gap is not None:
+            times.append(gap)
+        times += self._departures.deadlines(self._now)
         return min(times)
 
     def outgoing(self) -> bytes:
         """Return what is to be written now; every byte is returned once."""
-        if self.state is State.READY and self._done > self._acked:
-            self._acked = self._done
-            self._queue(Ack(self._acked))
+        upto = self._arrivals.acknowledge() if self.state is State.READY else None
+        if upto is not None:
+            self._queue(Ack(upto))
         if not self._out:
             return b""
         data = pack(self._out)
@@ -239,18 +209,16 @@ class Session:
         Raises LocalProtocolError for what no server takes (`check`): in the outbox it would end every connection.
         """
         check(message)
-        self.outbox.setdefault(message.id, message)
+        self._departures.add(message)
         self._pump()
 
     def taken(self, seq: int) -> None:
         """The application has stored and shown everything it was given up to `seq`."""
-        while self._handed and self._handed[0] <= seq:
-            self._settled.add(self._handed.popleft())
-        self._advance()
+        self._arrivals.taken(seq)
 
     def read(self, to: str, messages: tuple[int, ...]) -> None:
         """Tell `to` that these messages of theirs were read. Repeated until the server answers: ReadTold."""
-        self._note_read(Read(to, messages))
+        self._departures.add_read(Read(to, messages))
         self._send_reads()
 
     def leave(self) -> None:
@@ -281,7 +249,7 @@ class Session:
         if self.identity is None:
             return
         if self.identity.token:
-            self._queue(Resume(self._asking("resume"), self.identity.token, self.received))
+            self._queue(Resume(self._asking("resume"), self.identity.token, self._arrivals.received))
             self._enter(State.RESUMING)
         else:
             self._login()
@@ -315,12 +283,7 @@ class Session:
                 return
         assert self.identity is not None
         self.identity = Identity(frame.user, frame.device, self.identity.key, frame.token)
-        if not frame.resumed:
-            self.received = frame.acked
-        # After a resume the server goes on after what we said we hold; otherwise after what we acknowledged.
-        self._expected = max(self.received, frame.acked) + 1
-        self._done, self._acked = self._expected - 1, frame.acked
-        self.received = self._expected - 1
+        self._arrivals.begin(frame.acked, resumed=frame.resumed)
         self._enter(State.READY)
         events.append(TokenRenewed(frame.token))
         events.append(frame)
@@ -333,88 +296,31 @@ class Session:
             events.append(TokenRenewed(frame.token))
 
     def _did(self, frame: Done, events: list[Event]) -> None:
-        read = self._reads.pop(frame.ref, None)
-        self._reads_sent.discard(frame.ref)
-        if read is not None:
-            events.append(ReadTold(Read(read.to, read.messages)))
+        self._departures.told(frame.ref, events)
 
     def _pinged(self, frame: Ping, events: list[Event]) -> None:
         self._queue(Pong(frame.ref))
 
     def _accepted(self, frame: Accepted, events: list[Event]) -> None:
-        self._in_flight.discard(frame.id)
-        if self.outbox.pop(frame.id, None) is not None:
+        if self._departures.accepted(frame.id):
             events.append(frame)
-        self._resend_after = RESEND_AFTER
         self._pump()
 
     def _refused(self, frame: Refused, events: list[Event]) -> None:
-        self._in_flight.discard(frame.id)
-        message = self.outbox.get(frame.id)
-        if message is None:
+        if not self._departures.refused(frame, self._now):
             return
-        if frame.retry:
-            # Those after it to the same person wait as well: their order is a promise.
-            pause = self._now + max(0.2, frame.retry_after or 1.0)
-            self._paused[message.to] = max(pause, self._paused.get(message.to, 0.0))
-        else:
-            del self.outbox[frame.id]
         events.append(frame)
         self._pump()
 
     def _numbered(self, frame: Deliver | Receipt, events: list[Event]) -> None:
-        if frame.seq > self._expected:
-            # TLS keeps order, so a gap is the server's fault or a wire's under test. Wait a moment
-            # for what is missing; then go on, for a lost number must not lock a user out.
-            if not self._held:
-                self._gap_since = self._now
-            self._held[frame.seq] = frame
-            return
-        if frame.seq == self._expected:
-            self._hand(frame, events)
-            self._drain(events)
-            return
-        if isinstance(frame, Deliver) and frame.message not in self._known:
-            # Late, after we gave up on the gap: better out of order than never.
-            self._know(frame.message)
-            events.append(frame)
-            return
-        if self._done:
-            self._acked = min(self._acked, self._done - 1)  # our acknowledgement was lost: say it again
-        events.append(Repeated(frame.seq))
-
-    def _drain(self, events: list[Event]) -> None:
-        while self._expected in self._held:
-            self._hand(self._held.pop(self._expected), events)
-        if self._held:
-            for seq in [seq for seq in self._held if seq < self._expected]:
-                del self._held[seq]
-            self._gap_since = self._now
-
-    def _hand(self, frame: Deliver | Receipt, events: list[Event]) -> None:
-        self._expected = frame.seq + 1
-        self.received = max(self.received, frame.seq)
-        if isinstance(frame, Deliver):
-            if frame.message in self._known:
-                self._settle_repeated(frame.seq)
-                events.append(Repeated(frame.seq))
-                return
-            self._know(frame.message)
-        self._handed.append(frame.seq)
-        events.append(frame)
-
-    def _settle_repeated(self, seq: int) -> None:
-        # Shown before (in another life, or on the last connection). If the application still holds
-        # it from there, its number is waiting in _handed and this one follows it.
-        self._settled.add(seq)
-        self._advance()
+        self._arrivals.take(frame, self._now, events)
 
     def _passed_on(self, frame: Backlog | BacklogEnd | PinSent, events: list[Event]) -> None:
         events.append(frame)
 
     def _registered(self, frame: Registered, events: list[Event]) -> None:
         self.identity = Identity(frame.user, frame.device, frame.key)
-        self.received = 0
+        self._arrivals.received = 0
         events.append(frame)
         self._login()
 
@@ -449,17 +355,9 @@ class Session:
         self._splitter = Splitter()
         self._out: list[Any] = []
         self._asked: dict[int, str] = {}
-        self._in_flight: set[bytes] = set()
-        self._paused: dict[str, float] = {}
-        self._held: dict[int, Deliver | Receipt] = {}
-        self._handed: deque[int] = deque()
-        self._settled: set[int] = set()
-        self._reads_sent: set[int] = set()
-        self._expected = 0
-        self._done = self._acked = 0
-        self._gap_since = self._heard = self._stage = 0.0
-        self._resend_after = RESEND_AFTER
-        self._resend_at = 0.0
+        self._arrivals.reset()
+        self._departures.reset()
+        self._heard = self._stage = 0.0
         self._ping_every = 30.0
         self._ping_at = 0.0
         self.limits = None
@@ -476,8 +374,12 @@ class Session:
         self._out.append(frame)
 
     def _asking(self, what: str) -> int:
+        ref = self._next_ref()
+        self._asked[ref] = what
+        return ref
+
+    def _next_ref(self) -> int:
         self._ref += 1
-        self._asked[self._ref] = what
         return self._ref
 
     def _end(
@@ -493,73 +395,20 @@ class Session:
         self._reset()
 
     def _ping(self) -> None:
-        self._ref += 1
-        self._queue(Ping(self._ref))
+        self._queue(Ping(self._next_ref()))
         self._ping_at = self._now + self._ping_every
 
-    def _note_read(self, read: Read) -> None:
-        self._ref += 1
-        self._reads[self._ref] = Read(read.to, read.messages, self._ref)
-
     def _send_reads(self) -> None:
-        if self.state is not State.READY:
-            return
-        for ref, read in self._reads.items():
-            if ref not in self._reads_sent:
-                self._expect_answers()
-                self._reads_sent.add(ref)
-                self._queue(read)
-
-    def _expect_answers(self) -> None:
-        if not self._in_flight and not self._reads_sent:
-            self._resend_at = self._now + self._resend_after
+        if self.state is State.READY:
+            self._out += self._departures.due_reads(self._now)
 
     def _pump(self) -> None:
-        if self.state is not State.READY:
-            return
-        for to in [to for to, at in self._paused.items() if at <= self._now]:
-            del self._paused[to]
-        room = SEND_WINDOW - len(self._in_flight)
-        if room <= 0 or len(self.outbox) == len(self._in_flight):
-            return
-        self._expect_answers()
-        for message in self.outbox.values():
-            if message.id in self._in_flight or message.to in self._paused:
-                continue
-            if self.limits is not None and len(message.body) > self.limits.max_body:
-                # Not even tried: a frame beyond the limit ends the connection, and would do so on every one.
-                self._too_big.append(message)
-                continue
-            self._in_flight.add(message.id)
-            self._queue(message)
-            room -= 1
-            if room == 0:
-                break
-        for message in self._too_big:
-            self.outbox.pop(message.id, None)
-
-    def _refuse_too_big(self, events: list[Event]) -> None:
-        if self._too_big and self.limits is not None:
-            text = f"this server takes messages of up to {self.limits.max_body} bytes"
-            events += [Refused(message.id, "too_big", text) for message in self._too_big]
-            self._too_big.clear()
-
-    def _know(self, message: int) -> None:
-        self._known[message] = None
-        if len(self._known) > KNOWN:
-            self._known.popitem(last=False)
-
-    def _advance(self) -> None:
-        while self._done + 1 in self._settled:
-            self._done += 1
-            self._settled.discard(self._done)
+        if self.state is State.READY:
+            self._out += self._departures.due_sends(self._now, self.limits)
 
     def _check(self) -> None:
-        assert self.state is State.READY or not self._in_flight
-        assert self._in_flight <= set(self.outbox)
-        assert all(seq > self._expected for seq in self._held)
-        assert self._acked <= self._done < max(1, self._expected)
-        assert len(self._known) <= KNOWN
+        self._arrivals.check()
+        self._departures.check(is_ready=self.state is State.READY)
 
 
 _READY = frozenset({State.READY})
