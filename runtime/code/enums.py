@@ -1,4 +1,9 @@
-"""Enumerations in place: members keep their identity, take new values, and new ones join them."""
+"""Enumerations in place: members keep their identity, take new values, and new ones join them.
+
+A member that is a number or a string itself (IntEnum, StrEnum, IntFlag) cannot become another one: where that differs, the
+new member takes the name, what is made of it at the top level follows, and the report says that who holds the former has it.
+Combinations of flags are members, too: each is made again by the new class, and takes from there what it is.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +28,7 @@ _OF_THE_ENUM = frozenset(
         "_value2member_map_",
     }
 )  # fmt: skip
+_ATOMS: tuple[Any, ...] = (int, str, bytes, float, tuple, complex)
 
 
 def merge_enum(
@@ -41,13 +47,19 @@ def merge_enum(
         )  # fmt: skip
     members, newer = old._member_map_, new._member_map_
     _remember(commit, old, newer)
+    combined = _combinations(old, new)
     merged: dict[str, Any] = {}
     taken: dict[int, Any] = {}  # id of a new member -> what stands for it: an alias is the same member twice
     for name, member in newer.items():
         mine = taken.get(id(member))
         if mine is None:
             mine = members.get(name)
-            if mine is None or mine in merged.values() or mine.name != name:
+            if mine is None or mine in merged.values() or mine.name != name or _is_another(mine, member):
+                if mine is not None and mine.name == name:
+                    commit.warn(
+                        f"{module}: {old.__qualname__}.{name} is another {old._member_type_.__name__} now: "  # type: ignore[attr-defined]
+                        "who holds the member of before has that one"
+                    )
                 mine = member
                 mine.__class__ = old
                 mine.__dict__["__objclass__"] = old
@@ -55,6 +67,7 @@ def merge_enum(
                 for attribute, value in member.__dict__.items():
                     if attribute != "__objclass__":
                         mine.__dict__[attribute] = value
+                mine.__dict__.pop("_inverted_", None)  # remembered of what it was asked for
             taken[id(member)] = mine
         merged[name] = mine
     for name in members.keys() - merged.keys():
@@ -77,9 +90,6 @@ def merge_enum(
             _set_member_attribute(commit, old, name, value, merged)
         else:
             set_member(commit, old, name, value)
-    combined = {  # combinations of flags that were made at run time are singletons, too
-        value: member for value, member in old._value2member_map_.items() if member not in members.values()
-    } if issubclass(old, enum.Flag) else {}  # fmt: skip
     by_value: dict[Any, Any] = {}
     for mine in merged.values():
         try:
@@ -102,6 +112,37 @@ def _set_member_attribute(
         return
     if current is MISSING or isinstance(current, enum.Enum):
         commit.journal.class_attribute(old, name, wanted)
+        if current is not MISSING:
+            commit.class_attributes.add((old, name))
+
+
+def _is_another(mine: enum.Enum, member: enum.Enum) -> bool:
+    """Tell whether a member is, as the number or string that it is itself, not what the new one is."""
+    base = next((base for base in _ATOMS if isinstance(mine, base)), None)
+    return base is not None and not base.__eq__(mine, member)
+
+
+def _combinations(old: type[enum.Enum], new: type[enum.Enum]) -> dict[Any, Any]:
+    """Return the combinations of flags that were made at run time, by value, as what the new class makes of these values.
+
+    They are singletons, too, and stay. One that the new class does not know leaves.
+    """
+    if not issubclass(old, enum.Flag):
+        return {}
+    found = {}
+    named = {id(member) for member in old._member_map_.values()}
+    for value, mine in old._value2member_map_.items():
+        if id(mine) in named:
+            continue
+        try:
+            fresh = new(value)
+        except ValueError:
+            continue
+        for attribute in ("_inverted_", *fresh.__dict__):
+            mine.__dict__.pop(attribute, None)
+        mine.__dict__.update(fresh.__dict__, __objclass__=old)
+        found[value] = mine
+    return found
 
 
 def _remember(commit: Commit, old: type[enum.Enum], newer: dict[str, Any]) -> None:
@@ -109,7 +150,9 @@ def _remember(commit: Commit, old: type[enum.Enum], newer: dict[str, Any]) -> No
     journal.container(old._member_map_)
     journal.container(old._value2member_map_)
     journal.container(old._member_names_)
-    for member in old._member_map_.values():
+    for member in {
+        id(member): member for of in (old._member_map_, old._value2member_map_) for member in of.values()
+    }.values():
         journal.container(member.__dict__)
     for name in newer.keys() - old._member_map_.keys():
         journal.undo(_drop, old, name)

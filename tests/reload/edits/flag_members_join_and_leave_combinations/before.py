@@ -1,0 +1,11 @@
+import enum
+
+
+class May(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+class Bits(enum.IntFlag):
+    A = 1
+    B = 2
