@@ -30,6 +30,7 @@ from .merge import LayoutChanged
 from .plan import Change, Direction, Plan, Sources
 from .planning import make_plan, read_imports
 from .processes import quiesce
+from .results import results_of_before
 from .roots import Roots
 from .structs import is_struct
 from .supervisors import Refreshed, refresh
@@ -148,13 +149,14 @@ class Engine:
             if held is not None:
                 held.release()
         notes = advice(commit, give_way)
+        kept = [*commit.kept.values(), *results_of_before(commit, give_way)]
         self._settle(plan, commit)
         supervisors = refresh(plan.modules, self.quiesce, give_way)
         noted = [str(one) for one in supervisors if one.new or one.gone or one.error]
         seconds["total"] = perf_counter() - began
         return Report(
             modules=list(plan.modules), added=sorted(plan.added), deleted=sorted(plan.deleted), changes=_told(plan, commit),
-            kept=list(commit.kept.values()), warnings=[*commit.warnings, *notes, *noted], since=commit.since, migrated=commit.migrated,
+            kept=kept, warnings=[*commit.warnings, *notes, *noted], since=commit.since, migrated=commit.migrated,
             seconds=seconds, supervisors=supervisors,
         )  # fmt: skip
 

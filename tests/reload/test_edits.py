@@ -22,6 +22,7 @@ OTHERWISE = {
     "package_without_init_while_parts_stay": "refused: that is the case",
     "route_decorator_gets_another_path": "a path that another statement may have put there stays",
     "singletons_and_sentinels_kept": "what an unchanged statement made with effects stays",
+    "values_computed_by_edited_functions": "they stay, and the report names them: that is the case",
 }
 """Edits whose result is another than a cold start's, and why: see NOT_COVERED.md."""
 

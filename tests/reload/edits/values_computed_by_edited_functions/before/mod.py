@@ -1,0 +1,13 @@
+import tools
+from tools import Service, scaled as scale
+
+SCALED = scale(10)
+MANY = [tools.scaled(n) for n in (1, 2)]
+LATER = lambda: scale(10)
+MADE = tools.maker(3)
+SERVICE = Service()
+
+
+class Settings:
+    size = scale(5)
+    later = property(lambda self: scale(5))
