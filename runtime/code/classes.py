@@ -22,6 +22,7 @@ from .purity import is_pure
 from .registries import become, may_leak, remember, suspect
 from .spread import propagate
 from .statements import compile_statement, dependencies, save_containers
+from .structs import is_struct
 from .units import Unit, unannotated
 from .version import ModuleVersion
 
@@ -139,7 +140,9 @@ def _choose(
         elif step.verdict in (Verdict.EXECUTE, Verdict.CLASS) or not plan.together.isdisjoint(unit.names):
             chosen.append(unit.node)
             moved.update(unit.names)
-        elif _follows(commit, version, step, namespace, moved, f"{plan.qualname}."):
+        elif _follows(commit, version, step, namespace, moved, f"{plan.qualname}.") or _is_of_replaced(
+            commit, version, unit, cls
+        ):
             chosen.append(unit.node)
             moved.update(unit.names)
             following.append(unit)
@@ -202,6 +205,17 @@ def _follows(
         return True
     commit.keep(version.name, prefix + (unit.name or unit.kind.lower()), unit)
     return False
+
+
+def _is_of_replaced(commit: Commit, version: ModuleVersion, unit: Unit, cls: type) -> bool:
+    """Tell whether a Struct's field is of a class that was replaced: by its annotation, for a decoder goes by that."""
+    replaced = commit.replaced.get(version.name)
+    return bool(
+        replaced
+        and is_struct(cls)
+        and isinstance(unit.node, ast.AnnAssign)
+        and not replaced.isdisjoint(unit.loads)
+    )
 
 
 def _bare(node: ast.stmt) -> ast.stmt:

@@ -1,0 +1,6 @@
+import msgspec
+
+
+class Part(msgspec.Struct):
+    a: int = 1
+    b: str = "x"

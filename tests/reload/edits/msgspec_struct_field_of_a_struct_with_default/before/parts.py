@@ -1,0 +1,5 @@
+import msgspec
+
+
+class Part(msgspec.Struct):
+    a: int = 1
