@@ -140,7 +140,7 @@ def _choose(
         elif step.verdict in (Verdict.EXECUTE, Verdict.CLASS) or not plan.together.isdisjoint(unit.names):
             chosen.append(unit.node)
             moved.update(unit.names)
-        elif _follows(commit, version, step, namespace, moved, f"{plan.qualname}.") or _is_of_replaced(
+        elif _follows(commit, version, step, namespace, moved, f"{plan.qualname}.") or _is_field_of_changed(
             commit, version, unit, cls
         ):
             chosen.append(unit.node)
@@ -207,15 +207,12 @@ def _follows(
     return False
 
 
-def _is_of_replaced(commit: Commit, version: ModuleVersion, unit: Unit, cls: type) -> bool:
-    """Tell whether a Struct's field is of a class that was replaced: by its annotation, for a decoder goes by that."""
-    replaced = commit.replaced.get(version.name)
-    return bool(
-        replaced
-        and is_struct(cls)
-        and isinstance(unit.node, ast.AnnAssign)
-        and not replaced.isdisjoint(unit.loads)
-    )
+def _is_field_of_changed(commit: Commit, version: ModuleVersion, unit: Unit, cls: type) -> bool:
+    """Tell whether a Struct's field is of something that changed: by its annotation, for a decoder goes by that."""
+    if not (is_struct(cls) and isinstance(unit.node, ast.AnnAssign)):
+        return False
+    changed = commit.changed.get(version.name)
+    return changed is not None and not changed.isdisjoint(unit.loads)
 
 
 def _bare(node: ast.stmt) -> ast.stmt:

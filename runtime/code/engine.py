@@ -188,7 +188,7 @@ class Engine:
         began = perf_counter()
         classes, structs = _classes_of(plan)
         codes = [id(old) for module in plan.modules.values() for old, _ in module.swaps]
-        heap = Heap(codes, classes, structs if at_rest else ())
+        heap = Heap(codes, classes, [*structs, *_following_structs(plan)] if at_rest else ())
         with uncollected():  # until the step is over: what is born meanwhile stays in the youngest generation
             heap.look(give_way)
             seconds["look"] += perf_counter() - began
@@ -283,6 +283,19 @@ def _classes_of(plan: Plan) -> tuple[list[type], list[type]]:
             if step.class_plan is not None and isinstance(cls, type):
                 (structs if is_struct(cls) else found).append(cls)
     return found, structs
+
+
+def _following_structs(plan: Plan) -> list[type]:
+    """The Structs that may have to be exchanged because they have one of the release's as a field, or as a base."""
+    found = []
+    for name in (*plan.modules, *plan.followers):
+        module = sys.modules.get(name)
+        found += [
+            value
+            for value in getattr(module, "__dict__", {}).values()
+            if isinstance(value, type) and value.__module__ == name and is_struct(value)
+        ]
+    return found
 
 
 def _remade_structs(plan: Plan) -> set[str]:

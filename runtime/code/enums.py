@@ -28,6 +28,8 @@ _OF_THE_ENUM = frozenset(
         "_value2member_map_",
     }
 )  # fmt: skip
+_MSGSPEC = "__msgspec_cache__"
+"""Where msgspec keeps, in an enumeration, which value is which member."""
 _ATOMS: tuple[Any, ...] = (int, str, bytes, float, tuple, complex)
 
 
@@ -48,6 +50,12 @@ def merge_enum(
     members, newer = old._member_map_, new._member_map_
     _remember(commit, old, newer)
     combined = _combinations(old, new)
+    if _MSGSPEC in old.__dict__:  # made by the first decoder for it, and held by Structs and decoders
+        commit.journal.class_attribute(old, _MSGSPEC, MISSING)
+        if [m.value for m in members.values()] != [
+            m.value for m in newer.values()
+        ] and "." not in old.__qualname__:
+            commit.mark(module, old.__qualname__)
     merged: dict[str, Any] = {}
     taken: dict[int, Any] = {}  # id of a new member -> what stands for it: an alias is the same member twice
     for name, member in newer.items():

@@ -7,12 +7,13 @@ CASE = {
 def check(h):
     m = h.load()
     text = '{"k": {"one": {"a": 2, "b": "q"}, "many": [{"b": "r"}]}}'
-    held = m.read(text)
+    box = [m.read(text)]  # not a variable of this function: what a stack holds stays of the old class
     h.push()
     whole = m.read(text)
     assert (whole.one.b, whole.many[0].b, type(whole.one)) == ("q", "r", m.Part) and isinstance(
         whole, m.Whole
     )
-    assert (held.one.a, held.one.b, held.many[0].b) == (2, "x", "x") and isinstance(held.one, m.Part)
+    assert (box[0].one.a, box[0].one.b, box[0].many[0].b) == (2, "x", "x") and isinstance(box[0].one, m.Part)
+    assert isinstance(box[0], m.Whole)
     h.rollback()
     assert not hasattr(m.read(text).one, "b") and type(m.read(text).one) is m.Part
