@@ -152,3 +152,30 @@ def test_who_decides_by_an_old_screen_decides_nothing(live: LiveNode, screen: An
         assert "look again" in told["text"]
     assert web.look("releases")["releases"][0]["result"] == "probation"
     assert web.act("confirm", seen=web.look("releases")["releases"][0]["id"])[0] == 200
+
+
+def test_what_was_taken_back_before_runs_again_only_after_a_question_that_says_so(
+    live: LiveNode, screen: Any
+) -> None:
+    web = Web(live.ready["http_port"], live.directory)
+    page = screen.open(live, "releases")
+    live.save(COUNTER.replace("+= 1", "+= 5"))
+    page.wait_for_selector(".probation h2")
+    bad = web.look("releases")["releases"][0]["id"]
+    assert web.act("rollback", seen=bad)[0] == 200
+    page.wait_for_selector(".probation", state="detached")
+
+    def ask() -> None:
+        page.locator("tr.opens", has=page.locator("td", has_text="rolled back")).first.click()
+        page.click("[data-act=rollback-to]")
+        page.wait_for_selector(f"dialog >> text=Release {bad}")
+        assert "was taken back" in page.inner_text("dialog")
+
+    ask()
+    page.click("dialog >> text=Cancel")
+    assert next(one["id"] for one in web.look("releases")["releases"] if one["is_current"]) != bad
+    ask()
+    page.click("[data-act=sure]")
+    page.wait_for_selector(".toast.good")
+    page.wait_for_selector(".probation h2")  # it is watched as a push is
+    assert next(one["id"] for one in web.look("releases")["releases"] if one["is_current"]) == bad
