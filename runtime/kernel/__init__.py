@@ -32,7 +32,7 @@ from .death import (
     unwatch,
     watch,
 )
-from .gate import Gate, at_rest, become, mailboxes
+from .gate import Gate, at_rest, become, mailboxes, put_back
 from .identity import Pid, Ref, RemotePid, make_ref, node, node_creation, set_node
 from .inspect import (
     check_invariants,
@@ -109,7 +109,7 @@ __all__ = [
     "busy_threads", "call", "cancel_timer", "cast", "check_invariants", "check_messages", "check_response", "clock",
     "decode_term", "demonitor", "disconnect", "encode_term", "erase", "exit", "fail", "get", "guard", "hooks", "hold_threads", "in_hub", "interrupt", "is_alive",
     "is_failure", "kept", "limited", "link", "loop", "make_ref", "monitor", "node", "node_creation", "pause", "pid_from_wire", "post",
-    "process_count", "process_frame", "process_info", "processes", "put", "read_timer", "receive", "receive_every", "receive_mark", "receive_match",
+    "process_count", "process_frame", "process_info", "processes", "put", "put_back", "read_timer", "receive", "receive_every", "receive_mark", "receive_match",
     "receive_response", "register", "registered", "reply", "request", "run", "same_reason", "self_", "send",
     "send_after", "set_default_watermarks", "set_label", "set_node", "set_watermarks", "sleep", "spawn",
     "spawn_callback", "spawn_link", "spawn_monitor", "spawn_opt", "stacks", "start_timer", "start_watchdog", "step",

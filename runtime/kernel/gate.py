@@ -33,7 +33,7 @@ from .receive import receive
 from .scheduler import DEADQ, RECV, Behaviour, Process, self_, wake
 from .watermarks import kept
 
-__all__ = ["Gate", "at_rest", "become", "held", "mailboxes"]
+__all__ = ["Gate", "at_rest", "become", "held", "mailboxes", "put_back"]
 
 # --------------------------------------------------------------------------------------------------------- types
 
@@ -63,7 +63,7 @@ class Gate:
         process.behaviour = behaviour
         held = self._held.pop(process, None)
         if held:
-            _put_back(process, held)
+            put_back(process, held)
 
     def open_all(self) -> None:
         """Let all go on. O(processes held)."""
@@ -136,6 +136,26 @@ def mailboxes(process: Process) -> Iterator[Any]:
             yield box
 
 
+def put_back(process: Process, held: Iterable[Any]) -> None:
+    """Make `held`, what was kept back from a process, the oldest mail in its mailbox again.
+
+    There it is as if it had never left: a `receive` inside a callback finds it too.
+    """
+    if getattr(getcurrent(), "proc", None) is process:  # in its own turn: before the rest of its batch
+        box = process.cur
+        process.cur = deque(held)
+        process.cur.extend(box or ())
+        return
+    q = process.q
+    if q is DEADQ:
+        return
+    process.q = deque(held)
+    process.q.extend(q or ())
+    process.push(process)  # once too often is once for nothing
+    if not scheduler.running and not scheduler.kicked:
+        wake()
+
+
 def at_rest(process: Process) -> bool:
     """Tell whether `process` is in no callback. Of the running process itself: call it in a step. O(1), or O(stack)."""
     g = process.g
@@ -164,23 +184,6 @@ def become(behaviour: Behaviour) -> NoReturn:
 
 _BECOME: Final = become.__code__
 _KERNEL: Final = __name__.rpartition(".")[0] + "."
-
-
-def _put_back(process: Process, held: list[Any]) -> None:
-    """Make `held` the oldest mail of a process."""
-    if getattr(getcurrent(), "proc", None) is process:  # in its own turn: before the rest of its batch
-        box = process.cur
-        process.cur = deque(held)
-        process.cur.extend(box or ())
-        return
-    q = process.q
-    if q is DEADQ:
-        return
-    process.q = deque(held)
-    process.q.extend(q or ())
-    process.push(process)  # once too often is once for nothing
-    if not scheduler.running and not scheduler.kicked:
-        wake()
 
 
 def _waits_for(process: Process) -> Iterator[Any]:

@@ -90,8 +90,7 @@ def check(p: Process, q: Any) -> Any:
 def kept(p: Process, count: int) -> None:
     """Hear that messages are kept back from `p`, `count` of them by now: they are its mailbox, and may raise the alarm.
 
-    To be called by whoever keeps them, from p's own turn: for each one, and with 0 when all have been handled. One
-    comparison as long as they are few.
+    To be called by whoever keeps them, from p's own turn, for each one. One comparison as long as they are few.
     """
     if count >= scheduler.mailbox_alarm_at or p.extra is not None:
         _judge(p, p.mailbox_length)

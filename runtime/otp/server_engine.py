@@ -70,7 +70,7 @@ class Control:
         """The arguments of init, before it has run."""
         self.suspended = False
         self.held: deque[Any] | None = None
-        """Ordinary messages that came while suspended, until they have been handled."""
+        """Ordinary messages that came while suspended, until it is resumed."""
         self.hibernated = False
         self.armed: _EventTimeout | None = None
         self.timer: Any = None
@@ -164,8 +164,7 @@ def admit(server: GenServer, process: Process, message: Any) -> bool:
     control.armed = None
     control.hibernated = False
     if debug is None:
-        if control.held is None:
-            process.control = None
+        process.control = None
         return True
     debug.run(server, process, message, message.message if kind is _EventTimeout else message)
     return False
@@ -228,16 +227,10 @@ def take_system(server: GenServer, process: Process, call: Call) -> None:
         control.suspended = True
         return
     control.suspended = False
-    held = control.held
-    # Before anything newer. No system message is taken meanwhile: it is newer than all of these. What is still to come stays
-    # where it is, to be seen.
-    while held:
-        server.on_message(process, held.popleft())
-        if not len(held) & 63:
-            kernel.yield_()
-    control.held = None
+    held, control.held = control.held, None
     control.tidy(process)
-    kernel.kept(process, 0)
+    if held:
+        kernel.put_back(process, held)
 
 
 def failed(server: GenServer, process: Process, message: Any, error: BaseException) -> NoReturn:

@@ -244,7 +244,7 @@ def finish(
 
 
 def system(machine: GenStateMachine, process: Process, engine: Engine, call: Call) -> None:
-    """Serve a system message; on resume, handle what was held back, before anything newer."""
+    """Serve a system message; on resume, what was held back is the oldest mail again."""
     was = engine.suspended
     now = serve(call, machine, process, suspended=was)
     if now == was:
@@ -253,14 +253,9 @@ def system(machine: GenStateMachine, process: Process, engine: Engine, call: Cal
     engine.refresh()
     if now:
         return
-    held = engine.held
-    # No system message is taken meanwhile: it is newer than all of these.
-    while held:
-        machine.on_message(process, held.popleft())
-        if not len(held) % BATCH:
-            kernel.yield_()
-    engine.held = None
-    kernel.kept(process, 0)
+    held, engine.held = engine.held, None
+    if held:
+        kernel.put_back(process, held)
 
 
 def check_state(machine: GenStateMachine, engine: Engine, state: Any) -> None:

@@ -80,7 +80,7 @@ class Engine:
         self.timers: dict[Any, Due] = {}
         self.suspended = False
         self.held: deque[Any] | None = None
-        """Ordinary messages that came while suspended, until they have been handled."""
+        """Ordinary messages that came while suspended, until it is resumed."""
         self.hibernated = False
         self.debug: Debug | None = None
         """The debug options that are on: see sys_debug."""

@@ -550,7 +550,7 @@ MUTANTS += [
     Mutant(
         "upgrade: lose what comes for a process while it is held",
         KERNEL + "gate.py",
-        "        if held:\n            _put_back(process, held)",
+        "        if held:\n            put_back(process, held)",
         "        del held",
         UPGRADE + "test_the_states_of_ten_thousand_processes_change_their_form_and_back",
     ),

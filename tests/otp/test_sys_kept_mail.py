@@ -14,6 +14,7 @@ from runtime.kernel import (
     hooks,
     mailboxes,
     process_info,
+    receive_match,
     send,
     set_watermarks,
     spawn,
@@ -178,6 +179,7 @@ def test_an_event_manager_too() -> None:
     settle()
     assert pid.mailbox_length == 5
     sys.resume(pid)
+    settle()
     assert pid.mailbox_length == 0
     unlink(pid)
     send_exit(pid, KILL)
@@ -193,4 +195,38 @@ def test_one_that_goes_on_is_as_if_nothing_had_been() -> None:
     settle()
     assert pid.control is None
     assert pid.behaviour.seen == [1]
+    send_exit(pid, KILL)
+
+
+class Shaker(GenServer):
+    """Waits inside a callback for the second half of what somebody says to it."""
+
+    def init(self) -> None:
+        self.pairs: list[Any] = []
+
+    def handle_info(self, message: Any) -> None:
+        self.pairs.append((message, receive_match(lambda m: m == ("answer", message), 1.0)))
+
+
+class ShakingMachine(GenStateMachine):
+    def init(self) -> Any:
+        self.pairs: list[Any] = []
+        return NextState("open")
+
+    def open(self, kind: str, content: Any) -> Any:
+        self.pairs.append((content, receive_match(lambda m: m == ("answer", content), 1.0)))
+
+
+@HELD
+@pytest.mark.parametrize("kind", [Shaker, ShakingMachine])
+def test_a_receive_of_a_callbacks_own_finds_what_came_while_held(kind: Any, hold: Any, clock: Any) -> None:
+    """OTP: what a suspended process was sent is in its message queue, so a receive in a callback sees it afterwards."""
+    pid = kind.start()
+    go_on = hold(pid)
+    for message in (1, 2, ("answer", 2), ("answer", 1)):
+        send(pid, message)
+        settle()  # one at a time: each is taken and kept by itself
+    go_on()
+    clock.advance(5)
+    assert pid.behaviour.pairs == [(1, ("answer", 1)), (2, ("answer", 2))]
     send_exit(pid, KILL)
