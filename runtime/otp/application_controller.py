@@ -17,7 +17,7 @@ from runtime.otp.application_behaviour import (
     StillRunning, name_of,
 )  # fmt: skip
 from runtime.otp.application_report import report_ended, report_started
-from runtime.otp.application_master import Leave, Outcome, Started, Top, run_master
+from runtime.otp.application_master import Leave, Outcome, Started, Top, kill_all, run_master, started_by
 from runtime.otp.gen_server import GenServer
 from runtime.otp.outcome import NoReply
 
@@ -299,10 +299,10 @@ class Controller(GenServer):
 
     def _kill(self, entry: _Loaded) -> None:
         # The tree first: killed by its parent's death alone it would still try to stop in order.
-        if entry.top is not None:
-            exit(entry.top, KILL)
-        if entry.master is not None:
-            exit(entry.master, KILL)
+        roots = [root for root in (entry.top, entry.master) if root is not None]
+        kill_all(started_by(*roots))
+        for root in roots:
+            exit(root, KILL)
 
     def _sooner(self, entry: _Loaded, seconds: float) -> bool:
         """Tell whether an earlier request's limit comes first: a later one must not stretch it."""

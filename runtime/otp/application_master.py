@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from runtime.config import Config
 from runtime.kernel import (
+    KILL,
     KILLED,
     NORMAL,
     Crash,
@@ -22,20 +23,24 @@ from runtime.kernel import (
     ProcessExit,
     Shutdown,
     clock,
+    exit,
     is_alive,
     link,
+    processes,
     receive,
     same_reason,
+    self_,
     send,
     set_label,
     trap_exit,
+    yield_,
 )
 from runtime.otp.application_behaviour import Application
 from runtime.otp.child_process import stop_process
 from runtime.otp.child_spec import INFINITY
 from runtime.otp.outcome import StartError
 
-__all__ = ["Leave", "Outcome", "Started", "Top", "run_master"]
+__all__ = ["Leave", "Outcome", "Started", "Top", "kill_all", "run_master", "started_by"]
 
 _log = logging.getLogger("evergreen.application")
 
@@ -90,6 +95,26 @@ def run_master(controller: Pid, app: Application, config: Config) -> NoReturn:
             raise _end(message.reason)
 
 
+def started_by(*roots: Pid) -> list[Process]:
+    """Return the living processes that `roots` started, that these started, and so on, oldest first. O(all processes).
+
+    Those of a process that has ended before are not found.
+    """
+    below = {root.number for root in roots}
+    found = []
+    for process in processes():  # oldest first: a parent comes before its children
+        if process.parent in below:
+            below.add(process.number)
+            found.append(process)
+    return found
+
+
+def kill_all(found: list[Process]) -> None:
+    """Kill what is left of an application: the newest first, so that nobody hears of a parent's end and begins to tidy up."""
+    for process in reversed(found):
+        exit(process, KILL)
+
+
 # Internals
 
 
@@ -126,17 +151,24 @@ def _start_tree(controller: Pid, app: Application, config: Config) -> tuple[Pid,
 
 def _leave(app: Application, top: Pid, state: Any, deadline: float | None) -> None:
     state = _guard(app, "prep_stop", app.prep_stop, state)
+    rest: list[Process] = []
     if is_alive(top):
         left = INFINITY if deadline is None else max(0.0, deadline - clock.now())
         if same_reason(stop_process(top, left), KILLED):
             _log.error("application %s: its supervisor did not stop in time and was killed", app.name)
+            rest = started_by(top, self_())
     _guard(app, "stop", app.stop, state)
+    if rest:
+        yield_()  # one turn for those who end in order now, having heard of the kill; whoever waits by then may for ever
+        kill_all(rest)
 
 
 def _guard(app: Application, what: str, callback: Callable[[Any], Any], state: Any) -> Any:
     """Call back; a callback that fails is reported and holds nothing up."""
     try:
         return callback(state)
-    except Exception:  # noqa: BLE001 - a stop goes on
+    except Killed:
+        raise
+    except (Exception, ProcessExit):  # noqa: BLE001 - a stop goes on
         _log.exception("application %s: %s failed", app.name, what)
         return state

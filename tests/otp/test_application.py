@@ -312,6 +312,51 @@ def test_shutdown_timeout_of_a_supervisor_and_child_that_wait_for_each_other():
         application.stop("a", timeout=0.05)
 
 
+@pytest.mark.parametrize("prep_stop", [False, True])
+def test_a_process_that_waits_for_ever_while_it_ends_does_not_outlive_the_limit(prep_stop):
+    """OTP application_master kill_all_procs: when an application has ended, so have all processes that it started."""
+    stuck = []
+
+    def start(self, start_type, config):
+        clings = ChildSpec("stuck", (Clings.start_link, (receive,)), shutdown=INFINITY)
+        deep = (Supervisor.start_link_with, (SupFlags(), [clings]))
+        top = Supervisor.start_link_with(SupFlags(), [ChildSpec("deep", deep, type="supervisor")])
+        stuck.extend(child.pid for child in which_children(which_children(top)[0].pid))
+        return top
+
+    more = (
+        {"prep_stop": lambda self, state: receive()} if prep_stop else {}
+    )  # then it is the controller that kills
+    with boot():
+        application.load(app("a", start=start, **more))
+        application.start("a")
+        application.stop("a", timeout=0.05)
+        assert not is_alive(stuck[0])
+        assert running() == []
+
+
+@pytest.mark.parametrize("callback", ["prep_stop", "stop"])
+def test_a_callback_that_exits_holds_no_stop_up(callback):
+    """OTP application_master: prep_stop and stop are called under a catch, which an exit does not pass."""
+
+    def exits(self, state):
+        raise ProcessExit("own reason")
+
+    with boot():
+        application.load(app("a", **{callback: exits}))
+        application.start("a", "transient")
+        top = whereis("a_top")
+        application.stop("a")
+        assert not is_alive(top)
+        if callback == "prep_stop":
+            assert ("stop", "a", "state") in events(3)  # after the start and the tree's end
+        application.start("a", "transient")
+        send(whereis("a_top"), NORMAL)  # it ends by itself, in order: none of the node's business
+        settle()
+        assert running() == []
+        assert receive_match(lambda m: isinstance(m, NodeEnds), 0) is TIMEOUT
+
+
 def test_shutdown_deadlock_with_the_controller_is_none():
     """OTP application_SUITE shutdown_deadlock: a child that asks for the applications while they stop gets an answer."""
     asked = []
