@@ -102,10 +102,11 @@ class Leaks:
         timers = self._timers()
         check_invariants()
         shown = [f"{p!r} ({_what(p)})" for p in left]
+        running = ", ".join(map(repr, timers))
         self.end()
         assert not left, f"processes left behind: {', '.join(shown)}"
         assert not names, f"names left behind: {names!r}"
-        assert not timers, f"timers left running: {timers!r}"
+        assert not timers, f"timers left running: {running}"
 
     def end(self) -> None:
         """End the processes and timers that are new, whatever they are."""

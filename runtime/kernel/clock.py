@@ -28,6 +28,11 @@ class Handle:
         self._timer: Any = None
         self.fired = False
 
+    def __repr__(self) -> str:
+        fn = self._fn
+        what = "over" if fn is None else f"{getattr(fn, '__qualname__', fn)}{self._args!r}"
+        return f"<timer: {what}>"
+
     @property
     def active(self) -> bool:
         return self._fn is not None

@@ -242,6 +242,9 @@ class _Turn:
         self.g: Worker | None = g
         self.q = self.wait = self.exc = None
 
+    def __repr__(self) -> str:
+        return f"{self.g.proc!r} (its turn)" if self.g is not None else "(a turn that is over)"
+
 
 class Worker(greenlet):  # type: ignore[misc]  # greenlet has no types
     """A pooled stack. `proc` is the process it runs, if any."""

@@ -21,9 +21,14 @@ def blocking(fn: Callable[..., Any], *args: Any) -> Any:
 
     For what truly blocks (files, name look-ups, libraries of others): about 60 us a call. `fn` must not touch processes.
     If the caller is killed meanwhile, the thread ends its work and the result is dropped.
+
+    Raises what `fn` raises; whether that is worth a line in the log is the caller's to say.
     """
     self_()
-    return hub.threadpool.apply(fn, args)
+    value, error = hub.threadpool.apply(_caught, (fn, *args))
+    if error is not None:
+        raise error
+    return value
 
 
 def post(dest: Any, message: Any) -> None:
@@ -57,8 +62,14 @@ def thread_work() -> list[str]:
         while frame is not None and frame.f_code is not _RUN_TASK:
             frame = frame.f_back
         fn = frame.f_locals.get("func") if frame is not None else None
+        if fn is _caught:
+            fn = frame.f_locals["args"][0]
         if fn is not None:
-            place = "" if at is frame else f", at {at.f_code.co_filename}:{at.f_lineno}"
+            place = (
+                ""
+                if at is frame or at.f_code is _caught.__code__
+                else f", at {at.f_code.co_filename}:{at.f_lineno}"
+            )
             found.append(f"{getattr(fn, '__qualname__', repr(fn))}{place}")
     return found
 
@@ -81,6 +92,15 @@ def hold_threads(seconds: float) -> Iterator[None]:
 
 
 # ----------------------------------------------------------------------------------------------------- internals
+
+
+def _caught(fn: Callable[..., Any], *args: Any) -> tuple[Any, Exception | None]:
+    """Run in the thread: an exception as a value, since gevent prints the trace of one that is raised, handled or not."""
+    try:
+        return fn(*args), None
+    except Exception as error:  # noqa: BLE001 - it goes on in the caller
+        return None, error
+
 
 _RUN_TASK: Final = _WorkerGreenlet._WorkerGreenlet__run_task.__code__
 """The frame of gevent's whose `func` is the job."""

@@ -169,6 +169,18 @@ def test_watermarks_out_of_order_are_refused() -> None:
         set_watermarks(None, high=5, low=5)  # type: ignore[arg-type]
 
 
+def test_what_blocking_work_raises_is_the_callers_and_is_not_printed_besides(capfd) -> None:
+    """gevent#83: a traceback printed although the exception is handled."""
+
+    def reads_what_is_not_there() -> None:
+        raise FileNotFoundError("not there")
+
+    with pytest.raises(FileNotFoundError, match="not there") as caught:
+        blocking(reads_what_is_not_there)
+    assert caught.traceback[-1].name == "reads_what_is_not_there"
+    assert capfd.readouterr().err == ""
+
+
 def test_blocking_work_runs_in_a_thread_and_the_others_go_on() -> None:
     """blocking(): only the caller waits; exceptions come back."""
     me = self_()

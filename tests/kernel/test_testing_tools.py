@@ -9,9 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from runtime.kernel import is_alive, receive, spawn_link
+from runtime.kernel import (
+    KILL,
+    exit as send_exit,
+    is_alive,
+    receive,
+    self_,
+    send_after,
+    spawn,
+    spawn_link,
+    yield_,
+)
 from runtime.otp import GenServer
-from runtime.testing import leak_check
+from runtime.testing import leak_check, settle
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,6 +40,22 @@ def test_a_process_left_behind_is_named_also_when_it_is_linked():
         pid = Left.start_link(name="left")
         raise KeyError("own failure")
     assert not is_alive(pid)
+
+
+def test_a_timer_left_running_says_what_it_would_do():
+    with pytest.raises(AssertionError, match="timers left running: .*'wake up'"), leak_check():
+        send_after(100, self_(), "wake up")
+
+
+def test_who_loops_is_named():
+    def loops():
+        while True:
+            yield_()
+
+    pid = spawn(loops)
+    with pytest.raises(AssertionError, match=f"not settled after 50 turns: .*{pid!r}.* keep running"):
+        settle(50)
+    send_exit(pid, KILL)
 
 
 FAILING = """
