@@ -73,6 +73,10 @@ class LogLimits:
     def __post_init__(self) -> None:
         if not 1 <= self.sync <= self.drop <= self.flush:
             raise ValueError(f"want 1 <= sync <= drop <= flush, not {self.sync}, {self.drop}, {self.flush}")
+        if not self.burst >= 0:  # a negative one would drop every record, and never say so
+            raise ValueError(f"burst={self.burst!r}: want records, 0 (no limit) or more")
+        if not self.burst_window > 0:
+            raise ValueError(f"burst_window={self.burst_window!r}: want seconds, more than 0")
 
 
 class LogInfo(NamedTuple):

@@ -150,6 +150,16 @@ def test_a_blocked_pipe_does_not_hold_the_loop():
 # ---------------------------------------------------------------------------------------------- overload protection
 
 
+@pytest.mark.plain
+@pytest.mark.parametrize(
+    "wrong",
+    [{"sync": 300}, {"burst": -1}, {"burst": float("nan")}, {"burst_window": 0.0}, {"burst_window": -1.0}],
+)
+def test_limits_that_would_drop_all_in_silence_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        LogLimits(**wrong)
+
+
 def test_op_switch_to_sync():
     """logger_std_h_SUITE op_switch_to_sync: from `sync` lines waiting on, who logs waits until its line is written."""
     with bench(LogLimits(sync=3, drop=100, flush=1000, burst=0)) as made, gate(made):
