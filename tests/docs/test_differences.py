@@ -14,6 +14,7 @@ from runtime import (
 )  # fmt: skip
 from runtime import sys as otp_sys
 from runtime.kernel import CallTimeout
+from runtime.otp import application
 from runtime.otp.state_machine import GenStateMachine, NextState, UnhandledEvent
 from runtime.testing import settle
 
@@ -201,3 +202,22 @@ def test_a_cast_to_nobody_is_silent_and_a_send_is_not():
     cast("nobody", 1)
     with pytest.raises(kernel.BadName):
         send("nobody", 1)
+
+
+def test_what_is_spawned_aside_outlives_an_application_that_stops_in_order():
+    aside = []
+
+    class App(application.Application):
+        name = "app"
+
+        def start(self, start_type, config):
+            aside.append(spawn(receive))
+            return Server.start_link()
+
+    controller = application.start_controller()
+    application.ensure_all_started(App)
+    application.stop("app", timeout=1.0)
+    assert process_info(aside[0], "status") == {"status": "waiting"}
+    send(aside[0], "end")
+    kernel.unlink(controller)
+    stop(controller)
