@@ -93,7 +93,7 @@ class Leaks:
 
     numbers: set[int] = field(default_factory=lambda: set(_scheduler.table))
     names: set[str] = field(default_factory=lambda: set(registered()))
-    timers: set[Any] = field(default_factory=lambda: set(clock.live))
+    timers: set[Any] = field(default_factory=lambda: set(_timers()))
 
     def check(self) -> None:
         """Raise AssertionError naming every process, name and timer that is new and still there; end the processes."""
@@ -122,7 +122,12 @@ class Leaks:
         return [p for p in processes() if p.number not in self.numbers and p is not me]
 
     def _timers(self) -> list[Any]:
-        return [t for t in clock.live if t not in self.timers]
+        return [t for t in _timers() if t not in self.timers]
+
+
+def _timers() -> list[Any]:
+    """Those that run, of real and of virtual time."""
+    return [*clock.live, *(clock.virtual.running() if clock.virtual is not None else ())]
 
 
 def _what(process: Process) -> str:

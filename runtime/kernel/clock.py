@@ -75,7 +75,11 @@ class VirtualTime:
         handle._fire()
 
     def pending(self) -> int:
-        return sum(handle.active for _, _, handle in self._heap)
+        return len(self.running())
+
+    def running(self) -> list[Handle]:
+        """Return the timers that are still to fire."""
+        return [handle for _, _, handle in self._heap if handle.active]
 
 
 def now() -> float:

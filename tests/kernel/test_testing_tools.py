@@ -11,6 +11,7 @@ import pytest
 
 from runtime.kernel import (
     KILL,
+    TIMEOUT,
     exit as send_exit,
     is_alive,
     receive,
@@ -45,6 +46,13 @@ def test_a_process_left_behind_is_named_also_when_it_is_linked():
 def test_a_timer_left_running_says_what_it_would_do():
     with pytest.raises(AssertionError, match="timers left running: .*'wake up'"), leak_check():
         send_after(100, self_(), "wake up")
+
+
+def test_a_timer_of_virtual_time_is_seen_as_well(clock):
+    with pytest.raises(AssertionError, match="timers left running: .*'wake up'"), leak_check():
+        send_after(100, self_(), "wake up")
+    clock.advance(200)
+    assert receive(timeout=0) is TIMEOUT  # it was ended, as all that is left
 
 
 def test_who_loops_is_named():
