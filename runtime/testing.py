@@ -94,10 +94,14 @@ class Leaks:
     numbers: set[int] = field(default_factory=lambda: set(_scheduler.table))
     names: set[str] = field(default_factory=lambda: set(registered()))
     timers: set[Any] = field(default_factory=lambda: set(_timers()))
+    monitors: set[Any] = field(default_factory=lambda: set(self_().monitors or ()))
 
     def check(self) -> None:
-        """Raise AssertionError naming every process, name and timer that is new and still there; end the processes."""
+        """Raise AssertionError naming every process, name, timer and monitor (of the process that asks) that is new and still
+        there; end the processes.
+        """
         left = self._processes()
+        watched = [repr(p) for ref, p in (self_().monitors or {}).items() if ref not in self.monitors]
         names = [name for name in registered() if name not in self.names]
         timers = self._timers()
         check_invariants()
@@ -107,6 +111,7 @@ class Leaks:
         assert not left, f"processes left behind: {', '.join(shown)}"
         assert not names, f"names left behind: {names!r}"
         assert not timers, f"timers left running: {running}"
+        assert not watched, f"monitors left, of {', '.join(watched)}: demonitor them, or wait for their Down"
 
     def end(self) -> None:
         """End the processes and timers that are new, whatever they are."""
@@ -137,7 +142,7 @@ def _what(process: Process) -> str:
 
 @contextmanager
 def leak_check() -> Iterator[Leaks]:
-    """Fail if the block leaves a process, a name or a timer behind, or breaks an invariant of the kernel.
+    """Fail if the block leaves a process, a name, a timer or a monitor behind, or breaks an invariant of the kernel.
 
     A block that fails tells only why; what it leaves is ended too, so that the next test does not stumble over it.
     """

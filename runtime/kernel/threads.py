@@ -27,7 +27,10 @@ def blocking(fn: Callable[..., Any], *args: Any) -> Any:
     self_()
     value, error = hub.threadpool.apply(_caught, (fn, *args))
     if error is not None:
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # its trace has this frame: no circle
     return value
 
 

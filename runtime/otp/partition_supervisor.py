@@ -154,6 +154,9 @@ class _Partitions(LastRites):
         self.name = name
         self.pids: list[Process | None] = [None] * count
 
+    def __repr__(self) -> str:
+        return f"<partitions of {self.name!r}>"
+
     def open(self, supervisor: Process) -> None:
         if _tables.get(self.name) is not self:  # init runs again when code changes
             self.watch(supervisor)

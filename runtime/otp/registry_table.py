@@ -126,6 +126,9 @@ class Table:
         self.listeners = listeners
         self.meta = meta
 
+    def __repr__(self) -> str:
+        return f"<table of {self.name!r}, {sum(map(len, self.parts))} keys>"
+
     # ---------------------------------------------------------------------------------- what the kinds differ in
 
     def add(self, key: Any, pid: Process, value: Any) -> None:

@@ -67,15 +67,18 @@ class Answer:
 
 
 class RequestIds:
-    """Requests that wait for their answers, each with a label. Belongs to the process that sends them.
+    """Requests that wait for their answers, each with a label. Belongs to the process that sends them: the answers come
+    to nobody else, so another one that waits here is told so (RuntimeError).
 
     Invariant: a request is in here from its sending until its answer is taken (with `delete`) or it is given up.
     """
 
-    __slots__ = ("_open",)
+    __slots__ = ("_asker", "_open")
 
     def __init__(self) -> None:
         self._open: dict[Request, Any] = {}
+        self._asker: Any = None
+        """Who put the first of them in."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -87,11 +90,13 @@ class RequestIds:
     def send(self, dest: Any, request: Any, label: Any = None) -> Request:
         """Send a request and keep it here. Never blocks, never fails: a dead `dest` answers noproc."""
         sent = send_request(dest, request, label)
-        self._open[sent] = label
+        self.add(sent, label)
         return sent
 
     def add(self, request: Request, label: Any) -> None:
         """Keep a request that was sent by `send_request`."""
+        if not self._open:
+            self._asker = kernel.self_()
         self._open[request] = label
 
     def wait(self, timeout: TimeLimit = None, *, delete: bool = True) -> Answer | Any:
@@ -102,6 +107,8 @@ class RequestIds:
         seconds = _seconds(timeout)
         if not self._open:
             return None
+        if self._asker is not kernel.self_():
+            raise RuntimeError(f"these requests are {self._asker!r}'s, and the answers come to nobody else")
         message = kernel.receive_match(self._is_ours, seconds)
         return TIMEOUT if message is TIMEOUT else self._taken(message.request, delete)
 

@@ -71,7 +71,7 @@ REASONS = (NORMAL, SHUTDOWN, "boom", KILLED, KILL)
 @pytest.mark.parametrize("reason", REASONS)
 @pytest.mark.parametrize("trapping", [False, True])
 def test_t_exit_2_other(reason: str, trapping: bool) -> None:
-    """process_SUITE t_exit_2_other(_normal): what exit/2 from another process does, for each reason."""
+    """process_SUITE t_exit_2_other and t_exit_2_other_normal: what exit/2 from another process does, for each reason."""
     me = self_()
     pid, _ = spawn_monitor(trapping_collector, me) if trapping else spawn_monitor(forever)
     if trapping:

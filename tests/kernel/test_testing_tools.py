@@ -12,8 +12,10 @@ import pytest
 from runtime.kernel import (
     KILL,
     TIMEOUT,
+    demonitor,
     exit as send_exit,
     is_alive,
+    monitor,
     receive,
     self_,
     send_after,
@@ -53,6 +55,16 @@ def test_a_timer_of_virtual_time_is_seen_as_well(clock):
         send_after(100, self_(), "wake up")
     clock.advance(200)
     assert receive(timeout=0) is TIMEOUT  # it was ended, as all that is left
+
+
+def test_a_monitor_that_is_left_is_named():
+    pid = spawn(receive)
+    with pytest.raises(AssertionError, match="monitors left, of <"), leak_check():
+        ref = monitor(pid)
+    demonitor(ref)
+    with leak_check():
+        demonitor(monitor(pid))
+    send_exit(pid, KILL)
 
 
 def test_who_loops_is_named():

@@ -25,12 +25,14 @@ from runtime.kernel import (
     is_alive,
     process_info,
     receive,
+    receive_match,
     register,
     reply,
     self_,
     send,
     sleep,
     spawn,
+    spawn_link,
     spawn_monitor,
     trap_exit,
     unregister,
@@ -606,6 +608,25 @@ def test_send_request_wait_leaves_it_open_and_receive_gives_it_up():
             reply(sender, "late")
         assert wait_response(first, 5.0) == "late"
         assert receive(0) is TIMEOUT
+
+
+@pytest.mark.parametrize("take", ["wait", "receive"])
+def test_a_reqid_collection_is_its_askers(take):
+    """Another process that waits on it would wait for nothing, and `receive` would give its requests up."""
+    asked = RequestIds()
+    me = self_()
+    with running(Puppet) as pid:
+        asked.send(pid, returner("answer"))
+
+        def other():
+            with pytest.raises(RuntimeError, match=f"these requests are {me!r}'s"):
+                getattr(asked, take)(0.1)
+            send(me, "told")
+
+        spawn_link(other)
+        receive_match(lambda message: message == "told")
+        assert len(asked) == 1
+        assert asked.receive().value == "answer"
 
 
 @pytest.mark.parametrize("take", ["wait", "receive", "check"])

@@ -68,8 +68,8 @@ def test_sup_start_ignore_temporary_child_start_child() -> None:
 @forms
 @pytest.mark.parametrize("restart", ["temporary", "permanent"])
 def test_sup_start_ignore_child_start_child_simple(form: Any, restart: Any) -> None:
-    """supervisor_SUITE sup_start_ignore_temporary_child_start_child_simple and …_permanent_…: not recorded, and the
-    later shutdown is clean."""
+    """supervisor_SUITE sup_start_ignore_temporary_child_start_child_simple and
+    sup_start_ignore_permanent_child_start_child_simple: not recorded, and the later shutdown is clean."""
     switch = Switch()
     one = spec("a", switch.start, restart=restart)
     with ending(form.start(one)) as sup:
