@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":  # for `from runtime import *`
+        return __dir__()
     if name.startswith("__"):
         raise AttributeError(name)
     if (
