@@ -59,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
         from runtime.admin.terminal import Terminal
 
         with _link(options) as link:
-            view = screen()
+            view = screen(link.hello["node"])
             assert isinstance(view, Rich)
             return Terminal(link, view).run()
     text = options.code if options.code is not None else sys.stdin.read()
@@ -101,7 +101,7 @@ _link = _Linked
 
 
 def _one(link: Any, code: str, options: argparse.Namespace) -> int:
-    view = screen()
+    view = screen(link.hello["node"])
     form = "json" if options.json else "screen"
     answer = link.evaluate(
         code, width=view.width, form=form, on_event=_silent(view) if options.json else view.event

@@ -20,6 +20,7 @@ from runtime.admin.connect import Unfit
 from runtime.admin.shell_code import CHECKPOINT, Sources, compile_input
 from runtime.admin.shell_complete import complete
 from runtime.admin.shell_evaluator import left
+from runtime.admin.shell_text import HERE
 from runtime.admin.shell_views import plain, view
 
 __all__ = ["DumpLink"]
@@ -55,7 +56,7 @@ class DumpLink:
             self.namespace |= functions
         self.namespace |= {name: _needs_life(name) for name in commands.in_node()}
         # A pasted <42@node> is what it is: a text by which the dump finds it.
-        self.namespace |= {"pid": str, "exit": meta.leave, "quit": meta.leave}
+        self.namespace |= {"pid": self._pid, "exit": meta.leave, "quit": meta.leave}
 
     def evaluate(
         self, code: str, *, width: int = 100, form: str = "screen", on_event: Callable[[Any], None]
@@ -79,6 +80,9 @@ class DumpLink:
             return {"kind": "error", "text": str(error), "error": "CannotDo"}
         except Exception as error:  # noqa: BLE001 - whatever was typed
             return {"kind": "error", "text": _trace(error, name), "error": type(error).__name__}
+
+    def _pid(self, text: Any) -> str:
+        return str(text).replace(f"@{HERE}>", f"@{self.hello['node']}>")
 
     def _shown(self, value: Any, width: int, form: str) -> dict[str, Any]:
         if form == "json":

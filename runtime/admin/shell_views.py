@@ -15,6 +15,7 @@ from itertools import islice
 from math import isfinite
 from typing import Any, Final
 
+from runtime.admin.shell_text import cut_at
 from runtime.admin.tables import Column, Record, Table, Text, field
 from runtime.kernel import Pid, Ref
 from runtime.observe.slices import Breather, sliced
@@ -289,4 +290,7 @@ def _repr(value: Any) -> str:
 
 def _cut(text: str, limit: int) -> str:
     text = str(text)
-    return text if len(text) <= limit else f"{text[:limit]} … {len(text) - limit:,} more"
+    if len(text) <= limit:
+        return text
+    at = cut_at(text, limit)
+    return f"{text[:at]} … {len(text) - at:,} more"

@@ -9,6 +9,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from runtime.admin.shell_text import PID
+from runtime.admin.table_fit import fitted, has_pid, text_of
+
 __all__ = ["Plain", "Rich", "printable", "screen"]
 
 # Types
@@ -49,7 +52,7 @@ class Plain:
             self.out.write(view["text"] + "\n")
             return
         heads = [head for head, _ in view["columns"]]
-        rows = [[_text(cell) for cell in row] for row in view["rows"]]
+        rows = [[text_of(cell) for cell in row] for row in view["rows"]]
         lines = [heads, *rows] if any(heads) else rows
         widths = [max((len(line[at]) for line in lines), default=0) for at in range(len(heads))]
         if view["title"]:
@@ -78,11 +81,15 @@ class Plain:
 
 
 class Rich:
-    """A terminal: tables with colours, values and tracebacks highlighted, live tables in place."""
+    """A terminal: tables with colours, values and tracebacks highlighted, live tables in place.
 
-    def __init__(self) -> None:
+    `node`: the name of the node that is looked at, which a narrow screen leaves out of pids.
+    """
+
+    def __init__(self, node: str = "") -> None:
         from rich.console import Console
 
+        self.node = node
         self.console = Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
         self._live: Any = None
         self._at_start = True
@@ -167,6 +174,7 @@ class Rich:
             if len(text) < 50_000:
                 ReprHighlighter().highlight(text)
             return text
+        view = fitted(view, self.width, self.node)
         heads = [head for head, _ in view["columns"]]
         table = Table(
             title=printable(view["title"]) or None, title_justify="left", title_style="dim", caption_justify="left",
@@ -175,43 +183,30 @@ class Rich:
         )  # fmt: skip
         is_record = not any(heads)
         for at, (head, right) in enumerate(view["columns"]):
+            # On a screen that is too narrow even for this, a pid is broken, not cut.
+            is_whole = is_record or any(has_pid(row[at]) for row in view["rows"])
             table.add_column(
-                printable(head), justify="right" if right else "left", no_wrap=not is_record, overflow="ellipsis",
-                style="cyan" if is_record and at == 0 else "",
+                printable(head), justify="right" if right else "left", no_wrap=not is_whole, style="cyan" if is_record and at == 0 else "",
+                overflow="fold" if is_whole else "ellipsis",
             )  # fmt: skip
-        for row in self._fitted(view):
+        for row in view["rows"]:
             cells = []
             for cell in row:
-                shown = Text(printable(_text(cell)), style=cell[1] if isinstance(cell, list) else "")
+                shown = Text(printable(text_of(cell)), style=cell[1] if isinstance(cell, list) else "")
                 if "<" in shown.plain:
-                    shown.highlight_regex(r"<[^<>\s]+@[^<>\s]+>", "magenta")
+                    shown.highlight_regex(PID, "magenta")
                 cells.append(shown)
             table.add_row(*cells)
         return table
-
-    def _fitted(self, view: Mapping[str, Any]) -> list[list[Any]]:
-        """The rows, cut so that the table fits: the columns to the right first, none below `_LEAST`."""
-        rows: list[list[Any]] = view["rows"]
-        heads = [head for head, _ in view["columns"]]
-        if not any(heads):
-            return rows
-        widths = [max([len(head), *(len(_text(row[at])) for row in rows)]) for at, head in enumerate(heads)]
-        over = sum(widths) + 2 * len(widths) - self.width
-        limits = list(widths)
-        for at in reversed(range(len(widths))):
-            cut = max(0, min(over, widths[at] - _LEAST))
-            limits[at] -= cut
-            over -= cut
-        return [[_cut(cell, limit) for cell, limit in zip(row, limits, strict=True)] for row in rows]
 
 
 # API
 
 
-def screen() -> Plain | Rich:
-    """Return what fits standard output."""
+def screen(node: str = "") -> Plain | Rich:
+    """Return what fits standard output. `node`: the name of the node that is looked at."""
     if sys.stdout.isatty():
-        return Rich()
+        return Rich(node)
     return Plain(sys.stdout, sys.stderr)
 
 
@@ -223,20 +218,6 @@ def printable(text: str) -> str:
 
 
 # Internals
-
-_LEAST = 14
-
-
-def _cut(cell: Any, limit: int) -> Any:
-    text = _text(cell)
-    if len(text) <= limit:
-        return cell
-    shown = text[: limit - 1] + "…"
-    return [shown, cell[1]] if isinstance(cell, list) else shown
-
-
-def _text(cell: Any) -> str:
-    return str(cell[0] if isinstance(cell, list) else cell)
 
 
 def _dropped(event: Mapping[str, Any]) -> str:

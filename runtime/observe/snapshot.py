@@ -104,10 +104,10 @@ def find(who: Any) -> Process | None:
     if text.startswith("<") and text.endswith(">"):
         text = text[1:-1]
         text, _, node = text.rpartition("@") if "@" in text else (text, "", kernel.node())
-        # The node's own name holds an @: <42@evergreen@localhost>.
+        # The node's own name holds an @: <42@evergreen@localhost>. A narrow screen has … in its place.
         whole = f"{text}@{node}"
         own = "@" + kernel.node()
-        if node != kernel.node():
+        if node not in (kernel.node(), "…"):
             if not whole.endswith(own):
                 return None
             text = whole[: -len(own)]
