@@ -80,8 +80,9 @@ class Terminal:
                 self._again(gone)
                 continue
             try:
-                if code.strip() and not self._evaluate(code):
-                    return 0
+                left = self._evaluate(code) if code.strip() else None
+                if left is not None:
+                    return left
             except KeyboardInterrupt:  # while what came was written to the screen
                 self.screen.close()
                 self.screen.say("interrupted: the rest is not shown")
@@ -113,8 +114,8 @@ class Terminal:
         finally:
             loop.remove_reader(fd)
 
-    def _evaluate(self, code: str) -> bool:
-        """Run an input; False when the user leaves."""
+    def _evaluate(self, code: str) -> int | None:
+        """Run an input; the exit code when the user leaves."""
         self.inputs += 1
         started = time.monotonic()
         try:
@@ -122,7 +123,7 @@ class Terminal:
         except Gone as gone:
             self.screen.close()
             self._again(gone)
-            return True
+            return None
         except KeyboardInterrupt:
             self.screen.close()
             raise NotConnected(
@@ -133,7 +134,7 @@ class Terminal:
         took = time.monotonic() - started
         if took > 1.0 and answer["kind"] != "left":
             self.screen.say(f"{took:.1f} s")
-        return bool(answer["kind"] != "left")
+        return int(answer.get("code", 0)) if answer["kind"] == "left" else None
 
     def _again(self, gone: Gone) -> None:
         self.link.attach()

@@ -129,7 +129,7 @@ class Rich:
                     word_wrap=True,
                 )
             )
-        elif kind in ("error", "ended", "busy"):
+        elif kind in ("error", "ended", "busy") or (kind == "left" and answer["text"]):
             self.console.print(printable(answer["text"]), style="red")
         elif kind == "interrupted":
             self.console.print(printable(answer["text"]), style="yellow")

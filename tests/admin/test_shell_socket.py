@@ -405,6 +405,31 @@ def test_whoever_wants_to_leave_leaves_alone(node, shell, other, name):
     assert node.process.poll() is None
 
 
+def test_exit_is_that_of_python_but_with_a_process_and_a_reason(shell, other):
+    for code, text, status in (
+        ("exit('bye')", "bye", 1),
+        ("exit(3)", "", 3),
+        ("exit(0)", "", 0),
+        ("quit('alarms')", "alarms", 1),
+    ):
+        answer = shell.do(code)
+        assert (answer["kind"], answer["text"], answer["code"]) == ("left", text, status)
+    for signal in (
+        "exit(one, 'boom')",
+        "exit(one.number, 'boom')",
+        "exit('one_to_end', 'boom')",
+        "exit(one, reason=None)",
+    ):
+        shell.do("one = spawn(receive); kernel.register('one_to_end', one)")
+        assert shell.do(signal)["kind"] == "none"
+        assert shell.text("sleep(0.01); is_alive(one)") == "False"
+    shell.do("one = spawn(receive)")
+    assert shell.do("exit(one)")["kind"] == "none"  # "normal", which ends nobody else
+    assert shell.text("is_alive(one)") == "True"
+    assert "no living process 'bye'" in shell.text("exit('bye', 'boom')")
+    shell.do("kill(one)")
+
+
 RAISES = [
     "KeyboardInterrupt",
     "GeneratorExit",
@@ -598,6 +623,14 @@ def test_the_commands_of_every_theme_work(node, shell):
     assert shell.do("metrics('processes')")["kind"] == "table"
 
 
+def test_the_buckets_of_a_histogram_are_in_their_order(shell):
+    for name in ("evergreen_mailbox_messages_bucket", "chat_delivery_latency_seconds_bucket"):
+        names = [row["name"] for row in shell.value(f"metrics({name!r})")]
+        bounds = [float(re.search(r'le="(.*?)"', one)[1]) for one in names]
+        assert len(bounds) > 5
+        assert bounds == sorted(bounds)
+
+
 def test_alarms_and_reports_tell_what_is_wrong(shell):
     shell.do("from runtime.observe import alarms as a; a.set_alarm('printer', 'out of paper')")
     assert shell.value("alarms()")[0]["id"] == "printer"
@@ -626,8 +659,23 @@ def test_acting_on_a_server(shell):
 
 
 def test_the_way_in_is_not_suspended_by_mistake(shell):
-    for name in ("admin", "shells", "node_services", "init"):
-        assert "sure=True" in shell.text(f"suspend('{name}')")
+    for name in (
+        "admin",
+        "shells",
+        "node_services",
+        "init",
+        "observers",
+        "store",
+        "janitor",
+        "alarms",
+        "sysmon",
+    ):
+        assert f"suspend('{name}', sure=True)" in shell.text(f"suspend('{name}')")
+        assert shell.value(f"info('{name}')")["status"] != "suspended"
+    shell.do("suspend('sysmon', sure=True)")
+    assert shell.value("info('sysmon')")["status"] == "suspended"
+    shell.do("resume('sysmon')")
+    assert shell.value("info('sysmon')")["status"] == "waiting"
 
 
 def test_mistakes_are_told_in_a_sentence(shell):
@@ -638,6 +686,13 @@ def test_mistakes_are_told_in_a_sentence(shell):
         "top([])", "suspend(self_())", "resume(self_())", "replace_state(self_(), str)", "reports(3, 'x')", "pin(7)",
         "info('x' * 100_000)", "info('<@>')", "kill(object())", "restart(None)", "queue(7)", "trace(len)", "trace('alarms', n=0)",
         "trace('alarms', seconds=float('nan'))", "crashdump('/proc/x')", "backup('/proc/x')", "log('info', 7)",
+        "top(n='x')", "top(every='x')", "ps(n=-1)", "tree(children='x')", "messages('alarms', 'x')", "connections('x')",
+        "releases('x')", "flush('x')", "reports('x')", "reports(1, 2)", "live(5)", "live(alarms())", "live(alarms, every=None)",
+        "live(alarms, seconds='x')", "metrics(5)", "metrics(None)", "crashdump(5)", "backup(5)", "help('zz')",
+        "log('info', seconds='x')", "state('alarms', timeout='x')", "replace_state('chat_load', None)",
+        "replace_state('chat_load', lambda state: 1 / 0)", "replace_state('chat_load', lambda state: 5)",
+        "replace_state('chat_load', dict, timeout=-1)", "resume('chat_load', 'x')", "suspend('chat_load', timeout=-1)",
+        "suspend('chat_load', timeout=float('nan'))", "suspend('chat_load', timeout='x')",
     ):  # fmt: skip
         assert shell.do(code)["error"] == "CannotDo", code
     assert shell.value("queue('+33612345678', -1)") == []
@@ -844,6 +899,15 @@ def test_one_input_from_the_command_line(node):
     done = run(node, "-c", "1 / 0", "--json")
     assert json.loads(done.stdout)["error"]["kind"] == "error"
     assert done.returncode == 1
+
+
+def test_the_exit_code_of_one_input(node):
+    for code, status, said in (("exit(3)", 3, ""), ("exit('bye')", 1, "bye\n"), ("exit()", 0, "")):
+        done = run(node, "-c", code)
+        assert (done.returncode, done.stdout, done.stderr) == (status, "", said)
+    done = run(node, "-c", "help('zz')")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no command and no theme 'zz'" in done.stderr
 
 
 def test_inputs_from_a_pipe_stop_at_the_first_that_fails(node):

@@ -226,6 +226,13 @@ def test_exit_leaves(open_screen):
     screen = open_screen()
     screen.type("exit()\r")
     assert screen.close() == 0
+    screen = open_screen()
+    screen.type("exit(3)\r")
+    assert screen.close() == 3
+    screen = open_screen()
+    screen.type("exit('good' + 'bye')\r")
+    screen.wait("\ngoodbye")
+    assert screen.close() == 1
 
 
 def test_another_shell_is_attached_when_one_is_killed(open_screen):

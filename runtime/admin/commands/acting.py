@@ -22,6 +22,9 @@ _VITAL = ("init", "node_services", "admin", "observers", "store", "janitor", "ap
 _WAY_IN = ("init", "node_services", "application_controller", "admin", "admin_listeners", "shells")
 """While one of these is suspended, nothing is started, or nobody gets in."""
 
+_WATCHING = ("alarms", "sysmon")
+"""While one of these is suspended, nobody hears what is wrong. One that ends is started anew; nobody does so for one that stands still."""
+_NOT_HELD = frozenset({*_VITAL, *_WAY_IN, *_WATCHING})
 _SYSTEM = ("server", "supervisor", "state machine")
 
 # API
@@ -32,13 +35,15 @@ def suspend(who: Any, timeout: float = 5.0, *, sure: bool = False) -> None:
 
     `suspend("alarm_sender")`.
 
-    It takes nothing but system messages; its mailbox grows meanwhile. What the node, or the way into it, cannot be without
-    is held only with `sure=True`: a shell that is attached already can resume it, no other gets in.
+    It takes nothing but system messages; its mailbox grows meanwhile. What the node, the way into it, or its alarms cannot be
+    without is held only with `sure=True`; a shell that is attached already can resume it.
     """
     pid = here.process(who)
-    if not sure and (pid.name in _WAY_IN or _leads_up(pid)):
+    here.seconds(timeout)
+    if not sure and (pid.name in _NOT_HELD or _leads_up(pid)):
         raise CannotDo(
-            f"nobody gets in, or the node stands still, without {pid!r}: sure=True if that is meant"
+            f"while {pid!r} stands still, so does the node, or the way into it, or who watches it: "
+            f"suspend({str(who)!r}, sure=True) if that is meant"
         )
     _ask(pid, sys.suspend, pid, timeout)
 
@@ -49,7 +54,7 @@ def resume(who: Any, timeout: float = 5.0) -> None:
     `resume("alarm_sender")`.
     """
     pid = here.process(who)
-    _ask(pid, sys.resume, pid, timeout)
+    _ask(pid, sys.resume, pid, here.seconds(timeout))
 
 
 def replace_state(who: Any, change: Callable[[Any], Any], timeout: float = 5.0) -> Any:
@@ -59,7 +64,14 @@ def replace_state(who: Any, change: Callable[[Any], Any], timeout: float = 5.0) 
     `replace_state("counter", lambda state: {**state, "count": 0})`. If it fails, nothing has changed.
     """
     pid = here.process(who)
-    return _ask(pid, sys.replace_state, pid, change, timeout)
+    if not callable(change):
+        raise CannotDo(f"a state is changed by a function, such as lambda state: state, not by {change!r}")
+    try:
+        return _ask(pid, sys.replace_state, pid, change, here.seconds(timeout))
+    except sys.CallbackFailed as error:
+        raise CannotDo(
+            f"the state of {pid!r} is what it was, since the change failed: {error.crash!r}"
+        ) from None
 
 
 def kill(who: Any, reason: Any = KILL, *, sure: bool = False) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from runtime.observe import snapshot
@@ -14,9 +16,12 @@ __all__ = [
     "node",
     "not_in_dump",
     "process",
+    "rows",
     "running",
+    "seconds",
     "set_look",
     "set_node",
+    "text",
 ]
 
 # Types
@@ -82,6 +87,27 @@ def process(who: Any) -> Any:
     if found is None:
         raise CannotDo(f"there is no living process {who!r}")
     return found
+
+
+def rows(n: Any) -> int:
+    """Return how many rows are wanted. Raises CannotDo for what is no such number."""
+    if type(n) is not int or n < 0:
+        raise CannotDo(f"{n!r} is no number of rows, such as 20")
+    return n
+
+
+def seconds(value: Any) -> float:
+    """Return a time in seconds. Raises CannotDo for what is none, or below 0."""
+    if type(value) not in (int, float) or not isfinite(value) or value < 0:
+        raise CannotDo(f"{value!r} is no time in seconds, such as 5.0")
+    return float(value)
+
+
+def text(value: Any, what: str) -> str:
+    """Return a text, or a path as one. Raises CannotDo for what is none. `what`: "a filter", for the sentence."""
+    if not isinstance(value, str | Path):
+        raise CannotDo(f"{what} is a text, not {value!r}")
+    return str(value)
 
 
 # Internals

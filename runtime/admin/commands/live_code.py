@@ -23,7 +23,7 @@ def releases(n: int = 30) -> Table:
 
     The newest first; `*` is the one that runs.
     """
-    rows = here.look().releases(n)
+    rows = here.look().releases(here.rows(n))
     return Table(
         rows,
         (

@@ -24,7 +24,7 @@ def tree(who: Any = None, children: int = 20) -> Table:
 
     At most `children` of each supervisor are listed. Figures are of the moment; nobody is asked for them.
     """
-    found = here.look().tree(children=children)
+    found = here.look().tree(children=here.rows(children))
     if who is not None:
         found = [_below(found, who)]
     rows: list[dict[str, Any]] = []
@@ -55,6 +55,7 @@ def ps(filter: Any = "", n: int = 50, sort: str = "number") -> Table:
     `sort`: number, newest, mailbox, memory, cpu, links, monitors, name, initial_call, current, status.
     """
     _check_sort(sort)
+    here.rows(n)
     # ps(42), ps(<42@node>): what is looked for may be pasted, too.
     wanted = filter if isinstance(filter, str) else repr(filter)
     return Table(here.look().processes(n, sort=sort, filter=wanted), _ROW, note=_beyond(n))
@@ -75,6 +76,7 @@ def top(
     `every=1`: again and again, until Ctrl-C or for `seconds`.
     """
     _check_sort(by)
+    here.rows(n)
     if every is None:
         return Table(here.look().processes(n, sort=by), _ROW, title=_load())
     from runtime.admin.commands.meta import live
@@ -128,6 +130,7 @@ def state(who: Any, timeout: float = 5.0) -> Any:
     if here.is_dump():
         return Text(_detail(who).state)
     pid = here.process(who)
+    here.seconds(timeout)
     seen = _detail(who)
     if seen.row.type in ("server", "state machine", "supervisor"):
         try:
@@ -163,6 +166,7 @@ def messages(who: Any, n: int = 20) -> Table:
 
     The heads of the first `n` messages; none is taken out.
     """
+    here.rows(n)
     found = here.look().process(who, heads=n) if not here.is_dump() else _detail(who)
     if found is None:
         raise CannotDo(f"there is no living process {who!r}")

@@ -9,12 +9,14 @@ from typing import Any, NoReturn
 from runtime import kernel
 from runtime.admin import shell_views
 from runtime.admin.commands import here
+from runtime.admin.commands.here import CannotDo
 from runtime.admin.tables import Table, Text
-from runtime.kernel import TIMEOUT
+from runtime.kernel import NORMAL, TIMEOUT, Pid
 
 __all__ = ["flush", "help", "leave", "live", "no_input", "pid"]
 
 _UNREAD = 256 * 1024
+_UNSAID: Any = object()
 _IN_DUMP = (
     "This is a dump: what looks works, what acts needs a living node. Python as usual, `dump` is the dump;"
 )
@@ -60,7 +62,7 @@ def help(what: Any = None) -> Text:
             return Text(here.not_in_dump(what))
         if not here.is_dump() and what in commands.namespace():
             return help(commands.namespace()[what])
-        return Text(f"there is no command and no theme {what!r}; themes: {', '.join(themes)}")
+        raise CannotDo(f"there is no command and no theme {what!r}; themes: {', '.join(themes)}")
     for functions in themes.values():
         for name, one in functions.items():
             if one is what:
@@ -77,9 +79,11 @@ def live(what: Callable[[], Any], every: float = 1.0, seconds: float = 3600.0) -
     from runtime.admin.shell_evaluator import current
 
     here.need_life()
+    if not callable(what):
+        raise CannotDo("what is shown again and again is a function: live(alarms), live(lambda: ps('user'))")
     shell = current()
-    every = max(0.1, float(every))
-    ends = kernel.clock.now() + seconds
+    every = max(0.1, here.seconds(every))
+    ends = kernel.clock.now() + here.seconds(seconds)
     while kernel.clock.now() < ends:
         job = shell.job
         if job is None:
@@ -97,6 +101,7 @@ def flush(n: int = 100) -> Table:
     `flush()`.
     """
     here.need_life()
+    here.rows(n)
     found: list[dict[str, Any]] = []
     while len(found) < n:
         message = kernel.receive(0)
@@ -111,13 +116,15 @@ def pid(text: Any) -> Any:
     return here.process(text)
 
 
-def leave(dest: Any = None, reason: Any = "normal") -> Any:
-    """Leave the shell (also Ctrl-D), a number is the exit code of `-c`. With a process: send it an exit signal, as `kernel.exit`."""
-    if (
-        dest is None or type(dest) is int
-    ):  # exit(1), as everywhere in Python: not the process with that number
+def leave(dest: Any = None, reason: Any = _UNSAID) -> Any:
+    """Leave the shell (also Ctrl-D), as Python's `exit`: a number is the exit code, a text is said, and the code is 1.
+
+    With a process and a reason: send it an exit signal, as `kernel.exit`.
+    """
+    # exit(1), exit("bye"): not the process with that number or name.
+    if reason is _UNSAID and not isinstance(dest, Pid):
         raise SystemExit(dest)
-    kernel.exit(here.process(dest), reason)
+    kernel.exit(here.process(dest), NORMAL if reason is _UNSAID else reason)
 
 
 def no_input(prompt: object = "") -> NoReturn:

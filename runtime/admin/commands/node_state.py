@@ -62,8 +62,9 @@ def metrics(filter: str = "") -> Table:
     """
     from runtime.observe import metrics as source
 
+    here.text(filter, "a filter")
     values = here.look().metrics if here.is_dump() else source.values()
-    rows = [{"name": name, "value": value} for name, value in values.items() if str(filter) in name]
+    rows = [{"name": name, "value": value} for name, value in values.items() if filter in name]
     return Table(rows, ("name", Column("value", show=_figure, is_right=True)))
 
 
@@ -81,7 +82,7 @@ def connections(n: int = 50) -> Table:
     `connections(10)`.
     """
     return Table(
-        here.look().connections(n),
+        here.look().connections(here.rows(n)),
         (
             Column("listener"),
             Column("pid"),
@@ -106,7 +107,7 @@ def log(level: str | None = None, module: str = "", seconds: float | None = None
     if level is not None:
         if not isinstance(level, str) or not isinstance(module, str):
             raise CannotDo("a level and a logger are texts: log('debug', 'runtime.net')")
-        if seconds is not None and not 0 < seconds < 1e9:
+        if seconds is not None and not 0 < here.seconds(seconds) < 1e9:
             raise CannotDo(f"for {seconds!r} seconds a level cannot be set")
         if level == "default" and not module:
             raise CannotDo(
@@ -135,7 +136,7 @@ def reports(n: int = 10, level: str = "warning") -> Text | Table:
     if here.is_dump() and kept is None:
         raise CannotDo("this dump has no reports: it is of a node that kept none, or of an older release")
     try:
-        found = recent(n, level, kept)
+        found = recent(here.rows(n), here.text(level, "a level"), kept)
     except ValueError as error:
         raise CannotDo(str(error)) from None
     if not found:
@@ -156,6 +157,7 @@ def crashdump(path: str = "") -> str:
     from runtime.observe import crash_dump
 
     here.need_life()
+    path = here.text(path, "a path")
     place = here.node().data_dir / "crash" / (path or f"{time.strftime('%Y%m%d-%H%M%S')}.dump")
     try:
         return str(crash_dump.write(place, reason="asked for in a shell"))

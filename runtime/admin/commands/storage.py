@@ -38,6 +38,7 @@ def backup(directory: str = "") -> Text:
     Not given: backups/TIME in the data directory. Blocks only this shell, for as long as the disk takes.
     """
     place = here.node().data_dir
+    directory = here.text(directory, "a directory")
     target = Path(directory) if directory else place / "backups" / time.strftime("%Y%m%d-%H%M%S")
     command = [sys.executable, "-m", "runtime.store", "backup", str(place / "store"), str(target.absolute())]
     # In a program of its own: on a file that is damaged enough, reading it is a bus error.
