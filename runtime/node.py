@@ -44,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.releases:
             return node_releases.show(options.config, options.set)
-        code = None if options.check else NodeCode.prepare(options.config, options.set, options.release)
+        if not options.check:
+            code = NodeCode.prepare(options.config, options.set, options.release, force=options.force)
         config, classes = load_node_config(options.config, options.set)
         if options.check:
             return _check(options, config)
@@ -77,9 +78,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 # Internals
 
+_RELEASES = (
+    "A node in push mode starts from its last good release: --releases lists them all, with the node down, "
+    "and --release R starts from another one."
+)
+
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="tools/run", description="Run a node.")
+    parser = argparse.ArgumentParser(prog="tools/run", description="Run a node.", epilog=_RELEASES)
     parser.add_argument(
         "--config", metavar="FILE", default="etc/node.toml", help="settings (default: etc/node.toml)"
     )
@@ -97,9 +103,17 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         help="push mode: start from this release (id, #NUMBER), not the last good one",
     )
     parser.add_argument(
+        "--force",
+        action="store_true",
+        help="with --release: also one that was taken back; it is on probation then",
+    )
+    parser.add_argument(
         "--releases", action="store_true", help="list the releases of this node, which must not run, and end"
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.force and not options.release:
+        parser.error("--force insists on a release that was taken back: it goes with --release R")
+    return options
 
 
 def _check(options: argparse.Namespace, config: Config) -> int:

@@ -62,10 +62,12 @@ class NodeCode:
         self.releaser: Releaser | None = None
 
     @classmethod
-    def prepare(cls, path: str | Path | None, overrides: list[str], release: str = "") -> NodeCode | None:
+    def prepare(
+        cls, path: str | Path | None, overrides: list[str], release: str = "", *, force: bool = False
+    ) -> NodeCode | None:
         """Read the first few settings and install the import hook; None when live code is off.
 
-        `release`: the one to start from in push mode, in place of the last good one.
+        `release`: the one to start from in push mode, in place of the last good one; `force`: also if it was taken back.
 
         Raises DirectoryError, ReleaseLogError.
         """
@@ -88,7 +90,7 @@ class NodeCode:
             code.booted = code.log.last_good() if sources is not None else None
             ran = any(one.result != "refused" for one in code.log.releases())
             if release:
-                code.booted, sources = choose(code.log, release)
+                code.booted, sources = choose(code.log, release, force=force)
                 code.chosen = code.booted
             if sources is None and (ran or code.log.is_damaged):
                 raise ReleaseLogError(_nothing_to_boot(code.log))

@@ -1,7 +1,8 @@
 """The release log of a node that does not run: `tools/run --releases` lists it, `tools/run --release R` starts from one of it.
 
 When the last good release cannot start (a disk is gone that it needs, a setting has changed), nobody answers tools/push. Then
-the operator names another one. It must be one that ran. What the node starts from is noted as a way back like any other: the
+the operator names another one. It must be one that ran; one that was taken back is refused unless he insists, as by
+tools/push. What the node starts from is noted as a way back like any other: the
 next start takes the same one.
 """
 
@@ -29,13 +30,22 @@ class ReleaseLogError(Exception):
 # API
 
 
-def choose(log: ReleaseLog, name: str) -> tuple[Release, Mapping[str, str]]:
-    """Return the release of that name (id, its beginning, #NUMBER) and its texts. Raises ReleaseLogError. Blocks on files."""
+def choose(log: ReleaseLog, name: str, *, force: bool = False) -> tuple[Release, Mapping[str, str]]:
+    """Return the release of that name (id, its beginning, #NUMBER) and its texts. Blocks on files.
+
+    `force`: also one that was taken back. Raises ReleaseLogError.
+    """
     try:
         release = log.find(name)
         if release.result == "refused":
             raise ReleaseLogError(
                 f"release {release} never ran: it was refused; tools/run --releases lists them all"
+            )
+        bad = log.found_bad(release.id)
+        if bad is not None and not force:
+            raise ReleaseLogError(
+                f"release {release} was taken back{f' as {bad}' if bad.number != release.number else ''}: {bad.why}; "
+                "name another one, or start this one all the same with --force: it is on probation then"
             )
         return release, log.sources(release)
     except UnknownRelease as error:

@@ -298,7 +298,10 @@ class Releaser:
             kind="rollback", files=whole, base=instead.id if instead is not None else "", by="operator",
             note=f"back to {chosen}", why=why, must=False, result="good" if bad is None else result,
         )  # fmt: skip
-        if instead is not None and bad is None:
+        if bad is not None:
+            trial = "; it is on probation" if release.result == "probation" else ""
+            _log.warning("this start is from release %s, which was taken back: %s%s", chosen, bad.why, trial)
+        elif instead is not None:
             self.log.judge_or_remember(instead, "rolled_back", why)
         return release
 

@@ -114,14 +114,14 @@ class Tree:
         for name, text in texts.items():
             (self.path / "live" / f"{name}.py").write_text(text)
 
-    def start(self, *settings, release=""):
+    def start(self, *settings, release="", force=False):
         command = [sys.executable, "-m", "runtime.node", "--config", "node.toml", "--json-ready"]
         chosen = {"code.mode": "push", "code.roots": "live", "code.probation": "0", "admin.http_port": "0"}
         chosen |= dict(one.split("=", 1) for one in settings)
         for name, value in chosen.items():
             command += ["--set", f"{name}={value}"]
         if release:
-            command += ["--release", release]
+            command += ["--release", release, *["--force"] * force]
         self.log = (self.path / "log").open("a+")
         self.process = subprocess.Popen(
             command, cwd=self.path, env=self.environment(), stdout=subprocess.PIPE, stderr=self.log, text=True

@@ -11,7 +11,9 @@ import sys
 
 import pytest
 
+from runtime.admin.client import OperationFailed
 from tests.node.test_live_code_node import APPLICATION, COUNTER, WORDS, node, releases
+from tests.node.test_push_node import COUNTER as COUNTER_OF_PUSH
 from tests.node.test_push_node import better, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.plain]
@@ -209,6 +211,42 @@ def test_a_release_is_named_at_the_start(tmp_path):
         tree.stop()
         tree.start(release=second[:6])  # it is what would be started anyway
         assert tree.running()["number"] == 4
+        tree.stop()
+
+
+def test_a_release_that_was_taken_back_is_started_from_only_by_force_and_on_probation(tmp_path):
+    settings = "code.probation=60", "code.max_crashes=1"
+    with running(tmp_path, *settings) as tree:
+        good = tree.running()["id"]
+        tree.save(counter=COUNTER_OF_PUSH.replace("self.count += 1", "self.count += None"))
+        tree.push("--no-wait")
+        bad = tree.running()
+        with pytest.raises(OperationFailed):
+            tree.ask("bump")
+        why = tree.ask("follow", number=bad["number"])["why"]
+        tree.stop()
+        name = f"#{bad['number']}"
+        push = "--set", "code.mode=push", "--set", "admin.http_port=0"
+        said = offline(tree, *push, "--release", name, code=1)
+        assert (
+            f"cannot start: release {bad['id']} ({name}) was taken back: {why}; name another one, or" in said
+        )
+        assert "with --force" in said
+        assert "goes with --release" in offline(tree, *push, "--force", code=2)
+
+        tree.start(*settings, release=name, force=True)
+        again = tree.running()
+        assert (again["id"], again["kind"], again["result"]) == (bad["id"], "rollback", "probation")
+        log = (tmp_path / "log").read_text()
+        assert (
+            f"this start is from release {bad['id']} ({name}), which was taken back: {why}; it is on probation"
+            in log
+        )
+        with pytest.raises(OperationFailed):
+            tree.ask("bump")
+        assert tree.ask("follow", number=again["number"])["result"] == "bad"
+        assert tree.running()["id"] == good
+        assert tree.probe() == (1, {"count": 0})
         tree.stop()
 
 
