@@ -126,6 +126,24 @@ def test_what_a_report_tells_besides_reaches_who_pushes_and_who_looks_later(plac
         assert note in capsys.readouterr().out
 
 
+def test_the_progress_of_a_probation_says_counts_times_and_shares_each_as_people_do(place, capsys):
+    place.load(m="x = 1\n")
+    with serving(place, dataclasses.replace(NEVER, max_crashes=3, max_lag=0.05, max_busy=0.125)):
+        world = World(place)
+        release = world.ask("push", bundle=world.bundle(m="x = 2\n"))
+        event = {"stage": "probation", **world.ask("status")["probation"]}
+        assert event["watched"]["busy"]["limit"] == 0.125
+        event["watched"]["busy"]["now"] = 0.078  # what cannot be waited for: that a sample meets changed code
+        event["watched"]["lag"]["now"] = 0.0021
+        Report(as_json=False).event(event)
+        said = capsys.readouterr().out
+        assert said.startswith("probation")
+        assert f"s left; else back to {release['base']}: crash 0 of 3" in said
+        assert "lag 2.1 ms of 50.0 ms" in said
+        assert "busy 8% of 12%" in said
+        assert "error" not in said  # a limit of 0: not watched
+
+
 def test_the_plan_counts_processes_and_touches_nothing(place):
     module = place.load(m=SERVER)
     with serving(place):

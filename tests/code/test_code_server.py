@@ -485,6 +485,22 @@ def test_what_a_tree_may_still_have_of_what_was_replaced(place):
         assert place.releaser.replaced == {n: before}
 
 
+def test_a_save_of_what_was_taken_back_is_live_with_a_warning(place):
+    """Who saves is at the keyboard: he is not refused, as a push is, but told."""
+    module = place.load(m="X = 1\n")
+    with serving(place), lines_of("evergreen.code") as lines:
+        code.push(place.sources(m="X = 2\n"), kind="watch")
+        code.rollback(why="too slow")
+        bad = code.releases()[1]
+        assert (bad.result, bad.why) == ("rolled_back", "too slow")
+        again = code.push(place.sources(m="X = 2\n"), kind="watch")
+        assert (module.X, again.id, again.result) == (2, bad.id, "probation")
+        warnings = [text for level, text in lines if level == "WARNING"]
+        assert warnings == [f"what is saved now is release {bad} again, which was taken back: too slow"]
+        code.push(place.sources(m="X = 3\n"), kind="watch")
+        assert len([level for level, _ in lines if level == "WARNING"]) == 1
+
+
 def test_going_back_twice_goes_two_releases_back(place):
     module = place.load(m="X = 1\n")
     with serving(place):

@@ -421,6 +421,7 @@ def test_probation_is_followed_and_can_be_confirmed(tmp_path):
                 lines.append(follower.stdout.readline())
                 assert lines[-1], lines
             assert "crash" in lines[-1]  # what is watched
+            assert re.search(r", busy \d+% of 40%(,|$)", lines[-1].rstrip())  # a share, with `code.max_busy`
             assert "good" in tree.push("--confirm")
             rest = follower.stdout.read()
             assert follower.wait(30) == 0

@@ -52,6 +52,21 @@ def test_every_tool_is_executable_and_thin():
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 
+def test_the_head_of_run_names_the_options_of_a_node():
+    told = subprocess.run(
+        [sys.executable, "-m", "runtime.node", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    options = set(re.findall(r"--[a-z][a-z-]*", told.stdout)) - {"--help"}
+    assert {"--release", "--releases", "--force"} <= options
+    head = (ROOT / "tools" / "run").read_text().split('"""')[1]
+    assert options == set(re.findall(r"--[a-z][a-z-]*", head))
+
+
 @pytest.mark.slow
 def test_first_set_up_says_what_it_does_and_the_second_start_does_nothing(copy):
     (copy / "module.py").write_text(
