@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -80,6 +82,16 @@ def test_the_same_process_whether_written_long_or_short(link):
     assert evaluate(link, f"<{number}@…> is whereis('alarms')")["text"] == "True"
     assert evaluate(link, "'<alarms@…>'")["text"] == "'<alarms@…>'"  # in a string it is a string
     assert with_pids("f(<a.b-1@…>)") == 'f(pid("<a.b-1@…>"))'
+
+
+def test_in_a_dump_too(link, tmp_path):
+    path = tmp_path / "now.dump"
+    evaluate(link, f"crashdump({str(path)!r})")
+    done = subprocess.run(
+        [sys.executable, "-m", "runtime.admin.shell_command", "--dump", str(path), "-c", "info(<alarms@…>).pid, tree(<alarms@…>)[0].pid"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout == "('<alarms@evergreen@localhost>', '<alarms@evergreen@localhost>')\n", done.stderr
 
 
 def test_what_there_is_no_room_for_is_named():
