@@ -23,7 +23,12 @@ __all__ = ["add_to"]
 
 def add_to(table: Operations) -> None:
     """Add the operations."""
-    table.add("suspend", _answering(_suspend), changes=True, doc="hold a server: {who}")
+    table.add(
+        "suspend",
+        _answering(_suspend),
+        changes=True,
+        doc="hold a server: {who, sure: also one that the node needs}",
+    )
     table.add("resume", _answering(_resume), changes=True, doc="let a suspended server go on: {who}")
     table.add(
         "kill",
@@ -65,7 +70,7 @@ def _who(request: Request) -> str:
 
 def _suspend(request: Request) -> str:
     who = _who(request)
-    acting.suspend(who, 3.0)
+    acting.suspend(who, 3.0, sure=request.arg("sure", bool, False))
     return f"{who} is suspended: it takes no messages until it is resumed"
 
 

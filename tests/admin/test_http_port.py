@@ -335,7 +335,9 @@ def test_who_leaves_a_live_view_leaves_nothing_behind(node: Node, web: Web) -> N
 
 
 def test_acts_do_what_the_shell_does_and_are_logged(node: Node, web: Web) -> None:
-    assert web.act("suspend", who="janitor")[0] == 200
+    status, answer = web.act("suspend", who="janitor")
+    assert (status, answer["kind"]) == (409, "refused")
+    assert web.act("suspend", who="janitor", sure=True)[0] == 200
     assert web.look("process", "pid=janitor")["row"]["status"] == "suspended"
     assert web.act("resume", who="janitor")[0] == 200
     assert web.look("process", "pid=janitor")["row"]["status"] == "waiting"
