@@ -33,6 +33,7 @@ from .processes import quiesce
 from .results import results_of_before
 from .roots import Roots
 from .structs import is_struct
+from .subjects import callbacks_of
 from .supervisors import Refreshed, refresh
 from .version import ModuleVersion
 
@@ -75,6 +76,8 @@ class Engine:
         self.quiesce = quiesce
         self.importer = Importer(roots)
         self.retired = Retired()
+        self.former: dict[tuple[str, str], Any] = {}
+        """What each class had as code_change before the last release of its module, under the same `__vsn__`."""
 
     # API
 
@@ -121,7 +124,8 @@ class Engine:
         until = monotonic() + self.quiesce
         remade = _remade_structs(plan)
         users = {user for module in remade for user in self._users_of(module)}
-        held = quiesce(changed, self.quiesce, users) if changed or users else None
+        self._remember_callbacks(plan)
+        held = quiesce(changed, self.quiesce, users, self.former) if changed or users else None
         seconds["quiesce"] = perf_counter() - began
         kernel.hooks.call(kernel.hooks.on_release, True)
         try:
@@ -133,7 +137,7 @@ class Engine:
                     held.release()
                 users |= self._users_of(error.cls.__module__)
                 error.__traceback__ = None  # its frames hold instances, too
-                held = quiesce(changed, max(0.0, until - monotonic()), users)
+                held = quiesce(changed, max(0.0, until - monotonic()), users, self.former)
                 seconds["quiesce"] = perf_counter() - began
                 try:
                     commit = self._attempt(plan, held, extra, selfchecks, until, seconds, at_rest=True)
@@ -149,7 +153,15 @@ class Engine:
             if held is not None:
                 held.release()
         notes = advice(commit, give_way)
+        if changed and held and not users and not commit.migrated:
+            count = (
+                "a process keeps its state" if len(held) == 1 else f"{len(held)} processes keep their states"
+            )
+            notes.append(
+                f"{count} although __vsn__ of {', '.join(sorted(changed))} changes: no class of theirs has a code_change"
+            )
         kept = [*commit.kept.values(), *results_of_before(commit, give_way)]
+        self._forget_callbacks(plan)
         self._settle(plan, commit)
         supervisors = refresh(plan.modules, self.quiesce, give_way)
         noted = [str(one) for one in supervisors if one.new or one.gone or one.error]
@@ -208,6 +220,18 @@ class Engine:
                     self._wait_for_threads(until)
         seconds["step"] = taken
         return commit
+
+    def _remember_callbacks(self, plan: Plan) -> None:
+        for name, module in plan.modules.items():
+            if module.old.vsn is not None:
+                self.former |= callbacks_of(name)
+
+    def _forget_callbacks(self, plan: Plan) -> None:
+        """The release is live: those of states that have another form now, and of classes that are not there any more, go."""
+        for name, qualname in list(self.former):
+            is_gone = name in plan.deleted or name in plan.vsn_changes
+            if is_gone or not hasattr(sys.modules.get(name), qualname):
+                del self.former[name, qualname]
 
     def _forget_syntax(self) -> None:
         """A refused plan has made the trees of what runs, and nobody needs them now."""

@@ -34,7 +34,7 @@ from runtime.otp import GenStateMachine
 
 from .errors import Refused, said
 from .snapshot import Snapshot
-from .subjects import Direction, Subjects, Versions
+from .subjects import Direction, Former, Subjects, Versions
 
 __all__ = ["Quiesced", "quiesce"]
 
@@ -50,15 +50,18 @@ _PAUSES: Final = (0.0, 0.0, 0.001, 0.002, 0.005)
 # ----------------------------------------------------------------------------------------------------------- API
 
 
-def quiesce(changed: Versions, limit: float, resting: Collection[str] = ()) -> Quiesced:
+def quiesce(
+    changed: Versions, limit: float, resting: Collection[str] = (), former: Former | None = None
+) -> Quiesced:
     """Bring the processes to rest that keep state of the modules in `changed`, and hold them until `release`.
 
-    Those of the modules in `resting` are held, too, but keep their states as they are. Blocks the caller, a process or the main program, for at most `limit` seconds of real time.
+    Those of the modules in `resting` are held, too, but keep their states as they are. `former`: the code_change of classes
+    that have lost theirs. Blocks the caller, a process or the main program, for at most `limit` seconds of real time.
 
     Raises Refused, kind "busy", naming each process, where it is and for how long, when some stay in a callback; then
     all have been released.
     """
-    quiesced = Quiesced(changed, limit, resting)
+    quiesced = Quiesced(changed, limit, resting, former)
     try:
         quiesced._wait()
     except BaseException:
@@ -70,9 +73,11 @@ def quiesce(changed: Versions, limit: float, resting: Collection[str] = ()) -> Q
 class Quiesced:
     """The processes that a release concerns, held. Iterates over those alive. A context manager: releases at the end."""
 
-    def __init__(self, changed: Versions, limit: float, resting: Collection[str] = ()) -> None:
+    def __init__(
+        self, changed: Versions, limit: float, resting: Collection[str] = (), former: Former | None = None
+    ) -> None:
         self._changed = dict(changed)
-        self._migrating = Subjects(self._changed)
+        self._migrating = Subjects(self._changed, former)
         self._resting = {**dict.fromkeys(resting, (None, None)), **self._changed}
         self._subjects = Subjects(self._resting) if resting else self._migrating
         self._limit = limit

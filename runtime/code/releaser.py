@@ -58,6 +58,21 @@ def goes_down(changes: Mapping[str, tuple[Any, Any]]) -> bool:
     )
 
 
+def direction_of(changes: Mapping[str, tuple[Any, Any]], by_age: Direction) -> Direction:
+    """Return which way states go: as their versions say, and by the age of the releases where these say nothing.
+
+    A release that is gone back to may be the newer form: what lies between may have been a way back itself.
+    """
+    if goes_down(changes):
+        return "down"
+    if changes and all(
+        isinstance(new, (int, float)) and (old is None or (isinstance(old, (int, float)) and old < new))
+        for old, new in changes.values()
+    ):
+        return "up"
+    return by_age
+
+
 class Releaser:
     """`from_log`: the release log, and not the tree, says what this node runs (push mode).
 
@@ -243,11 +258,14 @@ class Releaser:
             for path, text in texts.items()
             if running.get(path, leaving.files.get(path)) != hashes[path]
         }
-        back: Direction = "down" if earlier.age(self.log, target) < earlier.age(self.log, leaving) else "up"
+        by_age: Direction = "down" if earlier.age(self.log, target) < earlier.age(self.log, leaving) else "up"
         tell("plan", files=len(sources))
         live, resting = managed.split(self.engine, sources)
         with uncollected():
-            plan = self.engine.plan(live, direction=back)
+            plan = self.engine.plan(live, direction=by_age)
+            back = direction_of(plan.vsn_changes, by_age)
+            if back != by_age:
+                plan = self.engine.plan(live, direction=back)
             tell("apply", modules=list(plan.modules))
             replaced = self.replaced
             self._note_replaced(

@@ -7,20 +7,27 @@ by a method `code_modules()`.
 
 Each changed module's code_change is run, with the version of its own module. A class whose module has none, but which
 inherits one from a changed module, is brought into form by that one. So a code_change does not call `super()`'s.
+
+The way down is known to the newer code. Where a release in between has dropped a code_change and kept the `__vsn__`, the one
+that was dropped is called: it brought the states into the form that they still have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+import sys
 from typing import Any, Literal, NamedTuple
 
 from runtime.otp import EventManager
 
-__all__ = ["Called", "Direction", "Subjects", "Versions", "states_of"]
+__all__ = ["Called", "Direction", "Former", "Subjects", "Versions", "callbacks_of", "states_of"]
 
 Direction = Literal["up", "down"]
 Versions = Mapping[str, tuple[Any, Any]]
 """By module: its `__vsn__` now, and in the release (None: it has none)."""
+
+Former = Mapping[tuple[str, str], Callable[[Any, Any, Any], Any]]
+"""By module and class name: the code_change that it had last, under the `__vsn__` that it has."""
 
 
 class Called(NamedTuple):
@@ -37,13 +44,23 @@ def states_of(behaviour: Any) -> Iterable[Any]:
     return behaviour.code_subjects() or () if hasattr(type(behaviour), "code_subjects") else (behaviour,)
 
 
+def callbacks_of(module: str) -> dict[tuple[str, str], Callable[[Any, Any, Any], Any]]:
+    """Return the code_change of each class at the top level of a module that has one of its own."""
+    return {
+        (module, cls.__qualname__): cls.code_change  # type: ignore[attr-defined]  # just looked up
+        for cls in list(getattr(sys.modules.get(module), "__dict__", {}).values())
+        if isinstance(cls, type) and cls.__module__ == module and "code_change" in cls.__dict__
+    }
+
+
 class Subjects:
     """What one release concerns. Decided once for each class: it lives for one release."""
 
-    __slots__ = ("_calls", "_changed", "_kinds")
+    __slots__ = ("_calls", "_changed", "_former", "_kinds")
 
-    def __init__(self, changed: Versions) -> None:
+    def __init__(self, changed: Versions, former: Former | None = None) -> None:
         self._changed = changed
+        self._former = former or {}
         self._kinds: dict[type, bool | None] = {}
         """Whether behaviours of a class are concerned; None: ask each."""
         self._calls: dict[type, list[Called]] = {}
@@ -78,7 +95,7 @@ class Subjects:
             return known
         calls = [
             Called(module, callback, self.version(module, direction))
-            for callback, module in self._callbacks(kind).items()
+            for callback, module in self._callbacks(kind, direction).items()
         ]
         if direction == "down":
             calls.reverse()
@@ -104,7 +121,7 @@ class Subjects:
             return []
         return [module for module in subject.code_modules() if module in self._changed]
 
-    def _callbacks(self, kind: type) -> dict[Callable[..., Any], str]:
+    def _callbacks(self, kind: type, direction: Direction) -> dict[Callable[..., Any], str]:
         """Return the code_change functions of a class's changed modules, bases first, with the module of each.
 
         One that is inherited is there once. The runtime's own classes bring none.
@@ -116,4 +133,6 @@ class Subjects:
             owner = next((c for c in base.__mro__ if "code_change" in c.__dict__), None)
             if owner is not None and not owner.__module__.startswith("runtime."):
                 found.setdefault(base.code_change, base.__module__)  # type: ignore[attr-defined]  # just looked up
+            elif direction == "down" and (base.__module__, base.__qualname__) in self._former:
+                found.setdefault(self._former[base.__module__, base.__qualname__], base.__module__)
         return found
