@@ -27,7 +27,8 @@ from .applying import apply, empty_package, fill_package, turn_package
 from .errors import Refused, said
 from .failure import forget_imports, line_in, refusal_of
 from .following import follow, news, remake
-from .functions import FORWARD, swap, update_docs
+from .forwarding import FORWARD
+from .functions import swap, update_docs
 from .heap import Heap
 from .importer import Importer, show_source
 from .journal import MISSING, Journal

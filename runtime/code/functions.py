@@ -6,37 +6,31 @@ Three ways, from the least to the most that changes:
     patch    the definition ran again and made a new function: code, defaults, annotations, doc and attributes move over
              into the old one, which stays. Needs the same cells: a function's closure cannot be exchanged.
     forward  the new thing has another shape (other cells, another decorator, a class): the old function's code becomes
-             a trampoline that calls it. Whoever holds the old function reaches the new one.
+             a trampoline that calls it (`forwarding`).
 """
 
 from __future__ import annotations
 
 import functools
 import sys
-import warnings
-import weakref
 from collections.abc import Iterator
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from . import codes
+from .forwarding import forward, remember_function
 
 if TYPE_CHECKING:
     from .commit import Commit
 
 __all__ = [
-    "FORWARD", "copy_appearance", "forward", "inner_functions", "is_elsewhere", "origin", "patch", "patch_wrapper", "redecorated", "swap",
-    "update_docs",
+    "copy_appearance", "inner_functions", "is_elsewhere", "patch", "patch_wrapper", "redecorated", "swap", "update_docs",
     "wraps_own",
 ]  # fmt: skip
-
-FORWARD = "<live code: forwards to a newer definition>"
-"""The file name of trampolines."""
 
 _ATOMS = (int, str, float, bool, bytes, type(None), tuple, frozenset)
 _STACKED = 6
 """Decorators on one function that are looked through."""
-_TARGET = "the target"  # stands in the template's constants
 
 
 def swap(commit: Commit, fn: FunctionType, old: CodeType, new: CodeType) -> None:
@@ -62,7 +56,7 @@ def patch(commit: Commit, old: FunctionType, new: FunctionType) -> bool:
     for name, a, b in zip(after, old.__closure__ or (), new.__closure__ or (), strict=True):
         if name != "__class__" and not _same_cell(a, b):
             return False
-    _remember(commit, old)
+    remember_function(commit, old)
     commit.retire(old.__code__, old)
     old.__code__ = new.__code__
     old.__defaults__, old.__kwdefaults__ = new.__defaults__, new.__kwdefaults__
@@ -78,49 +72,6 @@ def is_elsewhere(fn: FunctionType, name: str) -> bool:
     for part in fn.__qualname__.split("."):
         found = getattr(found, part, None)
     return found is fn
-
-
-def forward(commit: Commit, old: FunctionType, target: Any) -> None:
-    """Let whoever calls `old` call `target`. What forwarded to `old` so far goes to `target` at once: no chains."""
-    if old is target:
-        return
-    before = _forwarders.get(old, [])
-    moving = [
-        old,
-        *(fn for ref in before if (fn := ref()) is not None and fn is not target and _leads(fn, old)),
-    ]
-    for fn in moving:
-        _remember(commit, fn)
-        commit.retire(fn.__code__, fn)
-        fn.__code__ = _trampoline(fn.__code__, target)
-        fn.__defaults__ = fn.__kwdefaults__ = None
-    try:
-        known = _forwarders.get(target, [])
-        still = [ref for ref in known if (fn := ref()) is not None and not any(fn is one for one in moving)]
-        _forwarders[target] = [*still, *map(weakref.ref, moving)]
-    except TypeError:  # neither hashable nor weakly referable: it will be found by name alone
-        return
-    commit.journal.undo(
-        _forwarders.__setitem__, target, known
-    )  # more than is true does no harm: see `_leads`
-
-
-def origin(wrapper: Any, namespace: dict[str, Any]) -> FunctionType | None:
-    """Return the plain function of a module that stood where `wrapper`, a decorated one, was put in its place."""
-    for ref in _forwarders.get(wrapper, ()):
-        fn = ref()
-        if fn is not None and not fn.__closure__ and fn.__globals__ is namespace and _leads(fn, wrapper):
-            return fn
-    return None
-
-
-_forwarders: weakref.WeakKeyDictionary[Any, list[weakref.ref[FunctionType]]] = weakref.WeakKeyDictionary()
-"""What forwards to a function (or cache, or class): to find it again without walking the heap."""
-
-
-def _leads(fn: FunctionType, target: Any) -> bool:
-    code = fn.__code__
-    return code.co_filename == FORWARD and any(constant is target for constant in code.co_consts)
 
 
 def redecorated(commit: Commit, old: FunctionType, new: FunctionType, namespace: dict[str, Any]) -> bool:
@@ -157,7 +108,7 @@ def redecorated(commit: Commit, old: FunctionType, new: FunctionType, namespace:
 
 def patch_wrapper(commit: Commit, old: FunctionType, new: FunctionType) -> None:
     """Copy what a wrapper shows of the function inside, but for the function."""
-    _remember(commit, old)
+    remember_function(commit, old)
     old.__defaults__, old.__kwdefaults__ = new.__defaults__, new.__kwdefaults__
     wrapped = old.__dict__.get("__wrapped__")
     copy_appearance(old, new)
@@ -224,35 +175,6 @@ def wraps_own(wrapper: FunctionType, namespace: dict[str, Any]) -> bool:
 # Internals
 
 
-def _remember(commit: Commit, fn: FunctionType) -> None:
-    kept = (
-        fn.__code__,
-        fn.__defaults__,
-        fn.__kwdefaults__,
-        fn.__doc__,
-        fn.__annotations__,
-        dict(fn.__annotations__),
-        dict(fn.__dict__),
-    )
-    commit.journal.undo(_restore, fn, kept)
-
-
-def _restore(fn: FunctionType, kept: tuple[Any, ...]) -> None:
-    (
-        fn.__code__,
-        fn.__defaults__,
-        fn.__kwdefaults__,
-        fn.__doc__,
-        fn.__annotations__,
-        annotations,
-        attributes,
-    ) = kept
-    fn.__annotations__.clear()
-    fn.__annotations__.update(annotations)
-    fn.__dict__.clear()
-    fn.__dict__.update(attributes)
-
-
 def _share_annotations(old: FunctionType, new: FunctionType, inside: FunctionType) -> None:
     """functools.wraps lets a wrapper and what it wraps have one dict: `old`, which stays, with what `new` would have held."""
     shared = new.__annotations__
@@ -307,28 +229,3 @@ def _inside(wrapper: FunctionType, namespace: dict[str, Any]) -> FunctionType | 
         if _owned(content, namespace):
             return content  # type: ignore[no-any-return]
     return None
-
-
-_templates: dict[int, CodeType] = {}
-
-
-def _trampoline(old: CodeType, target: Any) -> CodeType:
-    """Make code that calls `target` with all arguments, for a function with as many cells as `old` has.
-
-    The target stands among the constants: a trampoline has no globals of its own to find it in.
-    """
-    cells = len(old.co_freevars)
-    if cells not in _templates:
-        names = ", ".join(f"c{i}" for i in range(cells))
-        source = (
-            f"def outer({names}):\n def inner(*args, **kwargs):\n  if 0: ({names})\n"
-            f"  return {_TARGET!r}(*args, **kwargs)\n return inner\n"
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # a string is not callable
-            module = compile(source, FORWARD, "exec")
-        outer = next(c for c in module.co_consts if isinstance(c, CodeType))
-        _templates[cells] = next(c for c in outer.co_consts if isinstance(c, CodeType))
-    template = _templates[cells]
-    constants = tuple(target if constant == _TARGET else constant for constant in template.co_consts)
-    return template.replace(co_consts=constants, co_name=old.co_name, co_qualname=old.co_qualname)

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from .enums import merge_enum
 from .errors import Refused
-from .functions import forward, inner_functions, patch, redecorated
+from .forwarding import forward, lead_on
+from .functions import inner_functions, patch, redecorated
 from .journal import MISSING
 from .registries import class_of
 from .structs import answer_for_new_fields, can_follow, is_struct
@@ -149,17 +150,19 @@ def set_member(commit: Commit, cls: type, name: str, value: Any) -> None:
     current = cls.__dict__.get(name, MISSING)
     if current is value:
         return
+    namespace = sys.modules[cls.__module__].__dict__ if cls.__module__ in sys.modules else {}
     if isinstance(current, type) and isinstance(value, type):
         if (current.__module__, current.__qualname__) == (value.__module__, value.__qualname__):
             if merge_class(commit, cls.__module__, current, value):
                 return
     elif type(current) is type(value) and not _is_alias(cls, name, current, value):
         if isinstance(current, FunctionType):
-            namespace = sys.modules[cls.__module__].__dict__ if cls.__module__ in sys.modules else {}
             if patch(commit, current, value) or redecorated(commit, current, value, namespace):
                 return
         if _settle_inside(commit, current, value):
             return
+    if not _is_alias(cls, name, current, value):
+        lead_on(commit, current, value, f"{cls.__qualname__}.{name}", namespace, is_member=True)
     commit.journal.class_attribute(cls, name, value)
     if not callable(value) or isinstance(value, type):
         commit.class_attributes.add((cls, name))

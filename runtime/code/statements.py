@@ -15,8 +15,9 @@ from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import codes
+from .forwarding import forward, lead_on, origin
 from .merge import merge_class, move_class
-from .functions import forward, is_elsewhere, origin, patch, redecorated, wraps_own
+from .functions import is_elsewhere, patch, redecorated, wraps_own
 from .journal import MISSING
 from .registries import become, may_leak, remember, suspect
 from .removed import has_moved, retire_removed
@@ -182,6 +183,8 @@ def _settle_function(
     if isinstance(old, _LRU):
         return _settle_cache(commit, module, name, old, new, namespace)
     if not isinstance(old, FunctionType):
+        if unit.is_function:
+            lead_on(commit, old, new, name, namespace)
         return False
     if isinstance(new, FunctionType) and redecorated(commit, old, new, namespace):
         _stay(commit, unit, name, old, new, namespace)
@@ -209,12 +212,15 @@ def _return_to_origin(
     commit: Commit, module: str, name: str, old: Any, new: FunctionType, namespace: dict[str, Any]
 ) -> bool:
     """A decorator goes that an earlier release has put on: the plain function of before gets its name back."""
-    first = origin(old, namespace) if isinstance(old, (FunctionType, _LRU)) else None
+    first = origin(old, namespace)
     if first is None or new.__globals__ is not namespace or new.__closure__ or not patch(commit, first, new):
         return False
-    inside = old.__wrapped__ if isinstance(old, _LRU) else old
-    if isinstance(inside, FunctionType) and (inside is old or inside.__globals__ is namespace):
-        forward(commit, inside, first)
+    wrapper = old.__wrapped__ if isinstance(old, _LRU) else old
+    if isinstance(wrapper, FunctionType):
+        if wrapper is old or wrapper.__globals__ is namespace:
+            forward(commit, wrapper, first)
+    else:
+        lead_on(commit, old, first, name, namespace)
     if isinstance(old, _LRU):
         old.cache_clear()
     namespace[name] = first
