@@ -11,7 +11,7 @@ import functools
 import gc
 import warnings
 import weakref
-from types import CodeType, FunctionType, ModuleType
+from types import CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ FORWARD = "<live code: forwards to a newer definition>"
 """The file name of trampolines."""
 
 _CONTAINED = (property, staticmethod, classmethod)
+_EMPTY = CellType()
 _DEEPEST = 3
 """Objects within objects that are looked through for the function inside."""
 _TARGET = "the target"  # stands in the template's constants
@@ -63,11 +64,11 @@ def lead_on(
     as_member = is_member and not isinstance(new, (FunctionType, type))
     if not isinstance(new, _CONTAINED) and (callable(new) or (as_member and hasattr(type(new), "__get__"))):
         for fn in _leading_to(old):
-            if fn.__globals__ is namespace:
-                forward(commit, fn, new, as_member=as_member)
+            forward(commit, fn, new, as_member=as_member)
         if as_member and isinstance(old, FunctionType) and old.__globals__ is namespace:
             forward(commit, old, new, as_member=True)
-            return
+    if isinstance(old, FunctionType):
+        return
     before, after = inside(old, qualname, namespace), inside(new, qualname, namespace)
     if before is not None and after is not None and before is not after:
         _bodies.add(before)
@@ -76,12 +77,16 @@ def lead_on(
 
 def inside(made: Any, qualname: str, namespace: dict[str, Any], depth: int = 0) -> FunctionType | None:
     """Return the undecorated function of a module that `made` was made of, by its qualified name; or `made` itself."""
-    if isinstance(made, FunctionType):
-        if "__wrapped__" not in made.__dict__:
-            return made if made.__globals__ is namespace and made.__qualname__ == qualname else None
-        parts: list[Any] = [made.__dict__["__wrapped__"]]
-    elif depth > _DEEPEST or isinstance(made, (type, ModuleType)):
+    if depth > _DEEPEST or isinstance(made, (type, ModuleType)):
         return None
+    if isinstance(made, FunctionType):
+        if (
+            made.__globals__ is namespace
+            and made.__qualname__ == qualname
+            and "__wrapped__" not in made.__dict__
+        ):
+            return made
+        parts = [cell.cell_contents for cell in made.__closure__ or () if cell != _EMPTY]
     elif callable(made) or hasattr(type(made), "__get__"):
         attributes = vars(made).values() if type(made).__dictoffset__ else ()
         parts = [*attributes, *gc.get_referents(made)]  # the latter: slots, and what C holds

@@ -15,7 +15,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import codes
-from .forwarding import forward, lead_on, origin
+from .forwarding import forward, inside, lead_on, origin
 from .merge import merge_class, move_class
 from .functions import is_elsewhere, patch, redecorated, wraps_own
 from .journal import MISSING
@@ -52,8 +52,13 @@ def run_statement(
 ) -> None:
     """Execute `unit` in the living module and settle what it binds, but for the names that are bound again `later`."""
     before = commit.journal.namespace(namespace)
-    # What an earlier statement of this very release has made was not there before it, but others may have it already.
-    begun = {name: namespace[name] for name in unit.names if name in namespace and name not in before}
+    # What an earlier statement of this very release has made was not there before it, but others may have it already. A
+    # function bound over another (`def _` for each registration) is another, as in a cold start.
+    begun = {
+        name: namespace[name]
+        for name in unit.names
+        if name in namespace and name not in before and not isinstance(namespace[name], FunctionType)
+    }
     remember(commit)
     save_containers(commit, unit.loads.union(unit.names), namespace)
     if "__annotations__" in namespace and isinstance(unit.node, ast.AnnAssign):
@@ -189,7 +194,9 @@ def _settle_function(
     if isinstance(new, FunctionType) and redecorated(commit, old, new, namespace):
         _stay(commit, unit, name, old, new, namespace)
         return True
-    if old.__globals__ is not namespace and not (unit.is_function and wraps_own(old, namespace)):
+    if old.__globals__ is not namespace and not (
+        unit.is_function and (wraps_own(old, namespace) or inside(old, name, namespace))
+    ):
         return False  # another module's function under a name here: it was not edited
     if unit.is_assignment and is_elsewhere(old, name):
         return False  # the name was an alias: what it meant stays what it is

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.reload.program_text import DECORATORS, Item, Module, render
+from tests.reload.program_text import DECORATORS, OBJECTS, Item, Module, render
 
 __all__ = ["MODULES", "edit_count", "versions"]
 
@@ -28,6 +28,8 @@ Tree = dict[str, str]
 @dataclass
 class Program:
     modules: list[Module]
+    wide: bool = False
+    """Whether it has items of the further kinds: every other seed's has."""
     next_uid: int = 0
     frozen: set[int] = field(default_factory=set)
     """Items that a registry holds: an entry once made stays, so they are neither removed, renamed nor moved."""
@@ -42,8 +44,10 @@ class Program:
             "record": "R",
             "table": "T",
             "state": "STATE",
+            "struct": "S",
+            "dispatch": "P",
         }
-        prefix = prefix.get(kind, "d" if kind in ("deco", "mark") else "f")
+        prefix = prefix.get(kind, "d" if kind in ("deco", "mark", "descr") else "f")
         item = Item(self.next_uid, kind, f"{prefix}{self.next_uid}", ver=rng.randrange(100))
         return item
 
@@ -78,7 +82,7 @@ def versions(seed: int, edits: list[int] | None = None) -> list[Tree]:
 
     A quarter of the programs have one more version, half-way.
     """
-    program = _program(random.Random(f"program {seed}"))
+    program = _program(random.Random(f"program {seed}"), wide=seed % 2 == 1)
     numbers = list(range(edit_count(seed))) if edits is None else edits
     half = len(numbers) // 2 if seed % 4 == 3 else 0
     found = [program.tree()]
@@ -94,14 +98,19 @@ def versions(seed: int, edits: list[int] | None = None) -> list[Tree]:
 _KINDS = (
     ("const",) * 5 + ("func",) * 6 + ("lambda", "deco", "class", "class", "class", "data", "enum", "branch")
 )
+_FURTHER = ("struct", "struct", "enum", "descr", "deco", "dispatch", "func", "class")
 
 
-def _program(rng: random.Random) -> Program:
-    program = Program([Module(name) for name in MODULES])
+def _kinds(program: Program) -> tuple[str, ...]:
+    return _KINDS + _FURTHER if program.wide else _KINDS
+
+
+def _program(rng: random.Random, wide: bool) -> Program:
+    program = Program([Module(name) for name in MODULES], wide)
     for m in range(3):
         program.modules[m].items.append(program.new("state", rng))
         for _ in range(rng.randint(4, 8)):
-            item = program.new(rng.choice(_KINDS), rng)
+            item = program.new(rng.choice(_kinds(program)), rng)
             _fill(program, m, len(program.modules[m].items), item, rng)
             program.modules[m].items.append(item)
     program.modules[0].public = rng.random() < 0.3
@@ -135,8 +144,9 @@ def _fill(program: Program, m: int, n: int, item: Item, rng: random.Random) -> N
         item.uses = _some(rng, consts, 2) if rng.random() < 0.5 else []
         item.form = rng.choice(_FORMS)
     elif item.kind in ("func", "lambda", "branch"):
+        further = ("context", "context") if program.wide and item.kind == "func" else ()
         item.form = rng.choice(
-            ("plain", "plain", "plain", "generator", "async", "closure", "async generator")
+            ("plain", "plain", "plain", "generator", "async", "closure", "async generator", *further)
         )
         item.defaults = _defaults(rng, consts)
         item.decorators = _decorators(program, m, n, rng)
@@ -146,7 +156,7 @@ def _fill(program: Program, m: int, n: int, item: Item, rng: random.Random) -> N
             item.decorators = []
             program.frozen.add(item.uid)
     elif item.kind == "deco":
-        item.form = rng.choice(DECORATORS)
+        item.form = rng.choice(DECORATORS + OBJECTS * 2 if program.wide else DECORATORS)
         item.uses = _some(rng, consts, 1)
     elif item.kind in ("class", "data"):
         bases = _below(program, m, n, "class")
@@ -162,7 +172,7 @@ def _fill(program: Program, m: int, n: int, item: Item, rng: random.Random) -> N
             if marks and rng.random() < 0.3:
                 item.decorators = [[rng.choice(marks).uid, rng.randrange(5)]]
         for _ in range(rng.randint(1, 4)):
-            item.members.append(_member(rng, consts))
+            item.members.append(_member(rng, consts, _below(program, m, n, "descr")))
         item.uses = _some(rng, consts, 2)
         item.doc = rng.random() < 0.3
     elif item.kind == "record":
@@ -184,12 +194,28 @@ def _fill(program: Program, m: int, n: int, item: Item, rng: random.Random) -> N
             {"name": one, "ver": rng.randrange(100)} for one in rng.sample(("int", "str", "list"), 2)
         ]
         item.uses = _some(rng, consts, 1)
-    elif item.kind == "mark":
+    elif item.kind == "struct":
+        item.members = [_field(program, m, n, rng) for _ in range(rng.randint(1, 3))]
+        item.uses = []
+    elif item.kind in ("mark", "descr"):
         item.uses = _some(rng, consts, 1)
     elif item.kind == "enum":
-        item.form = rng.choice(("Enum", "Enum", "IntEnum", "Flag"))
+        item.form = rng.choice(
+            ("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag")
+            if program.wide
+            else ("Enum", "Enum", "IntEnum", "Flag")
+        )
         item.members = [{"name": f"M{k}", "ver": k} for k in range(rng.randint(1, 4))]
         item.uses = []
+
+
+def _field(program: Program, m: int, n: int, rng: random.Random) -> dict[str, Any]:
+    """A Struct's field; it may be of an enumeration or of another Struct."""
+    member: dict[str, Any] = {"kind": "int", "name": f"m{rng.randrange(1000)}", "ver": rng.randrange(100)}
+    kinds = _below(program, m, n, "enum", "struct")
+    if kinds and rng.random() < 0.7:
+        member["uses"] = rng.choice(kinds).uid
+    return member
 
 
 def _defaults(rng: random.Random, consts: list[Item]) -> list[Any]:
@@ -216,7 +242,7 @@ def _decorators(program: Program, m: int, n: int, rng: random.Random) -> list[li
 _MEMBERS = ("method", "method", "method", "static", "class", "property", "super", "attr", "attr", "cached", "annotation", "nested", "dunder", "private")  # fmt: skip
 
 
-def _member(rng: random.Random, consts: list[Item]) -> dict[str, Any]:
+def _member(rng: random.Random, consts: list[Item], descrs: list[Item] | None = None) -> dict[str, Any]:
     member: dict[str, Any] = {
         "kind": rng.choice(_MEMBERS),
         "name": f"m{rng.randrange(1000)}",
@@ -224,6 +250,8 @@ def _member(rng: random.Random, consts: list[Item]) -> dict[str, Any]:
     }
     if consts and rng.random() < 0.4:
         member["uses"] = rng.choice(consts).uid
+    if descrs and rng.random() < 0.4:
+        member |= {"kind": "bound", "by": rng.choice(descrs).uid}
     return member
 
 
@@ -259,7 +287,7 @@ def _pick(program: Program, rng: random.Random, *kinds: str, free: bool = False)
 
 
 def _change_body(program: Program, rng: random.Random) -> None:
-    item = _pick(program, rng, "func", "lambda", "branch", "deco", "mark", "dispatch")[2]
+    item = _pick(program, rng, "func", "lambda", "branch", "deco", "mark", "dispatch", "descr", "struct")[2]
     item.ver += 100
 
 
@@ -289,7 +317,8 @@ def _change_decorator_argument(program: Program, rng: random.Random) -> None:
 
 def _change_form(program: Program, rng: random.Random) -> None:
     item = _pick(program, rng, "func")[2]
-    item.form = rng.choice(("plain", "generator", "async", "closure", "async generator"))
+    further = ("context",) if program.wide else ()
+    item.form = rng.choice(("plain", "generator", "async", "closure", "async generator", *further))
 
 
 def _change_doc(program: Program, rng: random.Random) -> None:
@@ -312,7 +341,7 @@ def _add(program: Program, rng: random.Random) -> None:
     m = rng.randrange(3)
     items = program.modules[m].items
     n = rng.randint(1, len(items))
-    item = program.new(rng.choice(_KINDS), rng)
+    item = program.new(rng.choice(_kinds(program)), rng)
     _fill(program, m, n, item, rng)
     # What a registry was told stays in it, also when the function or the class goes again.
     item.registered = False
@@ -346,28 +375,41 @@ def _reorder(program: Program, rng: random.Random) -> None:
 
 
 def _change_member(program: Program, rng: random.Random) -> None:
-    member = rng.choice(_pick(program, rng, "class", "data", "enum", "record", "dispatch")[2].members)
+    member = rng.choice(
+        _pick(program, rng, "class", "data", "enum", "record", "dispatch", "struct")[2].members
+    )
     member["ver"] += 100
 
 
 def _change_member_kind(program: Program, rng: random.Random) -> None:
-    member = rng.choice(_pick(program, rng, "class", "data")[2].members)
-    member["kind"] = rng.choice(_MEMBERS)
+    m, n, item = _pick(program, rng, "class", "data")
+    member = rng.choice(item.members)
+    descrs = _below(program, m, n, "descr")
+    if descrs and "by" not in member and rng.random() < 0.5:
+        member |= {"kind": "bound", "by": rng.choice(descrs).uid}
+    else:
+        member.pop("by", None)
+        member["kind"] = rng.choice(_MEMBERS)
 
 
 def _add_member(program: Program, rng: random.Random) -> None:
-    m, n, item = _pick(program, rng, "class", "data", "enum")
-    if item.kind == "enum":
+    m, n, item = _pick(program, rng, "class", "data", "enum", *(("struct",) if program.wide else ()))
+    if item.kind == "struct":
+        item.members.append(_field(program, m, n, rng))
+    elif item.kind == "enum":
         item.members.insert(
             rng.randint(0, len(item.members)),
             {"name": f"M{rng.randrange(10, 99)}", "ver": rng.randrange(10, 30)},
         )
     else:
-        item.members.insert(rng.randint(0, len(item.members)), _member(rng, _below(program, m, n, "const")))
+        item.members.insert(
+            rng.randint(0, len(item.members)),
+            _member(rng, _below(program, m, n, "const"), _below(program, m, n, "descr")),
+        )
 
 
 def _remove_member(program: Program, rng: random.Random) -> None:
-    members = _pick(program, rng, "class", "data", "enum")[2].members
+    members = _pick(program, rng, "class", "data", "enum", *(("struct",) if program.wide else ()))[2].members
     if len(members) < 2:
         raise IndexError
     del members[rng.randrange(len(members))]

@@ -32,7 +32,7 @@ _MODULE_SKIP = {
     "__spec__",
     "__warningregistry__",
 }
-_CLASS_SKIP = {"__dict__", "__weakref__", "_abc_impl"}
+_CLASS_SKIP = {"__dict__", "__weakref__", "_abc_impl", "__msgspec_cache__"}
 _PLAIN = (int, float, complex, str, bytes, bool, type(None), type(...), range, Path)
 _HIDDEN = object()
 """The value of an empty closure cell, an unset slot."""
@@ -181,7 +181,8 @@ class _Painter:
             if key not in _CLASS_SKIP:
                 self.value(f"{path}.{key}", item)
         if type(cls).__module__ == "msgspec._core":
-            self.out[path + ".fields"] = f"{cls.__struct_fields__} {cls.__struct_config__!r}"
+            config = {n: getattr(cls.__struct_config__, n) for n in dir(cls.__struct_config__) if n[0] != "_"}
+            self.out[path + ".fields"] = f"{cls.__struct_fields__} {config}"
 
     def thing(self, path: str, value: Any) -> None:
         """An instance of anything."""
@@ -204,6 +205,9 @@ class _Painter:
             self.value(path + ".self", value.__self__)
         elif isinstance(value, enum.Enum):
             self.out[path] = f"member {self.short(type(value))}.{value._name_} {value._value_!r}"
+            if isinstance(value, (int, str)):  # what it is itself, which may be another thing than its value
+                own = int.__repr__(value) if isinstance(value, int) else str.__repr__(value)
+                self.out[path] += f", itself {own}"
         elif isinstance(value, re.Pattern):
             self.out[path] += f" {value.pattern!r} {value.flags}"
         elif isinstance(value, logging.Logger):

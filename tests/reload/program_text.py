@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["DECORATORS", "Item", "Module", "render"]
+__all__ = ["DECORATORS", "OBJECTS", "Item", "Module", "render"]
 
 DECORATORS = ("wraps", "argument", "bare")
+OBJECTS = ("object", "object that wraps")
+"""Decorators that are classes."""
 
 
 @dataclass
@@ -34,7 +36,7 @@ class Item:
         found = {*self.uses, *self.bases}
         found |= {one[2] for one in self.defaults if isinstance(one[2], int)}
         found |= {one[0] for one in self.decorators if isinstance(one[0], int)}
-        found |= {member["uses"] for member in self.members if "uses" in member}
+        found |= {member[how] for member in self.members for how in ("uses", "by") if how in member}
         return found
 
     def forget(self, uid: int) -> None:
@@ -46,6 +48,11 @@ class Item:
         for member in self.members:
             if member.get("uses") == uid:
                 del member["uses"]
+                if self.kind == "struct":
+                    member["kind"] = "int"
+            if member.get("by") == uid:
+                del member["by"]
+                member["kind"] = "method"
 
 
 @dataclass
@@ -133,6 +140,10 @@ class _Writer:
             return name if kind == "const" else f"{name}.__name__"
         if kind == "enum":
             return f"[one.name for one in {name}]"
+        if kind == "struct":
+            return f"repr({name}.shown({name}()))"
+        if kind == "dispatch":
+            return f"repr({name}(1))[:9]"
         if kind in ("class", "data", "record"):
             return f"type({name}()).__mro__[0].__qualname__"
         if self.home[uid][1].form != "plain":  # a coroutine that nobody waits for is a warning
@@ -204,11 +215,16 @@ class _Writer:
                 )
             elif item.form == "plain":
                 lines.append(f"@{which}")
+        if item.form == "context":
+            self.imports.add("import contextlib")
+            lines.append("@contextlib.contextmanager")
         head = f"def {item.name}({self.parameters(item)}):"
         body = [f'    """Does {item.name}."""'] if item.doc else []
         result = self.result(item)
         if item.form in ("generator", "async generator"):
             body += ["    yield 1", f"    yield {result}"]
+        elif item.form == "context":
+            body += [f"    yield {result}"]
         elif item.form == "closure":
             body += [
                 f"    inside = {item.ver}",
@@ -243,6 +259,22 @@ class _Writer:
             "",
             "    return run",
         ]
+        if item.form in OBJECTS:
+            wraps = (
+                "functools.update_wrapper(self, fn)"
+                if item.form != "object"
+                else "self.__name__ = fn.__name__"
+            )
+            return [
+                *(
+                    f"class {item.name}:",
+                    "    def __init__(self, fn=repr):",
+                    f"        {wraps}",
+                    "        self.fn = fn",
+                    "",
+                ),
+                *("    def __call__(self, *args, **options):", "        fn = self.fn", wrapper[2]),
+            ]
         if item.form == "bare":
             return [f"def {item.name}(fn):", *wrapper[1:]]
         if item.form == "wraps":
@@ -250,6 +282,37 @@ class _Writer:
         inner = ["    def wrap(fn):", *("    " + line if line else "" for line in wrapper)]
         inner[3] = inner[3].replace("fn(", "argument, fn(", 1)
         return [f"def {item.name}(argument):", *inner, "", "    return wrap"]
+
+    def descr(self, item: Item) -> list[str]:
+        """A decorator for methods: a class with `__get__`."""
+        return [
+            f"class {item.name}:", "    def __init__(self, fn=repr):", "        self.fn = fn", "",
+            "    def __get__(self, instance, owner=None):",
+            f"        return lambda *args: ({item.ver}, self.fn(instance, *args))",
+        ]  # fmt: skip
+
+    def struct(self, item: Item) -> list[str]:
+        """A msgspec Struct, all of whose fields are optional; `shown` reads one, so the decoder's idea of it counts."""
+        self.imports.add("import msgspec")
+        lines, given = [f"class {item.name}(msgspec.Struct):"], []
+        for member in {one["name"]: one for one in item.members}.values():
+            name, ver = member["name"], member["ver"]
+            of = self.ref(member["uses"], now=True) if "uses" in member else ""
+            shown = f"'{of}'" if member["ver"] % 4 == 3 else of
+            kind = self.home[member["uses"]][1].kind if of else ""
+            if kind == "struct":
+                field, value = f"{shown} | None" if shown == of else f"'{of} | None'", "{}"
+            elif kind == "enum":
+                field, value = (
+                    f"{shown} | None" if shown == of else f"'{of} | None'",
+                    f"[one.value for one in {of}][-1]",
+                )
+            else:
+                field, value = "object", str(ver)
+            lines.append(f"    {name}: {field} = {None if kind else ver}")
+            given.append(f"'{name}': {value}")
+        inside = f"msgspec.convert({{{', '.join(given)}}}, {item.name})"
+        return [*lines, "", "    def shown(self):", f"        return {item.ver}, repr({inside})"]
 
     def class_(self, item: Item) -> list[str]:
         bases = [self.ref(uid, now=True) for uid in item.bases]
@@ -327,8 +390,10 @@ class _Writer:
         kind = "property" if item.form == "slots" and member["kind"] == "cached" else member["kind"]
         value = self.ref(member["uses"], now=True) if "uses" in member else ver
         shown = f"'{name}', {ver}" + (f", {self.ref(member['uses'])}" if "uses" in member else "")
+        by = self.ref(member["by"], now=True) if "by" in member else ""
         return {
             "method": ["", f"    def {name}(self, x={value}):", f"        return {shown}, x"],
+            "bound": ["", f"    @{by}", f"    def {name}(self, x={value}):", f"        return {shown}, x"],
             "static": ["", "    @staticmethod", f"    def {name}(x=1):", f"        return {shown}, x"],
             "class": ["", "    @classmethod", f"    def {name}(cls):", f"        return {shown}, cls.__qualname__"],
             "property": ["", "    @property", f"    def {name}(self):", f"        return {shown}"],
@@ -347,7 +412,8 @@ class _Writer:
         for n, member in enumerate(item.members):
             if member["name"] not in used:
                 used.add(member["name"])
-                value = 1 << member["ver"] % 20 if item.form == "Flag" else member["ver"]
+                value = 1 << member["ver"] % 20 if item.form in ("Flag", "IntFlag") else member["ver"]
+                value = f"'v{value}'" if item.form == "StrEnum" else value
                 lines.append(f"    {member['name']} = {value}")
         return [*lines, "", "    def shown(self):", f"        return self.name, {item.ver}"]
 

@@ -8,6 +8,7 @@ same must hold the other way round.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import importlib
@@ -244,6 +245,9 @@ def _shown(result: Any) -> str:
         return _shown(tuple(result))
     if inspect.isasyncgen(result):
         return "async generator"
+    if isinstance(result, contextlib.AbstractContextManager):
+        with result as inside:
+            return f"within {_shown(inside)}"
     return repr(result)
 
 
@@ -269,6 +273,15 @@ def _hold(modules: Mapping[str, types.ModuleType]) -> Held:
     return held
 
 
+def _decoration(made: Any) -> list[str]:
+    """What decorators have put around a function, from outside, and it."""
+    found = []
+    while made is not None:
+        found.append(made.__code__.co_qualname if hasattr(made, "__code__") else type(made).__qualname__)
+        made = vars(made).get("__wrapped__") or vars(made).get("fn")
+    return found
+
+
 def _contract(
     held: Held,
     modules: Mapping[str, types.ModuleType],
@@ -282,14 +295,21 @@ def _contract(
     """
     results = cold["results"]
     for path, fn in (held.functions | held.methods).items():
-        if path in through and (got := _tried(fn)) != results[path]:
+        if path not in through:
+            continue
+        is_object = path in held.functions and not isinstance(fn, types.FunctionType)
+        if is_object and _decoration(fn) != _decoration(_at(modules, path)):
+            continue  # it decorates as before
+        if (got := _tried(fn)) != results[path]:
             yield f"held {path}: live {got} | cold {results[path]}"
     for path in plain:
         if _at(modules, path) is not held.functions[path]:
             yield f"held {path}: not the same function any more"
     for path, cls in held.classes.items():
         if path in through:
-            if _at(modules, path) is not cls:
+            if _at(modules, path) is not cls and not hasattr(
+                cls, "__struct_fields__"
+            ):  # a Struct may be exchanged
                 yield f"held {path}: not the same class any more"
             if not isinstance(held.instances[path], _at(modules, path)):
                 yield f"held {path}(): no instance of its class any more"
