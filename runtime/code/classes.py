@@ -20,7 +20,7 @@ from .merge import merge_class, renew_abstract, set_member
 from .plan import ClassPlan, Step, Verdict
 from .purity import is_pure
 from .registries import become, may_leak, remember, suspect
-from .spread import propagate
+from .spread import namespace_of, propagate
 from .statements import compile_statement, dependencies, save_containers
 from .structs import is_struct
 from .units import Unit, unannotated
@@ -29,7 +29,7 @@ from .version import ModuleVersion
 if TYPE_CHECKING:
     from .commit import Commit
 
-__all__ = ["change_class", "follow_class"]
+__all__ = ["change_class", "follow_class", "is_field_of_changed"]
 
 _CATCHER = "__live_code_catcher__"
 _OF_THE_BODY = frozenset(
@@ -83,6 +83,30 @@ def follow_class(
     `remake`: all of it does, since a base was made anew.
     """
     change_class(commit, version, _unchanged(version, unit, cls, unit.name, remake), cls, namespace)
+
+
+def is_field_of_changed(commit: Commit, version: ModuleVersion, unit: Unit, cls: Any) -> bool:
+    """Tell whether a statement makes a Struct, or a field of it, that is of something which changed: by its annotation, for a
+    decoder goes by that. One that is text is understood when it is first used; so a Struct made meanwhile knows the new.
+    """
+    if not (isinstance(cls, type) and is_struct(cls)):
+        return False
+    changed = commit.changed.get(version.name, set())
+    if not changed and not commit.class_attributes:
+        return False
+    if isinstance(unit.node, ast.AnnAssign) and not changed.isdisjoint(unit.loads):
+        return True
+    if cls.__qualname__ in commit.replaced.get(version.name, ()):
+        return False
+    namespace = namespace_of(version.name) or {}
+    return any(
+        not changed.isdisjoint(syntax.loads(part))
+        or any(
+            (namespace.get(name), attribute) in commit.class_attributes
+            for name, attribute in syntax.attribute_loads(part)
+        )
+        for part in syntax.quoted(unit.node)
+    )
 
 
 # Internals
@@ -140,7 +164,7 @@ def _choose(
         elif step.verdict in (Verdict.EXECUTE, Verdict.CLASS) or not plan.together.isdisjoint(unit.names):
             chosen.append(unit.node)
             moved.update(unit.names)
-        elif _follows(commit, version, step, namespace, moved, f"{plan.qualname}.") or _is_field_of_changed(
+        elif _follows(commit, version, step, namespace, moved, f"{plan.qualname}.") or is_field_of_changed(
             commit, version, unit, cls
         ):
             chosen.append(unit.node)
@@ -205,14 +229,6 @@ def _follows(
         return True
     commit.keep(version.name, prefix + (unit.name or unit.kind.lower()), unit)
     return False
-
-
-def _is_field_of_changed(commit: Commit, version: ModuleVersion, unit: Unit, cls: type) -> bool:
-    """Tell whether a Struct's field is of something that changed: by its annotation, for a decoder goes by that."""
-    if not (is_struct(cls) and isinstance(unit.node, ast.AnnAssign)):
-        return False
-    changed = commit.changed.get(version.name)
-    return changed is not None and not changed.isdisjoint(unit.loads)
 
 
 def _bare(node: ast.stmt) -> ast.stmt:

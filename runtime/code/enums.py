@@ -19,7 +19,7 @@ from .journal import MISSING
 if TYPE_CHECKING:
     from .commit import Commit
 
-__all__ = ["merge_enum"]
+__all__ = ["merge_enum", "values_known"]
 
 _OF_THE_ENUM = frozenset(
     {
@@ -50,11 +50,10 @@ def merge_enum(
     members, newer = old._member_map_, new._member_map_
     _remember(commit, old, newer)
     combined = _combinations(old, new)
-    if _MSGSPEC in old.__dict__:  # made by the first decoder for it, and held by Structs and decoders
+    known = values_known(old)
+    if known is not None:  # by Structs and decoders
         commit.journal.class_attribute(old, _MSGSPEC, MISSING)
-        if [m.value for m in members.values()] != [
-            m.value for m in newer.values()
-        ] and "." not in old.__qualname__:
+        if known != [member.value for member in newer.values()] and "." not in old.__qualname__:
             commit.mark(module, old.__qualname__)
     merged: dict[str, Any] = {}
     taken: dict[int, Any] = {}  # id of a new member -> what stands for it: an alias is the same member twice
@@ -109,6 +108,13 @@ def merge_enum(
     old._value2member_map_.clear()
     old._value2member_map_.update(combined | by_value)
     old._member_names_[:] = new._member_names_
+
+
+def values_known(cls: type) -> list[Any] | None:
+    """Return the values of an enumeration that msgspec has decoders for; None: it has none, or the class is another."""
+    if not issubclass(cls, enum.Enum) or _MSGSPEC not in cls.__dict__:
+        return None
+    return [member.value for member in cls._member_map_.values()]
 
 
 def _set_member_attribute(

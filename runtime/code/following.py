@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .blocks import dependent_part, is_quiet
-from .classes import follow_class
+from .classes import follow_class, is_field_of_changed
 from .purity import is_pure
 from .spread import namespace_of, spread
 from .statements import dependencies, run_statement
@@ -56,7 +56,7 @@ def follow(commit: Commit, seen: dict[str, int]) -> None:
 def follow_unit(commit: Commit, version: ModuleVersion, unit: Unit, namespace: dict[str, Any]) -> None:
     """A statement that stands as it was: run it again if it is made from something that changed and may run."""
     depends, replaced = dependencies(commit, version.name, unit, namespace)
-    if not depends:
+    if not depends and not is_field_of_changed(commit, version, unit, namespace.get(unit.name)):
         return
     if version.keep and version.keep.issuperset(unit.names) and unit.names:
         return

@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection, Iterable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from .enums import merge_enum
+from .enums import merge_enum, values_known
 from .errors import Refused
 from .forwarding import forward, lead_on
 from .functions import inner_functions, patch, redecorated
@@ -153,7 +153,10 @@ def set_member(commit: Commit, cls: type, name: str, value: Any) -> None:
     namespace = sys.modules[cls.__module__].__dict__ if cls.__module__ in sys.modules else {}
     if isinstance(current, type) and isinstance(value, type):
         if (current.__module__, current.__qualname__) == (value.__module__, value.__qualname__):
+            known = values_known(current)
             if merge_class(commit, cls.__module__, current, value):
+                if known is not None and known != [member.value for member in current.__members__.values()]:  # type: ignore[attr-defined]
+                    commit.class_attributes.add((cls, name))
                 return
     elif type(current) is type(value) and not _is_alias(cls, name, current, value):
         if isinstance(current, FunctionType):
@@ -281,6 +284,9 @@ def _retarget(commit: Commit, module: str, old: type, new: type) -> None:
             and _settle_inside(commit, current, value)
         ):
             type.__setattr__(new, name, current)
+        elif current is not None and old.__module__ == new.__module__ == module and module in sys.modules:
+            namespace = sys.modules[module].__dict__
+            lead_on(commit, current, value, f"{old.__qualname__}.{name}", namespace, is_member=True)
 
 
 def _with_wrapped(functions: Iterable[tuple[str, FunctionType]]) -> Iterable[tuple[str, FunctionType]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 __all__ = [
     "COMPOUND", "FUNCTIONS", "annotation_digest", "attribute_loads", "bound_names", "digest", "digest_parts", "functions_in",
-    "loads", "shell", "shell_parts",
+    "loads", "quoted", "shell", "shell_parts",
 ]  # fmt: skip
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -110,6 +110,19 @@ def attribute_loads(node: ast.AST) -> set[tuple[str, str]]:
         for n in _running(node)
         if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and isinstance(n.ctx, ast.Load)
     }
+
+
+def quoted(node: ast.AST) -> list[ast.expr]:
+    """Return what annotations of variables say in text: `part: "Part | None"`."""
+    found = []
+    for annotation in [n.annotation for n in _running(node) if isinstance(n, ast.AnnAssign)]:
+        for text in ast.walk(annotation):
+            if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                try:
+                    found.append(ast.parse(text.value, mode="eval").body)
+                except SyntaxError:  # a literal, or a remark
+                    continue
+    return found
 
 
 # Internals
