@@ -4,7 +4,8 @@ A function that is edited keeps its identity, so nothing that was made *of* it h
 import (`TABLE = build()`, `MAIN = Service()`) would be another after a cold start; but calling it again may open a second
 connection, or lose what the first result has gathered since. It is for people to decide: they are told the name and the
 line, and a save that touches that line runs it again. Told are results of calls that stand there by name, at the top level
-or in the body of a class; for a class its `__init__` counts. What such a function calls in its turn is not gone after.
+or in the body of a class, and of those that call what they are given (`sorted(names, key=rank)`); for a class its `__init__`
+counts. What such a function calls in its turn is not gone after.
 """
 
 from __future__ import annotations
@@ -23,6 +24,14 @@ from .spread import namespace_of
 __all__ = ["results_of_before"]
 
 _CALLED = re.compile(r"(\w+)\s*\(")
+_WORD = re.compile(r"\w+")
+_CALLERS = frozenset(
+    {
+        "accumulate", "dropwhile", "filter", "filterfalse", "groupby", "map", "max", "min", "nlargest", "nsmallest", "reduce",
+        "sorted", "starmap", "takewhile",
+    }
+)  # fmt: skip
+"""Functions of Python's own that call one which they are given: `sorted(names, key=rank)`."""
 _MAKERS = frozenset({"__init__", "__new__", "__post_init__"})
 _PART_OF_IT = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
 
@@ -50,7 +59,10 @@ def results_of_before(commit: Commit, pause: Callable[[], None] = lambda: None) 
             for importer, there, local in commit.importers.get(base, ())
             if importer == name and there in names
         }
-        if mine.union(*edited.values()).isdisjoint(_CALLED.findall(version.source)):
+        wanted, called = mine.union(*edited.values()), set(_CALLED.findall(version.source))
+        if wanted.isdisjoint(called) and (
+            called.isdisjoint(_CALLERS) or wanted.isdisjoint(_WORD.findall(version.source))
+        ):
             continue
         was_read = version.has_syntax
         version.read(pause)
@@ -121,17 +133,24 @@ def _values(node: ast.stmt, name: str) -> Iterator[tuple[str, ast.expr, int]]:
 def _callees(
     value: ast.expr, mine: set[str], edited: dict[str, set[str]], namespace: dict[str, Any]
 ) -> Iterator[str]:
-    """Which edited functions an expression calls: by a name here, or by that of their module."""
+    """Which edited functions an expression calls, or has called: by a name here, or by that of their module."""
     open_: list[ast.AST] = [value]
     while open_:
         node = open_.pop()
         if isinstance(node, ast.Lambda):  # runs when it is called
             continue
         open_.extend(ast.iter_child_nodes(node))
-        called = node.func if isinstance(node, ast.Call) else None
-        if isinstance(called, ast.Name) and called.id in mine:
-            yield called.id
-        elif isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
-            owner = namespace.get(called.value.id)
-            if isinstance(owner, ModuleType) and called.attr in edited.get(owner.__name__, ()):
-                yield f"{called.value.id}.{called.attr}"
+        if not isinstance(node, ast.Call):
+            continue
+        run = [node.func]
+        if getattr(node.func, "attr", getattr(node.func, "id", "")) in _CALLERS:
+            given = [*node.args, *(keyword.value for keyword in node.keywords)]
+            open_.extend(one.body for one in given if isinstance(one, ast.Lambda))
+            run += given
+        for called in run:
+            if isinstance(called, ast.Name) and called.id in mine:
+                yield called.id
+            elif isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
+                owner = namespace.get(called.value.id)
+                if isinstance(owner, ModuleType) and called.attr in edited.get(owner.__name__, ()):
+                    yield f"{called.value.id}.{called.attr}"

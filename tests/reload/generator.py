@@ -1,7 +1,8 @@
 """Random programs of three modules, and random edits of them, from a seed.
 
 A program is a list of items for each module (`low`, `mid`, `top`; each may use what is below it): constants, functions
-and lambdas, decorators, classes, dataclasses, enums, conditional definitions. Items refer to one another by number, so a
+and lambdas, decorators, classes, dataclasses, enums, conditional definitions; every other seed's has Structs, dispatching
+functions, context managers and decorators that are classes, too. Items refer to one another by number, so a
 rename or a move keeps the program whole. An edit is one seeded step, and is dropped if it would break the order of
 definition; so every version starts cold. A chain of versions is (seed, the numbers of the edits to apply): leaving numbers out makes
 it smaller, which is how a failure is reduced.

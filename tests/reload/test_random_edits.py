@@ -79,6 +79,8 @@ def test_programs_are_of_many_kinds():
     wanted = (
         "@functools.cache", "@register", "class C", "@dataclasses.dataclass(", "enum.Flag", "lambda", "import *", " as ",
         "super()", "yield", "async def", "@property", "if False:", "re.compile", "functools.wraps", '"""Does', "# A remark",
+        "enum.StrEnum", "enum.IntFlag", "(msgspec.Struct)", " | None' = None", "@contextlib.contextmanager",
+        "@functools.singledispatch", "def __get__", "def __call__",
     )  # fmt: skip
     assert [want for want in wanted if want not in text] == []
 

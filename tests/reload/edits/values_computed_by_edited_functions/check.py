@@ -16,7 +16,7 @@ def check(h):
     if report is not None:
         assert {(k.name, h.source().splitlines()[k.line - 1].split()[0], k.because) for k in report.kept} == {
             ("SCALED", "SCALED", "scale"), ("MANY", "MANY", "tools.scaled"), ("SERVICE", "SERVICE", "Service"),
-            ("Settings.size", "size", "scale"),
+            ("Settings.size", "size", "scale"), ("SORTED", "SORTED", "scale"), ("MOST", "MOST", "tools.scaled"),
         }  # fmt: skip
     # Lines and docs alone compute nothing else; and what is edited itself has run.
     result = h.push_files(
