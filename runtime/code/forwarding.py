@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .commit import Commit
 
-__all__ = ["FORWARD", "forward", "inside", "lead_on", "origin", "remember_function"]
+__all__ = ["FORWARD", "forward", "inside", "lead_bodies_on", "lead_on", "origin", "remember_function"]
 
 FORWARD = "<live code: forwards to a newer definition>"
 """The file name of trampolines."""
@@ -73,6 +73,15 @@ def lead_on(
     if before is not None and after is not None and before is not after:
         _bodies.add(before)
         forward(commit, before, after)
+
+
+def lead_bodies_on(commit: Commit, old: Any, new: Any, qualname: str, namespace: dict[str, Any]) -> None:
+    """`old`, a decorator's function, leads to `new` now: what is inside objects of before, and led to its body, goes along."""
+    before, after = inside(old, qualname, namespace), inside(new, qualname, namespace)
+    if before is not None and after is not None and before is not after:
+        for fn in _leading_to(before):
+            if fn in _bodies and fn is not after:
+                forward(commit, fn, after)
 
 
 def inside(made: Any, qualname: str, namespace: dict[str, Any], depth: int = 0) -> FunctionType | None:

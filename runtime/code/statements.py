@@ -15,7 +15,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import codes
-from .forwarding import forward, inside, lead_on, origin
+from .forwarding import forward, inside, lead_bodies_on, lead_on, origin
 from .merge import merge_class, move_class
 from .functions import is_elsewhere, patch, redecorated, wraps_own
 from .journal import MISSING
@@ -210,6 +210,7 @@ def _settle_function(
         _stay(commit, unit, name, old, new, namespace)
         return True
     forward(commit, old, new)
+    lead_bodies_on(commit, old, new, name, namespace)
     commit.mark(module, name)
     propagate(commit, module, name, old, new)
     return True

@@ -1,3 +1,6 @@
+import functools
+
+
 class Counted:
     def __init__(self, fn):
         self.fn = fn
@@ -20,6 +23,14 @@ class Marked:
 
     def __call__(self, *args):
         return "marked", self.fn(*args)
+
+
+def wrapped(fn):
+    @functools.wraps(fn)
+    def run(*args):
+        return "wrapped", fn(*args)
+
+    return run
 
 
 class Bound:

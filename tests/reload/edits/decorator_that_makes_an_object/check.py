@@ -33,3 +33,10 @@ def check(h):
         assert (one(), two(), three()) == (("counted", 2), ("marked", 1), ("bound", 2))
     h.push("before")
     assert results() == (1, 1, 1, 2, "shop") and m.g is g
+    # Under a decorator that makes a function, and back: what is inside the object of before goes along.
+    h.push("after")
+    held = m.h
+    h.push("after3")
+    assert (m.h(), add(), held()) == (("wrapped", 5), ("wrapped", 5), ("marked", 5))
+    h.push("after")
+    assert (m.h(), add(), held()) == (("marked", 1),) * 3, held()
