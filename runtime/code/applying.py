@@ -30,8 +30,10 @@ _OF_THE_MODULE = frozenset(
 )  # fmt: skip
 
 
-def apply(commit: Commit, module: ModulePlan) -> None:
-    """Bring one module of the release up to date."""
+def apply(commit: Commit, module: ModulePlan) -> bool:
+    """Bring one module of the release up to date. Return whether its own statements may have to follow once more: a name has
+    another meaning since they ran.
+    """
     living = sys.modules[module.name]
     namespace = living.__dict__
     commit.journal.namespace(namespace)
@@ -46,6 +48,7 @@ def apply(commit: Commit, module: ModulePlan) -> None:
         later = {name for name in step.unit.names if last.get(name, step.unit) is not step.unit}
         _take(commit, module.new, step, namespace, together, later)
     still = {name for step in module.steps for name in step.unit.names}
+    come = False
     for unit in module.removed:
         for name in unit.names:
             if name in still or name not in namespace or name in _OF_THE_MODULE:
@@ -56,9 +59,10 @@ def apply(commit: Commit, module: ModulePlan) -> None:
             commit.note(module.name, "delete", name)
             if unit.is_class or getattr(unit.node, "decorator_list", None):
                 unregister(commit, gone)
-            take_by_star(commit, module.new, name)
+            come = take_by_star(commit, module.new, name) or come
         undo_statement(commit, unit, namespace)
     _tidy(commit, module, namespace)
+    return come
 
 
 def fill_package(commit: Commit, version: ModuleVersion) -> None:

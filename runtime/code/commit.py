@@ -150,10 +150,10 @@ class Commit:
             self._swap(module)
         seen: dict[str, int] = {}
         for module in plan.modules.values():
-            apply(self, module)
+            has_more = apply(self, module)
             spread(self, module.name)
             self.importer.modules[module.name] = module.new
-            seen[module.name] = news(self, module.name)
+            seen[module.name] = 0 if has_more else news(self, module.name)
         for name in plan.added:  # made of what is in force now
             seen[name] = news(self, name)
         remake(self)

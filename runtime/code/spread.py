@@ -78,15 +78,18 @@ def spread(commit: Commit, module: str) -> None:
                 commit.mark(user, name, replaced=name in replaced)
 
 
-def take_by_star(commit: Commit, version: ModuleVersion, name: str) -> None:
-    """A module has lost its own `name`: one that it takes by a star import comes to light."""
+def take_by_star(commit: Commit, version: ModuleVersion, name: str) -> bool:
+    """A module has lost its own `name`: one that it takes by a star import comes to light. Return whether there is one."""
     namespace = namespace_of(version.name)
+    has_come = False
     for base, original, _ in version.bindings:
         source = namespace_of(base)
         if original == "*" and namespace is not None and source is not None and name in _public(source):
             if name in source:
                 namespace[name] = source[name]
                 commit.mark(version.name, name)
+                has_come = True
+    return has_come
 
 
 def namespace_of(module: str) -> dict[str, Any] | None:

@@ -183,7 +183,7 @@ def _settle_function(
     commit: Commit, module: str, unit: Unit, name: str, old: Any, new: Any, namespace: dict[str, Any]
 ) -> bool:
     """Return whether the old thing is a function (or a cache around one) that now does what the new one does."""
-    if isinstance(new, FunctionType) and _return_to_origin(commit, module, name, old, new, namespace):
+    if isinstance(new, FunctionType) and _return_to_origin(commit, module, unit, name, old, new, namespace):
         return True
     if isinstance(old, _LRU):
         return _settle_cache(commit, module, name, old, new, namespace)
@@ -217,7 +217,7 @@ def _settle_function(
 
 
 def _return_to_origin(
-    commit: Commit, module: str, name: str, old: Any, new: FunctionType, namespace: dict[str, Any]
+    commit: Commit, module: str, unit: Unit, name: str, old: Any, new: FunctionType, namespace: dict[str, Any]
 ) -> bool:
     """A decorator goes that an earlier release has put on: the plain function of before gets its name back."""
     first = origin(old, namespace)
@@ -231,7 +231,7 @@ def _return_to_origin(
         lead_on(commit, old, first, name, namespace)
     if isinstance(old, _LRU):
         old.cache_clear()
-    namespace[name] = first
+    _stay(commit, unit, name, first, new, namespace)
     commit.mark(module, name)
     propagate(commit, module, name, old, first)
     return True

@@ -1,0 +1,7 @@
+from low import *
+
+
+class Job:
+    @marked
+    def run(self):
+        return 1
