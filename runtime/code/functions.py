@@ -134,7 +134,8 @@ def update_docs(
 ) -> bool:
     """Wrappers have copied a docstring outwards: let them follow. `shown` is what stands under the name, or a part of it.
 
-    Returns whether it leads to `fn`. A wrapper that holds it in a cell alone has copied nothing, but may have one inside.
+    Returns whether it leads to `fn`. A wrapper that holds it in a cell or an attribute alone has copied nothing, but may have
+    one inside that has.
     """
     if shown is fn:
         return True
@@ -142,13 +143,14 @@ def update_docs(
         return False
     seen = seen | {id(shown)}
     copied = shown.fget if isinstance(shown, property) else _wrapped(shown)
-    held = [one for one in map(_content, getattr(shown, "__closure__", None) or ()) if one is not copied]
+    cells = [_content(cell) for cell in getattr(shown, "__closure__", None) or ()]
+    held = [one for one in (*cells, *getattr(shown, "__dict__", {}).values()) if one is not copied]
     if update_docs(commit, copied, fn, before, seen):
         if getattr(shown, "__doc__", None) == before != fn.__doc__:
             commit.journal.attribute(shown, "__doc__", fn.__doc__)
         return True
-    functions = [one for one in held if isinstance(one, FunctionType)]
-    return True in [update_docs(commit, one, fn, before, seen) for one in functions]
+    made = [one for one in held if callable(one) and not isinstance(one, type)]
+    return True in [update_docs(commit, one, fn, before, seen) for one in made]
 
 
 def inner_functions(member: Any) -> Iterator[tuple[str, FunctionType]]:
