@@ -22,6 +22,7 @@ from pathlib import Path
 
 from runtime import certificates, node_init, node_releases
 from runtime.certificates import CertificateError
+from runtime.code.keys import KeyProblem, allowed_keys
 from runtime.config import Config, ConfigErrors
 from runtime.node_code import NodeCode, ReleaseLogError
 from runtime.node_config import load_node_config
@@ -121,7 +122,9 @@ def _check(options: argparse.Namespace, config: Config) -> int:
     try:
         if any(own):
             certificates.load(Path(config.text("node.data_dir")) / "certificates", *own)
-    except CertificateError as error:
+        if config.text("code.mode") != "off" and (keys := config.text("code.allowed_keys")):
+            allowed_keys(Path(keys), Path())
+    except (CertificateError, KeyProblem) as error:
         say(str(error))
         return 2
     changed = sum(config.origin(name) != "default" for name in config)

@@ -40,7 +40,9 @@ def load_node_config(path: str | Path | None, overrides: list[str]) -> tuple[Con
             classes.append(cls)
         except ValueError as error:
             message = f"node.applications: {error}"
-            errors.append(ConfigError(str(path) if path else "defaults", "node.applications", name, message))
+            errors.append(
+                ConfigError(_applications_from(path, overrides), "node.applications", name, message)
+            )
     files: list[tuple[str | Path | None, Any]] = [(path, KEYS)]
     files += _application_files(path, classes)
     try:
@@ -112,6 +114,12 @@ def _application_names(path: str | Path | None, overrides: list[str]) -> tuple[l
         return list(load(None, [key], own)[key.name] if own else _from_file(path, key)), []
     except ConfigErrors:
         return [], []
+
+
+def _applications_from(path: str | Path | None, overrides: list[str]) -> str:
+    """Where the names of the applications come from, in words; the last override wins, as it does when all is read."""
+    own = [text for text in overrides if text.partition("=")[0].strip() == "node.applications"]
+    return f"--set {own[-1]}" if own else str(path) if path else "defaults"
 
 
 def _from_file(path: str | Path | None, key: Key) -> list[str]:

@@ -260,6 +260,19 @@ def test_unknown_keys_and_a_missing_application_are_reported_together(tmp_path):
     assert len(caught.value.errors) == 2
 
 
+def test_a_missing_application_is_reported_with_the_place_that_named_it(tmp_path):
+    path = written(tmp_path, '[node]\nname = "x"\n')
+    for overrides, place in (
+        (["node.applications=no.such:Thing"], "--set node.applications=no.such:Thing: "),
+        (["node.name=y"], f"{path}: "),
+    ):
+        if not overrides[0].startswith("node.app"):
+            path = written(tmp_path, '[node]\napplications = ["no.such:Thing"]\n')
+        with pytest.raises(ConfigErrors) as caught:
+            load_node_config(path, overrides)
+        assert str(caught.value).startswith(place)
+
+
 def test_application_file_lies_beside_the_nodes(tmp_path, monkeypatch):
     (tmp_path / "sample_app.py").write_text(
         "from runtime.config import Key\n"
