@@ -120,7 +120,12 @@ def _run(client: Client, options: argparse.Namespace, report: Report) -> int:
         return _rollback(client, options, report)
     elif options.confirm:
         order = _order(client, "confirm", "", options)
-        report.release(client.ask("confirm", {"order": order}, timeout=_ANSWER))
+        watched = client.ask("status", timeout=_ANSWER)["probation"]
+        release = client.ask("confirm", {"order": order}, timeout=_ANSWER)
+        if watched:
+            report.release(release)
+        else:
+            report.nothing_on_probation(release)
     elif options.bundle:
         return _send(client, _read(Path(options.bundle)), options, report)
     else:

@@ -131,6 +131,12 @@ class Report:
         text = f"release {release['id']} (#{release['number']})"
         self.line(_word(result), text + (f": {release['why']}" if release["why"] else ""), colour)
 
+    def nothing_on_probation(self, release: Mapping[str, Any]) -> None:
+        """A confirmation that there was no need for. Why the release is what it is, is older news, and not said."""
+        self.data("release", release)
+        running = f"release {release['id']} (#{release['number']}) is {_word(release['result'])}"
+        self.line("nothing", f"nothing is on probation: {running}")
+
     def releases(self, releases: Iterable[Mapping[str, Any]]) -> None:
         """A table, newest last; `*`: the one that runs."""
         rows = list(releases)
@@ -236,6 +242,8 @@ def _planned(facts: Mapping[str, Any]) -> str:
 
 def _probation(facts: Mapping[str, Any]) -> str:
     watched = facts.get("watched", {})
+    if not watched:  # it has just ended, and what became of the release is told next
+        return "its time is up"
     counts = [
         f"{name} {_count(name, row['now'])} of {_count(name, row['limit'])}"
         for name, row in watched.items()

@@ -142,6 +142,9 @@ def test_the_progress_of_a_probation_says_counts_times_and_shares_each_as_people
         assert "lag 2.1 ms of 50.0 ms" in said
         assert "busy 8% of 12%" in said
         assert "error" not in said  # a limit of 0: not watched
+        world.ask("confirm")
+        Report(as_json=False).event({"stage": "probation", **world.ask("status")["probation"]})
+        assert capsys.readouterr().out.split(maxsplit=1)[1].strip() == "its time is up"
 
 
 def test_the_plan_counts_processes_and_touches_nothing(place):

@@ -423,6 +423,9 @@ def test_probation_is_followed_and_can_be_confirmed(tmp_path):
             assert "crash" in lines[-1]  # what is watched
             assert re.search(r", busy \d+% of 40%(,|$)", lines[-1].rstrip())  # a share, with `code.max_busy`
             assert "good" in tree.push("--confirm")
+            again = tree.push("--confirm")
+            assert "nothing is on probation: release " in again
+            assert again.rstrip().endswith("is good")
             rest = follower.stdout.read()
             assert follower.wait(30) == 0
         assert "good" in rest
@@ -659,6 +662,30 @@ def test_a_wrong_list_of_keys_is_a_sentence_at_the_start(tmp_path):
     assert done.returncode == 1
     assert "cannot start: the list of keys" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "words"),
+    [
+        (None, 0o600, "cannot be read"),
+        ("garbage\n", 0o600, "wanted 'ed25519"),
+        ("", 0o620, "written by others"),
+    ],
+)
+def test_the_check_refuses_a_wrong_list_of_keys_as_the_start_does(tmp_path, text, mode, words):
+    tree = Tree(tmp_path)
+    keys = tmp_path / "believed"
+    if text is not None:
+        keys.write_text(text)
+        keys.chmod(mode)
+    command = [sys.executable, "-m", "runtime.node", "--config", "node.toml", "--check", "--set", "code.roots=live",
+               "--set", f"code.allowed_keys={keys}"]  # fmt: skip
+    done = subprocess.run(
+        command, cwd=tmp_path, env=tree.environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "is valid" not in done.stdout
 
 
 def test_a_socket_that_cannot_be_made_is_a_sentence_at_the_start(tmp_path):
