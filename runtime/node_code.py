@@ -108,6 +108,18 @@ class NodeCode:
             "--set code.mode=watch starts from the tree, and tools/push makes that the next release"
         )
 
+    def unjudged(self) -> str:
+        """Say what the end of the node means to a release on probation, in push mode; empty when there is none."""
+        if self.mode != "push" or self.log is None:
+            return ""
+        release, good = self.log.current(), self.log.last_good()
+        if release is None or release.result != "probation" or good is None:
+            return ""
+        return (
+            f"release {release} is still on probation: the next start goes back to {good}, unless "
+            f"tools/run --release '#{release.number}' --force insists on it"
+        )
+
     def edited(self) -> str:
         """Say which files run otherwise than in the last good release, and how to start that one; empty if none, or in push mode."""
         good = self.log.last_good() if self.mode == "watch" and self.log is not None else None

@@ -239,6 +239,9 @@ class Init:
         """Stop everything in order, within `node.stop_timeout` seconds, whatever has been started so far."""
         self.node.phase = "stopping"
         self.log.release_reports()
+        unjudged = self.code.unjudged() if self.code is not None else ""
+        if unjudged:
+            _log.warning("%s", unjudged)
         limit = self.node.config.number("node.stop_timeout")
         # A thread of C that needs neither the interpreter nor the loop: the last guard against a stop that hangs.
         faulthandler.dump_traceback_later(limit + 5, exit=True)

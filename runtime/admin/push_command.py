@@ -200,7 +200,13 @@ def _follow(client: Client, release: Mapping[str, Any], options: argparse.Namesp
     report.live(release)
     if release["result"] != "probation" or options.no_wait:
         return 0
-    release = client.ask("follow", {"number": release["number"]}, on_event=report.event, timeout=_ANSWER)
+    try:
+        release = client.ask("follow", {"number": release["number"]}, on_event=report.event, timeout=_ANSWER)
+    except NotConnected as error:
+        raise NotConnected(
+            f"{error}\nrelease {release['id']} (#{release['number']}) was on probation: if the node has ended, start it "
+            "again (tools/run); tools/push --list says what became of the release"
+        ) from None
     report.release(release)
     return 0 if release["result"] == "good" else 1
 

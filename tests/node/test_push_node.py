@@ -409,6 +409,30 @@ def test_a_release_in_probation_is_not_booted_after_a_crash(tmp_path):
         assert "ended during its probation" in tree.push("--list")
 
 
+def test_a_stop_within_a_probation_says_what_the_next_start_does(tmp_path):
+    with running(tmp_path, "code.probation=600") as tree:
+        first = tree.running()
+        better(tree)
+        command = [sys.executable, "-m", "runtime.admin.push_command", "--config", "node.toml"]
+        with subprocess.Popen(
+            command, cwd=tree.path, env=tree.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as follower:  # fmt: skip
+            while not (line := follower.stdout.readline()).startswith("probation"):
+                assert line
+            tree.stop()
+            _, said = follower.communicate(timeout=30)
+            assert follower.returncode == 1
+        assert "was on probation: if the node has ended, start it again (tools/run); tools/push --list" in said
+        log = (tree.path / "log").read_text()
+        assert f"is still on probation: the next start goes back to {first['id']}" in log
+        assert "tools/run --release '#2' --force" in log
+        tree.start("code.probation=600")
+        assert tree.running()["id"] == first["id"]
+        tree.stop()
+        tree.start("code.probation=600", release="#2", force=True)
+        assert tree.probe()[0] == 2
+
+
 def test_probation_is_followed_and_can_be_confirmed(tmp_path):
     with running(tmp_path, "code.probation=600") as tree:
         better(tree)
