@@ -23,6 +23,7 @@ from runtime.admin.commands.here import CannotDo
 from runtime.admin.shell_code import CHECKPOINT, Sources, compile_input
 from runtime.admin.shell_streams import Output, streams
 from runtime.admin.shell_views import plain, view
+from runtime.code.asker import on_ask
 from runtime.kernel import KILL, NotAProcess, Process, ProcessExit, receive_match, scheduler, self_, send
 from runtime.observe.texts import brief
 
@@ -293,3 +294,15 @@ def current() -> Evaluator:
     if found is None:
         raise RuntimeError("this works in a shell's own process only")
     return found  # type: ignore[no-any-return]
+
+
+# Internals
+
+
+def _user() -> str:
+    """For whom the calling process evaluates; empty in any other process."""
+    found = kernel.get(_KEY)
+    return found.who if found is not None else ""
+
+
+on_ask.append(_user)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runtime import kernel
+from runtime.code.asker import asker
 from runtime.code.errors import Refused
 from runtime.code.jobs import Answer, CodeEvent, Job, Status
 from runtime.code.lingering import Lingering
@@ -35,14 +36,14 @@ def push(
     """Make `sources` live, all or nothing, and return the release; the one that runs if nothing is different.
 
     {path relative to the base directory: text; None: deleted}. `base`: the id of the release that it was made for, refused
-    when another runs. `force`: also if just this was taken back before. `extra` is handed to every `code_change`. `progress(stage, **facts)` is called from the worker.
+    when another runs. `by`: who wants it; by default the user of the shell that the caller is. `force`: also if just this was taken back before. `extra` is handed to every `code_change`. `progress(stage, **facts)` is called from the worker.
     Blocks until it is live: a push waits for its turn, for its check, and up to `code.quiesce` for busy processes. A process
     whose own state the release changes cannot wait for it in a callback: that is refused.
 
     Raises Refused: nothing has changed, and the text says what, where, why and what to do. Source:
     release_handler:install_release/2, which restarts the node when it fails.
     """
-    sources = dict(sources)
+    sources, by = dict(sources), by or asker()
 
     def work(releaser: Releaser, limits: Limits) -> Done:
         return releaser.push(
@@ -64,6 +65,7 @@ def rollback(
     rolled_back; what runs then is a release of its own, of kind "rollback". Source: release_handler:install_release/1 of an
     older one, by its appup's downward instructions; here `code_change` is told ("down", version).
     """
+    by = by or asker()
 
     def work(releaser: Releaser, limits: Limits) -> Done:
         return releaser.rollback(

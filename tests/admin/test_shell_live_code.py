@@ -44,6 +44,14 @@ def test_a_tree_is_pushed_looked_at_and_taken_back(site):
         back = shell.value("rollback(why='not funny')")
         assert back["result"] == "good"
         assert shell.do(jokes)["error"] == "AttributeError"
+        again = "__import__('runtime.code').code"
+        assert shell.value(f"{again}.rollback({told['number']}, force=True).by") == told["by"], (
+            "the same user"
+        )
+        assert shell.value(f"{again}.rollback({back['number']}, force=True).by") == told["by"]
+        push = f"{again}.push({{'{PATH}': {before + chr(10) + 'smiles = 1' + chr(10)!r}}}).by"
+        assert shell.value(push) == told["by"]
+        back = shell.value("rollback()")
         assert "Traceback" not in shell.text("rollback(999)")
         assert shell.do("lingering()")["note"] == "nobody runs old code"
         assert shell.value("confirm()")["number"] == back["number"], "without a probation nothing happens"

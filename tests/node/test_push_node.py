@@ -422,7 +422,9 @@ def test_a_stop_within_a_probation_says_what_the_next_start_does(tmp_path):
             tree.stop()
             _, said = follower.communicate(timeout=30)
             assert follower.returncode == 1
-        assert "was on probation: if the node has ended, start it again (tools/run); tools/push --list" in said
+        assert (
+            "was on probation: if the node has ended, start it again (tools/run); tools/push --list" in said
+        )
         log = (tree.path / "log").read_text()
         assert f"is still on probation: the next start goes back to {first['id']}" in log
         assert "tools/run --release '#2' --force" in log
