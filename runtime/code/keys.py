@@ -7,7 +7,7 @@ A key pair is Ed25519 in two files: `NAME.key`, the private half (PEM, mode 0600
 
 Roles: `stage` may have a bundle checked and planned; `activate` may push it live; `rollback` may go back and confirm.
 A node without a list (`code.allowed_keys` is empty) believes the development key that it makes by itself under its data
-directory: whoever can read that file is the node's own user. A node with a list believes nothing else.
+directory: whoever can read that file is the node's own user. A node with a list believes no other signature.
 A key is known by its `id`, the first 16 hexadecimal digits of its public half's SHA-256. Everything here blocks on files.
 """
 
