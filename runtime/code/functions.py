@@ -145,9 +145,11 @@ def update_docs(
     copied = shown.fget if isinstance(shown, property) else _wrapped(shown)
     cells = [_content(cell) for cell in getattr(shown, "__closure__", None) or ()]
     held = [one for one in (*cells, *getattr(shown, "__dict__", {}).values()) if one is not copied]
+    was = before if copied is fn else getattr(copied, "__doc__", None)
     if update_docs(commit, copied, fn, before, seen):
-        if getattr(shown, "__doc__", None) == before != fn.__doc__:
-            commit.journal.attribute(shown, "__doc__", fn.__doc__)
+        now = getattr(copied, "__doc__", None)
+        if getattr(shown, "__doc__", None) == was != now:
+            commit.journal.attribute(shown, "__doc__", now)
         return True
     made = [one for one in held if callable(one) and not isinstance(one, type)]
     return True in [update_docs(commit, one, fn, before, seen) for one in made]
