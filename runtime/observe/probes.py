@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import os
+import re
 import resource
+from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -31,12 +35,15 @@ __all__ = [
     "list_descriptors",
     "memory",
     "run_queue",
+    "usual_descriptor",
 ]
 
 _PAGE = resource.getpagesize()
 _SAMPLE = 0.1
 _LOOKED_AT = 5_000
 """Connections looked at in one go: some 0.5 ms."""
+_SAMPLED = 100
+_KIND = re.compile(r"^(socket|pipe):\[\d+\]$")
 
 # types
 
@@ -131,7 +138,7 @@ def buried() -> int:
 
 def memory() -> Memory:
     """What this program uses without the files it has mapped: the system takes those pages back when it needs them."""
-    fields = Path("/proc/self/statm").read_text().split()
+    fields = os.pread(_statm(os.getpid()), 200, 0).split()
     return Memory((int(fields[1]) - int(fields[2])) * _PAGE, _memory_limit())
 
 
@@ -147,7 +154,27 @@ def count_descriptors() -> int:
 
 def list_descriptors() -> int:
     """The same by reading them all. Blocks: call it in a thread."""
-    return len(list(Path("/proc/self/fd").iterdir()))
+    try:
+        return len(list(Path("/proc/self/fd").iterdir()))
+    except OSError as error:
+        if error.errno == errno.EMFILE:
+            return descriptor_limit()
+        raise
+
+
+def usual_descriptor() -> str:
+    """What most of the open descriptors are: a path, "sockets", "pipes" ...; "" if there is nothing most of them are.
+
+    By a sample, so some 0.2 ms however many there are, and without a descriptor of its own.
+    """
+    count = count_descriptors() or descriptor_limit()
+    kinds: Counter[str] = Counter()
+    for number in range(0, count, max(1, count // _SAMPLED)):
+        with suppress(OSError):  # this one is not open
+            target = os.readlink(f"/proc/self/fd/{number}")
+            kinds[_KIND.sub(r"\1s", target)] += 1
+    kind, seen = kinds.most_common(1)[0] if kinds else ("", 0)
+    return kind if 2 * seen > kinds.total() else ""
 
 
 def disk_share(path: str) -> float:
@@ -186,6 +213,12 @@ def certificates_left(paths: Iterable[str]) -> list[tuple[str, float]]:
 
 
 # internals
+
+
+@cache
+def _statm(_pid: int) -> int:
+    """The open file, for good: when no descriptor is left, it is read still. Each program its own: a fork's is another."""
+    return os.open("/proc/self/statm", os.O_RDONLY)
 
 
 def _is_busy(conn: Any) -> bool:

@@ -71,6 +71,7 @@ class Sysmon(GenServer):
         """The long mailboxes, the first ones first."""
         self.subscribers: dict[Any, tuple[Any, frozenset[str] | None]] = {}
         self.seen = Figures()
+        probes.memory()  # opens what it reads while there are descriptors
         self.busy = probes.BusyConnections()
         self.sampler = probes.Sampler()
         self.probe: Any = None
@@ -190,7 +191,7 @@ class Sysmon(GenServer):
         )  # fmt: skip
         self.raised.gauge(
             "descriptors", fds / allowed, limits.descriptors_high, limits.descriptors_low,
-            lambda: f"{fds} of {allowed} file descriptors are open: soon no connection can be taken",
+            lambda: f"{fds} of {allowed} file descriptors are open{_usually()}: soon no connection can be taken",
         )  # fmt: skip
         self.raised.gauge(
             "busy_connections", len(slow), limits.busy_connections, limits.busy_connections - 1,
@@ -374,6 +375,11 @@ class _Subscribe(NamedTuple):
 
 class _Unsubscribe(NamedTuple):
     pid: Any
+
+
+def _usually() -> str:
+    usual = probes.usual_descriptor()
+    return f", most of them {usual}" if usual else ""
 
 
 def _first(slow: dict[Any, int]) -> str:

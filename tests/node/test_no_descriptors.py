@@ -1,0 +1,55 @@
+"""A node whose descriptors a piece of its code has used up: it knows, it lives, and it lets the operator in."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.admin.client import Client
+from tests.support.node import ROOT, Node
+
+pytestmark = [pytest.mark.plain, pytest.mark.slow]
+MOST = 256
+LEAK = """
+kept = []
+def leak():
+    while True:
+        try:
+            kept.append(open("/dev/null"))
+        except OSError:
+            sleep(0.05)
+
+leaker = spawn(leak)
+"""
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    with Node(tmp_path / "var", "cluster.shards=4", "alarms.interval=0.1", "alarms.hold=0.2") as started:
+        resource.prlimit(started.pid, resource.RLIMIT_NOFILE, (MOST, MOST))
+        yield started
+
+
+def shell(node: Node, text: str) -> str:
+    command = [ROOT / "tools" / "shell", "--socket", node.directory / "admin.sock"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr + node.last_words()
+    return done.stdout
+
+
+def alarm_descriptors(node: Node) -> None:
+    node.wait(lambda: "alarm descriptors: " in node.log_file.read_text())
+
+
+def test_what_looks_at_the_node_goes_on_and_says_what_the_descriptors_are(node: Node) -> None:
+    shell(node, LEAK)
+    alarm_descriptors(node)
+    node.wait(lambda: "most of them /dev/null" in node.log_file.read_text())
+    said = node.log_file.read_text()
+    assert "/proc/self/statm" not in said
+    assert "reached_max_restart_intensity" not in said
