@@ -171,7 +171,7 @@ def usual_descriptor() -> str:
     kinds: Counter[str] = Counter()
     for number in range(0, count, max(1, count // _SAMPLED)):
         with suppress(OSError):  # this one is not open
-            target = os.readlink(f"/proc/self/fd/{number}")
+            target = str(Path(f"/proc/self/fd/{number}").readlink())
             kinds[_KIND.sub(r"\1s", target)] += 1
     kind, seen = kinds.most_common(1)[0] if kinds else ("", 0)
     return kind if 2 * seen > kinds.total() else ""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import resource
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from runtime.admin.client import Client
 from tests.support.node import ROOT, Node
 
 pytestmark = [pytest.mark.plain, pytest.mark.slow]
