@@ -16,7 +16,7 @@ import errno
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from gevent import Timeout, pywsgi, socket
 
@@ -188,6 +188,9 @@ _seats: dict[Process, Seat] = {}
 
 class _Server(pywsgi.WSGIServer):  # type: ignore[misc]  # gevent has no types
     """Gives processes, not greenlets, to the handler."""
+
+    # Its name would be looked up, which may take long, in a thread, by files: whoever starts the port waits for it.
+    base_env: ClassVar = {**pywsgi.WSGIServer.base_env, "SERVER_NAME": "localhost"}
 
 
 class _Handler(pywsgi.WSGIHandler):  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle  # noqa: F401 - said at the pool
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -122,3 +123,5 @@ class _Pool(ThreadPool):  # type: ignore[misc]  # gevent has no types
 
 
 gevent.config.threadpool = _Pool
+# When a job raises, gevent hands that on with pickle, imported just then: without a descriptor to read it by, the result would
+# be lost, and the caller wait for ever. So it is imported here.

@@ -24,6 +24,15 @@ def leak():
 
 leaker = spawn(leak)
 """
+END = """
+from runtime import kernel
+def end():
+    for name in ("dashboard", "observers"):
+        sleep(1)
+        kernel.exit(kernel.whereis(name), "kill")
+
+ender = spawn(end)
+"""
 
 
 @pytest.fixture
@@ -31,6 +40,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
     with Node(tmp_path / "var", "cluster.shards=4", "alarms.interval=0.1", "alarms.hold=0.2") as started:
         resource.prlimit(started.pid, resource.RLIMIT_NOFILE, (MOST, MOST))
         yield started
+        started.kill()
 
 
 def shell(node: Node, text: str) -> str:
@@ -51,3 +61,11 @@ def test_what_looks_at_the_node_goes_on_and_says_what_the_descriptors_are(node: 
     said = node.log_file.read_text()
     assert "/proc/self/statm" not in said
     assert "reached_max_restart_intensity" not in said
+
+
+def test_a_node_whose_service_ends_ends_too(node: Node) -> None:
+    """What is started again meanwhile finds out that there is no descriptor: it waits for no thread for that."""
+    shell(node, LEAK + END)
+    assert node.process is not None
+    assert node.process.wait(20) == 1, node.last_words()
+    assert "the node ends, because" in node.log_file.read_text()
