@@ -27,7 +27,7 @@ leaker = spawn(leak)
 END = """
 from runtime import kernel
 def end():
-    for name in ("dashboard", "observers"):
+    for name in ("admin", "observers"):
         sleep(1)
         kernel.exit(kernel.whereis(name), "kill")
 
