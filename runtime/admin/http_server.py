@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, ClassVar, Final
 
@@ -26,6 +27,7 @@ from runtime.admin.http_guard import HEADERS, said
 from runtime.admin.http_head import BadHead, read_head
 from runtime.kernel import KILL, TIMEOUT, Exit, Process, clock, trap_exit
 from runtime.net.connections import ListenError
+from runtime.net.spare import Spare
 from runtime.observe import alarms
 from runtime.otp.gen_server import GenServer
 from runtime.otp.outcome import Fail, NoReply
@@ -40,6 +42,7 @@ _QUIET: Final = 30.0
 _HEAD: Final = 10.0
 """A request's first line, its other lines, its body: each is here within that, once it has begun."""
 _AGAIN: Final = 2.0
+_FULL: Final = 0.2
 _NEARBY: Final = 10
 ALARM: Final = "dashboard"
 _TELL_EVERY: Final = 60.0
@@ -80,6 +83,7 @@ class HttpServer(GenServer):
         self.pid = kernel.self_()
         self.place = place
         self.open: dict[Process, Seat] = {}
+        self.spare = Spare()
         self.turned_away = 0
         self.told = -_TELL_EVERY
         self.server: _Server | None = None
@@ -95,6 +99,7 @@ class HttpServer(GenServer):
     def handle_info(self, message: Any) -> NoReply | None:
         if message.__class__ is Exit:
             self.open.pop(message.sender, None)
+            self.spare.take_back()
         if self.server is not None:
             return None
         if message is TIMEOUT:
@@ -115,6 +120,8 @@ class HttpServer(GenServer):
         server = getattr(self, "server", None)
         if server is not None:
             server.close()
+        if hasattr(self, "spare"):
+            self.spare.give_up()
 
     # internals
 
@@ -125,6 +132,7 @@ class HttpServer(GenServer):
         self.server = _Server(
             listener, application, spawn=self._spawn, log=None, error_log=_log, handler_class=_Handler
         )
+        self.server.spare = self.spare
         self.server.start()
 
     def _wait_for_port(self, error: OSError) -> NoReply:
@@ -191,6 +199,23 @@ class _Server(pywsgi.WSGIServer):  # type: ignore[misc]  # gevent has no types
 
     # Its name would be looked up, which may take long, in a thread, by files: whoever starts the port waits for it.
     base_env: ClassVar = {**pywsgi.WSGIServer.base_env, "SERVER_NAME": "localhost"}
+    spare: Spare
+
+    def do_read(self) -> Any:
+        self.spare.take_back()
+        try:
+            return super().do_read()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+        # Without the spare one it waits for a while: pywsgi would do so too, and write a stack each time.
+        if self.spare.give_up():
+            with suppress(OSError):
+                return super().do_read()
+        self.stop_accepting()
+        self._timer = self.loop.timer(_FULL)
+        self._timer.start(self._start_accepting_if_started)
+        return None
 
 
 class _Handler(pywsgi.WSGIHandler):  # type: ignore[misc]

@@ -48,6 +48,7 @@ from runtime.net.limits import Rate, TokenBucket, address_key
 from runtime.net.names import look_up
 from runtime.net.options import keep_alive
 from runtime.net.reasons import Failure
+from runtime.net.spare import Spare
 from runtime.net import unix
 
 __all__ = ["Adopt", "Connections", "DrainAll", "ListenError", "owner_of"]
@@ -108,7 +109,7 @@ class Connections:
 
     __slots__ = (
         "_call", "_is_draining", "_late", "_listener", "_note_rate", "_notes", "_pid", "_timer", "_unsaid", "_wanted",
-        "accepted", "by_address", "failed", "name", "refused", "socket", "table",
+        "accepted", "by_address", "failed", "name", "refused", "socket", "spare", "table",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -116,6 +117,7 @@ class Connections:
         self.table: set[Any] = set()
         self.by_address: dict[str, int] = {}
         self.socket: socket.socket | None = None
+        self.spare = Spare()
         self.accepted = self.refused = self.failed = 0
         self._wanted: Any = None
         self._listener: Process | None = None
@@ -153,6 +155,7 @@ class Connections:
 
     def gone(self, conn: Stream, reason: Any) -> None:
         """A connection is closed."""
+        self.spare.take_back()
         if conn not in self.table:
             return
         self.table.discard(conn)
@@ -226,6 +229,7 @@ class Connections:
         self._close_socket()
         for conn in list(self.table):
             conn.close(SHUTDOWN, flush=False)
+        self.spare.give_up()
 
     # internals
 

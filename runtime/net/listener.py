@@ -275,6 +275,8 @@ class Listener:
                 return
             except OSError as error:
                 if error.errno in _NO_ROOM:
+                    if self._owner.spare.give_up():
+                        continue
                     self._alarms.crossed("no_descriptors", f"cannot accept ({error.strerror}); trying again")
                     self._pause(_DESCRIPTORS_RETRY)
                     return
@@ -368,6 +370,7 @@ class Listener:
 
     def _go_on(self) -> None:
         self._retry = None
+        self._owner.spare.take_back()
         if self._watcher is not None:
             self._watcher.start(self._on_acceptable)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,3 +70,14 @@ def test_a_node_whose_service_ends_ends_too(node: Node) -> None:
     assert node.process is not None
     assert node.process.wait(20) == 1, node.last_words()
     assert "the node ends, because" in node.log_file.read_text()
+
+
+def test_an_operator_gets_in_again_and_again(node: Node) -> None:
+    shell(node, LEAK)
+    alarm_descriptors(node)
+    node.wait(lambda: len(list(Path(f"/proc/{node.pid}/fd").iterdir())) >= MOST)
+    health = f"http://127.0.0.1:{node.ready['http_port']}/healthz"
+    for _ in range(3):
+        assert shell(node, "6 * 7").strip().endswith("42")
+        with urllib.request.urlopen(health, timeout=10) as answer:
+            assert answer.read()
