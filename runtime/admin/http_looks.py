@@ -55,7 +55,8 @@ def head() -> dict[str, Any]:
     watched = snapshot.node_summary()
     node = running()
     return {
-        "node": kernel.node(), "phase": getattr(node, "phase", ""), "alarms": len(ups),
+        "node": kernel.node(), "phase": getattr(node, "phase", ""), "ready": health.ready(node).ok,
+        "alarms": len(ups),
         "worst": max((_RANK.get(one.level, 0) for one in ups), default=0),
         "release": watched["release"], "probation": bool(watched["probation"]),
     }  # fmt: skip

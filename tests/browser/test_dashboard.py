@@ -294,6 +294,16 @@ def test_a_node_that_comes_back_is_shown_again(screen: Any, tmp_path: Any) -> No
         screen.complaints.clear()  # of connections refused
 
 
+def test_the_badge_follows_the_nodes_health(screen: Any, tmp_path: Any) -> None:
+    with Node(tmp_path / "var") as node:
+        page = screen.open(node)
+        page.wait_for_selector("#state .chip.good >> text=serving")
+        # An application that should run and does not: what `/readyz` answers 503 for.
+        shell(node, "from runtime.otp import application; application.stop('chat')")
+        page.wait_for_selector("#state .chip.bad >> text=not ready")
+        page.context.close()
+
+
 def holds(page: Any, script: str, argument: Any = None) -> None:
     """Wait until `script` is true in the page. (Playwright's own waiting needs the `eval` that the policy forbids.)"""
     end = time.monotonic() + 15

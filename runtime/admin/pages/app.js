@@ -79,8 +79,9 @@ function head(now) {
     const text = now.alarms === 1 ? "1 alarm" : `${now.alarms} alarms`;
     parts.push(el("a", { class: `chip ${now.worst > 1 ? "bad" : "warn"}`, href: "#/alarms" }, text));
   }
-  const serving = now.phase === "serving";
-  parts.push(el("span", { class: `chip ${serving ? "good" : "warn"}` }, now.phase || "running"));
+  const phase = now.phase || "running";
+  const sick = !now.ready && phase === "serving";  // else the phase says why it is not ready
+  parts.push(el("span", { class: `chip ${now.ready ? "good" : sick ? "bad" : "warn"}` }, sick ? "not ready" : phase));
   state.replaceChildren(...parts);
   badge.textContent = now.alarms || "";
   badge.hidden = !now.alarms;
