@@ -14,7 +14,7 @@ say, and keeps the alarms of all of that.
 | (disk, path)                    | that share of the data directory's disk is in use   | below `disk_low`              |
 | busy_connections                | that many connections' write queues are too long    | fewer                         |
 | store_stalled                   | commits wait, none is answered for `store_stalled`  | the next answer came          |
-| store_slow                      | a commit took `latency_high`                        | one takes `latency_low`       |
+| store_slow                      | a commit took `latency_high`                        | `latency_low`, or none waits  |
 | threads                         | that many jobs wait for a thread, or have one       | down to `threads_low`         |
 | (crash_loop, supervisor, child) | it failed `restarts` times in `restarts_within`     | fewer                         |
 | (certificate, path)             | a listener's certificate ends in `certificate_left` | it was replaced               |
@@ -78,6 +78,8 @@ class Sysmon(GenServer):
         """The process that asks the disk, while it does."""
         self.tick: Any = None
         self.disk_due = clock.now()
+        self.groups = 0
+        """The store's transactions up to the last look."""
         self.raised.adopt()
         self._find_long()
         failures.install()
@@ -212,8 +214,11 @@ class Sysmon(GenServer):
             info = store_of(self.store).info()
             stalled, latency = info.stalled, info.latency
             self.seen = replace(self.seen, latency=latency)
+            # While nothing is committed the last latency stays the newest: it says nothing of the disk by now.
+            is_idle = not info.pending and info.groups == self.groups
+            self.groups = info.groups
             self.raised.gauge(
-                "store_slow", latency, self.limits.latency_high, self.limits.latency_low,
+                "store_slow", 0.0 if is_idle else latency, self.limits.latency_high, self.limits.latency_low,
                 lambda: f"a commit takes {latency:.2f} s until it is durable: the disk does not keep up",
             )  # fmt: skip
             self.raised.gauge(

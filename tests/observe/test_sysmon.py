@@ -375,6 +375,27 @@ def test_store_stalled(tmp_path):
         stop_store(server)
 
 
+def test_store_slow_is_over_although_nobody_commits_any_more(tmp_path):
+    """The last latency stays the newest on an idle node: the alarm does not."""
+    server = StoreServer.start_link(StoreConfig(path=str(tmp_path / "store"), nshards=1), name="store")
+    try:
+        with watching(store_stalled=0.1, latency_high=0.1, latency_low=0.0):
+            sysmon.subscribe(kinds=["store_slow"])
+            shard = store_of("store").open_shard(0, "test")
+            writer = store_of("store").info().writer_pid
+            os.kill(writer, signal.SIGSTOP)
+            try:
+                shard.commit_request([Put("k", b"1", b"v")], "tag")
+                comes("store_stalled")
+            finally:
+                os.kill(writer, signal.SIGCONT)
+            told = [receive_match(lambda m: m.__class__ is sysmon.SystemMonitor, 10) for _ in range(2)]
+            assert [one.info["raised"] for one in told] == [True, False]
+            assert store_of("store").info().latency >= 0.1
+    finally:
+        stop_store(server)
+
+
 def stop_store(server):
     kernel.trap_exit(True)
     exit(server, "shutdown")
