@@ -487,7 +487,7 @@ def test_a_shell_that_kills_its_own_supervisor_ends_alone(node, other, boss):
 
 
 def test_what_the_node_cannot_be_without_is_not_killed_by_mistake(shell):
-    for name in ("init", "node_services", "admin", "store"):
+    for name in ("init", "node_services", "admin", "store", "shells", "sysmon"):
         assert "sure=True" in shell.text(f"kill('{name}')")
 
 

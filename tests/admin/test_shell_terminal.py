@@ -237,7 +237,7 @@ def test_exit_leaves(open_screen):
 
 def test_another_shell_is_attached_when_one_is_killed(open_screen):
     screen = open_screen()
-    screen.type("kill('shells')\r")
+    screen.type("kill('shells', sure=True)\r")
     screen.wait("This is another one")
     screen.type("6 * 7\r")
     screen.wait("\n42\n")

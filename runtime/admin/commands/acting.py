@@ -24,6 +24,8 @@ _WAY_IN = ("init", "node_services", "application_controller", "admin", "admin_li
 
 _WATCHING = ("alarms", "sysmon")
 """While one of these is suspended, nobody hears what is wrong. One that ends is started anew; nobody does so for one that stands still."""
+_MISSED = ("shells", "sysmon")
+"""Started anew when they end; but every shell ends with the one, and the subscriptions to the other."""
 _NOT_HELD = frozenset({*_VITAL, *_WAY_IN, *_WATCHING})
 _SYSTEM = ("server", "supervisor", "state machine")
 
@@ -89,6 +91,9 @@ def kill(who: Any, reason: Any = KILL, *, sure: bool = False) -> str:
         raise CannotDo(
             f"the node, or the way into it, ends with {pid!r}: kill({str(who)!r}, sure=True) if that is meant"
         )
+    if not sure and pid.name in _MISSED:
+        lost = "every shell" if pid.name == "shells" else "the watch over the node"
+        raise CannotDo(f"{lost} ends with {pid!r}: kill({str(who)!r}, sure=True) if that is meant")
     told = repr(pid)
     kernel.exit(pid, reason)
     if not kernel.is_alive(pid):
