@@ -19,7 +19,7 @@ from runtime.kernel import SHUTDOWN, Crash, Process, clock, scheduler
 from runtime.observe.texts import brief, function_of, pid_text
 from runtime.otp.application import CONTROLLER
 from runtime.otp.child_spec import ChildSpec
-from runtime.otp.supervisor_report import on_failure
+from runtime.otp.supervisor_report import Offender, on_failure
 
 __all__ = ["Child", "Failed", "GaveUp", "gave_up", "install", "last_words", "remove", "table"]
 
@@ -122,8 +122,11 @@ _latest: tuple[Child, Any] | None = None
 
 def _note(supervisor: Any, context: str, reason: Any, pid: Any, spec: ChildSpec, count: int) -> None:
     global _latest
-    start = function_of(spec.start[0])
-    name = spec.id if isinstance(spec.id, str) else start if spec.id is None else brief(spec.id, 2, 100)
+    start: str = Offender.of(pid, spec).start[0]  # as the report beside it says
+    if isinstance(spec.id, str):
+        name = spec.id
+    else:
+        name = function_of(spec.start[0]) if spec.id is None else brief(spec.id, 2, 100)
     key = Child(_place(supervisor)[:100], name[:100])
     if context == "shutdown":  # the supervisor gives up: the child's own failure has been counted
         _note_end(key, start)

@@ -20,6 +20,7 @@ from runtime.observe.log_levels import get_levels, set_level
 from runtime.otp import dynamic_supervisor, stop
 from runtime.otp.child_spec import ChildSpec, SupFlags
 from runtime.otp.dynamic_supervisor import DynamicSupervisor
+from runtime.otp.gen_server import GenServer
 from runtime.otp.supervisor import Supervisor
 from runtime.store.lmdb_engine import StoreConfig, StoreServer
 from runtime.testing import settle
@@ -87,6 +88,26 @@ def test_failures_of_children_are_counted_by_child():
             settle()
         assert metrics.values()['evergreen_child_failures_total{child="weak",supervisor="boss"}'] >= 3
         assert failures.table["boss", "weak"].reason == "'weak knees'"
+        stop(boss)
+    finally:
+        failures.remove()
+
+
+class Frail(GenServer):
+    pass
+
+
+def test_a_child_that_is_started_by_its_class_is_named_by_it():
+    """As in the supervisor's report: GenServer.start_link would be any of them."""
+    failures.install()
+    try:
+        boss = Supervisor.start_link_with(
+            SupFlags(), [ChildSpec("frail", (Frail.start_link, ()))], name="boss"
+        )
+        (child,) = kernel.process_info(boss, "links")["links"][-1:]
+        exit(child, "weak knees")
+        settle()
+        assert failures.table["boss", "frail"].start == f"{__name__}:Frail.start_link"
         stop(boss)
     finally:
         failures.remove()
