@@ -152,6 +152,8 @@ def _combinations(old: type[enum.Enum], new: type[enum.Enum]) -> dict[Any, Any]:
             fresh = new(value)
         except ValueError:
             continue
+        if fresh._value_ != value:  # one of the flags is gone, and it conforms without
+            continue
         for attribute in ("_inverted_", *fresh.__dict__):
             mine.__dict__.pop(attribute, None)
         mine.__dict__.update(fresh.__dict__, __objclass__=old)

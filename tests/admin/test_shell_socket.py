@@ -469,7 +469,7 @@ def test_a_shell_that_ends_its_own_process_gets_another_with_the_same_names(shel
 def test_a_shell_that_kills_its_own_supervisor_ends_alone(node, other, boss):
     with attached(node) as shell:
         with pytest.raises((Gone, NotConnected)):
-            shell.do(f"kill('{boss}')")
+            shell.do(f"kill('{boss}', sure=True)")
     if boss == "admin_listeners":  # every connection went with it; the listener comes up again
         with pytest.raises((Gone, NotConnected)):
             other.do("1")

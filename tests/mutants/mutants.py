@@ -564,8 +564,8 @@ MUTANTS += [
     Mutant(
         "upgrade: go back without telling the states",
         CODE + "releaser.py",
-        'back: Direction = "down" if',
-        'back: Direction = "up" if',
+        "back = direction_of(plan.vsn_changes, by_age)",
+        'back: Direction = "up"',
         UPGRADE + "test_the_states_of_ten_thousand_processes_change_their_form_and_back",
     ),
     Mutant(

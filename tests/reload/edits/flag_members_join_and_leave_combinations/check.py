@@ -17,8 +17,9 @@ def check(h):
     h.push()
     assert ~May.READ == May.WRITE | May.DELETE and ~both is May.DELETE and May(3) is both
     assert repr(Bits(7)) == "<Bits.A|B|C: 7>" and ~Bits.A == Bits.B | Bits.C
-    three = both | May.DELETE
+    three, all_three = both | May.DELETE, m.Fits(7)
     h.rollback()
+    assert m.Fits(7) is m.Fits(3) is not all_three
     assert (
         ~May.READ is May.WRITE and ~both == May(0) and May(3) is both and repr(Bits(7)) == "<Bits.A|B|4: 7>"
     )
